@@ -1,0 +1,32 @@
+# Every target sets up what it needs; `make help` lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first interpreter that the dependencies support; `make PYTHON=/path/to/python3.12 ...` chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+READY := $(VENV)/.ready
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+
+# Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help setup repro
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv from requirements.lock (every other target does this when needed)
+
+# Source distributions are built with the locked, hash-checked setuptools rather than with one fetched for
+# the build: hence two passes. Byte code is compiled even where the environment asks Python not to write
+# any: importing TensorFlow without it takes several times as long.
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or run make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) can't create a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@awk '/^[a-z0-9]/ {keep = /^(setuptools|wheel)==/} keep' requirements.lock > $(VENV)/build.lock
+	$(PIP) install -qq --require-hashes --no-deps --no-compile -r $(VENV)/build.lock
+	$(PIP) install -qq --require-hashes --no-deps --no-compile --no-build-isolation -r requirements.lock
+	$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	@$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
+	@touch $@
