@@ -1,0 +1,18 @@
+"""Where the stages keep what they make, relative to the working directory: dvc.yaml names the same places."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+RAW = Path("data/raw")
+PROCESSED = Path("data/processed")
+REPORTS = Path("reports")
+
+
+def model_folder(cell: str) -> Path:
+    """Weights of each seed, and what is needed to build the model round them."""
+    return Path("models") / cell
+
+
+def history_file(cell: str) -> Path:
+    """The metrics of every seed and epoch."""
+    return REPORTS / "train" / cell / "history.csv"
