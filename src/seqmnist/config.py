@@ -1,0 +1,249 @@
+"""The typed schema of the configuration: what keys there are, of what type, in what range.
+
+Values live in conf/ (edited by people), are composed into params.yaml (read by the stages) and validated
+here by both. Nothing heavy is imported.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from seqmnist.errors import UserError
+from seqmnist.paths import PARAMS
+
+Positive = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+DecayRate = Annotated[float, Field(ge=0, lt=1)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # no folders, not hidden
+SplitName = Literal["train", "validation", "test"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        """Say which keys are known, which pydantic's own message does not."""
+        if isinstance(values, dict) and (unknown := [key for key in values if key not in cls.model_fields]):
+            raise PydanticCustomError(
+                "unknown_key",
+                "{unknown}: unknown key; the keys here are {known}",
+                {"unknown": ", ".join(map(str, unknown)), "known": ", ".join(cls.model_fields)},
+            )
+        return values
+
+
+class RawFile(_Section):
+    """One raw IDX file: its name, its size and the SHA-256 of its bytes when decompressed."""
+
+    name: FileName
+    bytes: Positive
+    sha256: Sha256
+
+
+class RawFiles(_Section):
+    """The four files of a data set in MNIST's format."""
+
+    train_images: RawFile
+    train_labels: RawFile
+    test_images: RawFile
+    test_labels: RawFile
+
+    def all(self) -> list[RawFile]:
+        """The four files, training images first."""
+        return [self.train_images, self.train_labels, self.test_images, self.test_labels]
+
+
+class Counts(_Section):
+    """Images in the training files and in the test files."""
+
+    train: Positive
+    test: Positive
+
+
+class Pypi(_Section):
+    """A wheel whose `member` is a gzip-compressed pickle of ((images, labels), ...) in NumPy arrays."""
+
+    package: FileName
+    version: FileName
+    wheel_sha256: Sha256
+    member: str
+    member_sha256: Sha256
+
+
+class Data(_Section):
+    """A data set: what its bytes are, where they may come from, how many images are for validation."""
+
+    name: FileName
+    validation: Positive
+    counts: Counts
+    files: RawFiles
+    sources: Annotated[list[Literal["directory", "https", "pypi"]], Field(min_length=1)]
+    directory: str | None
+    https: list[Annotated[str, Field(pattern="^https?://")]]
+    pypi: Pypi | None
+
+    @model_validator(mode="after")
+    def _leave_training_images(self) -> "Data":
+        if self.validation >= self.counts.train:
+            raise _impossible("validation", self.validation, f"1 to {self.counts.train - 1}, to leave training images")
+        return self
+
+
+class Sequence(_Section):
+    """How a 28 x 28 image is read as a sequence."""
+
+    view: Literal["rows", "columns", "pixels", "permuted_pixels"]
+
+
+class Train(_Section):
+    """The recipe: how a cell is trained. Defaults live in conf/train, not here."""
+
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine"]
+    clip_norm: Annotated[float, Field(gt=0)] | None
+    label_smoothing: Probability
+    beta_1: DecayRate
+    beta_2: DecayRate
+    epsilon: Annotated[float, Field(gt=0)]
+
+
+class Cell(_Section):
+    """A recurrent cell; `train` replaces single values of the shared recipe for this cell alone."""
+
+    type: Literal["rnn", "lstm"]
+    units: Positive
+    shards: Positive
+    train: dict[str, Any]
+
+
+class Tracking(_Section):
+    """Where MLflow keeps runs; `uri` null means mlflow.db at the repository's root."""
+
+    uri: str | None
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+class Config(_Section):
+    """The pipeline's whole configuration, as params.yaml holds it."""
+
+    data: Data
+    sequence: Sequence
+    cells: Annotated[dict[FileName, Cell], Field(min_length=1)]
+    train: Train
+    tracking: Tracking
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Config":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise _impossible("seeds", self.seeds, "different numbers")
+        training_images = self.data.counts.train - self.data.validation
+        for name, cell in self.cells.items():
+            recipe = self.train_of(name)
+            if recipe.batch_size > training_images:
+                raise _impossible("train.batch_size", recipe.batch_size, f"1 to {training_images}, the training images")
+            if cell.shards > recipe.batch_size:
+                allowed = f"1 to {recipe.batch_size}, the batch size"
+                raise _impossible(f"cells.{name}.shards", cell.shards, allowed)
+        return self
+
+    def train_of(self, cell: str) -> Train:
+        """The recipe of one cell: the shared `train` with the values of `cells.<cell>.train` put in.
+
+        Raises:
+            PydanticCustomError: the cell's own `train` has an unknown key or an impossible value.
+        """
+        merged = self.train.model_dump() | self.cells[cell].train
+        try:
+            return Train.model_validate(merged)
+        except ValidationError as error:
+            line = describe(error, f"cells.{cell}.train")
+            raise PydanticCustomError("cell_train", "{line}", {"line": line}) from None
+
+
+def _impossible(key: str, value: Any, allowed: str) -> PydanticCustomError:
+    context = {"key": key, "value": str(value), "allowed": allowed}
+    return PydanticCustomError("impossible", "{key} = {value} is impossible: it must be {allowed}", context)
+
+
+def validate(values: dict[str, Any], origin: str) -> Config:
+    """Check plain values against the schema.
+
+    Args:
+        values: nested dictionaries, as YAML gives them.
+        origin: where the values come from, for the message.
+
+    Raises:
+        UserError: one line that names the first bad key, its value and what is allowed.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {describe(error)}") from None
+
+
+def describe(error: ValidationError, prefix: str = "") -> str:
+    """The first of the errors as `key = value: what is allowed`, with a count of the others."""
+    first, *others = error.errors(include_url=False)
+    path = ".".join(part for part in [prefix, *map(str, first["loc"])] if part)
+    match first["type"]:
+        case "missing":
+            line = f"{path}: the key is missing"
+        case "unknown_key" | "impossible" | "cell_train":  # these name the key themselves, below `path`
+            line = f"{path}.{first['msg']}" if path else first["msg"]
+        case _:
+            line = f"{path} = {first['input']!r} is impossible: {_lower_first(first['msg'])}"
+    return line if not others else f"{line} (and {len(others)} more)"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def load(path: Path = PARAMS) -> Config:
+    """Read and check a composed configuration.
+
+    Raises:
+        UserError: the file is missing, no YAML, or not a valid configuration.
+    """
+    return validate(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The plain values of a YAML file, with interpolations resolved.
+
+    Raises:
+        UserError: the file is missing or can't be read as a YAML mapping.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} can't be read: it must be a mapping of keys to values")
+    return {str(key): value for key, value in values.items()}
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots: {"a": {"b": 1}} becomes {"a.b": 1}. Lists stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,69 @@
+"""Compose conf/ into params.yaml, so that plain `dvc repro` honours an edit under conf/."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from seqmnist.config import flatten, read_yaml, validate
+from seqmnist.errors import UserError, run_command
+from seqmnist.files import write_text
+from seqmnist.paths import PARAMS
+
+CONF = Path("conf")
+
+
+def main() -> None:
+    """Write params.yaml; inside `dvc exp run`, which has composed it with the experiment's values, only check it."""
+    if "DVC_EXP_BASELINE_REV" in os.environ and PARAMS.exists():
+        validate(read_yaml(PARAMS), str(PARAMS))
+        print("params.yaml: kept as the experiment composed it")
+        return
+    text, values = compose(CONF)
+    validate(values, str(CONF))
+    previous = _previous()
+    for line in changes(previous, values) if previous else ["params.yaml: composed from conf/"]:
+        print(line)
+    write_text(PARAMS, text)
+
+
+def compose(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The configuration with root `folder`/config.yaml, as YAML text and as plain values.
+
+    Raises:
+        UserError: Hydra can't compose it, e.g. for a group option that doesn't exist or a syntax error.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+            config = hydra_compose("config")
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{folder}: {' '.join(str(error).split())}") from None
+    values = OmegaConf.to_container(config)
+    assert isinstance(values, dict)  # a root config with a defaults list is a mapping
+    return OmegaConf.to_yaml(config), {str(key): value for key, value in values.items()}
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """A line for each key whose value differs, e.g. `params.yaml: train.epochs 9 -> 15`."""
+    old, new = flatten(before), flatten(after)
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"params.yaml: {key} {old.get(key, '(absent)')} -> {new.get(key, '(absent)')}" for key in keys]
+
+
+def _previous() -> dict[str, Any]:
+    """What params.yaml held; nothing where it is missing or broken, for it is about to be replaced."""
+    try:
+        return read_yaml(PARAMS)
+    except UserError:
+        return {}
+
+
+if __name__ == "__main__":
+    run_command(main)
