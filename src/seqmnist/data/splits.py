@@ -1,0 +1,127 @@
+"""From the four raw files to the three splits that training and evaluation read."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.config import Data, RawFile, SplitName
+from seqmnist.data.idx import IdxError, parse_idx
+from seqmnist.errors import UserError
+from seqmnist.files import atomic_path
+
+CLASSES = 10
+SIZE = 28  # rows and columns of an image
+SUMMARY = "splits.json"
+NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 [n, 28, 28] and labels uint8 [n], each label 0 to 9."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def digest(self) -> str:
+        """SHA-256 of the images' bytes followed by the labels' bytes."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels))
+        return digest.hexdigest()
+
+    def class_counts(self) -> list[int]:
+        """How many images each of the ten classes has."""
+        return [int(count) for count in np.bincount(self.labels, minlength=CLASSES)]
+
+
+class SplitSummary(TypedDict):
+    """What splits.json says of a split; `classes` is images a class, from 0 to 9."""
+
+    images: int
+    sha256: str
+    classes: list[int]
+
+
+Summary = dict[SplitName, SplitSummary]
+
+
+def read_raw(folder: Path, data: Data) -> dict[SplitName, Split]:
+    """Read, check and split the raw files.
+
+    The first `data.validation` training images are the validation split, as in the notebook.
+
+    Raises:
+        UserError: a file is missing, is not the configured one, or does not hold what a data set must.
+    """
+    files = data.files
+    train = _read_pair(folder, files.train_images, files.train_labels, data.counts.train)
+    test = _read_pair(folder, files.test_images, files.test_labels, data.counts.test)
+    cut = data.validation
+    return {
+        "train": Split(train.images[cut:], train.labels[cut:]),
+        "validation": Split(train.images[:cut], train.labels[:cut]),
+        "test": test,
+    }
+
+
+def _read_pair(folder: Path, images_file: RawFile, labels_file: RawFile, count: int) -> Split:
+    images = _read_file(folder / images_file.name, images_file, dimensions=3)
+    labels = _read_file(folder / labels_file.name, labels_file, dimensions=1)
+    if images.shape != (count, SIZE, SIZE):
+        raise UserError(f"{images_file.name}: its shape is {images.shape}, configured is {(count, SIZE, SIZE)}")
+    if labels.shape != (count,):
+        raise UserError(f"{labels_file.name}: it has {len(labels)} labels, configured are {count}")
+    if labels.max() >= CLASSES:
+        raise UserError(f"{labels_file.name}: label {labels.max()} is impossible: labels are 0 to {CLASSES - 1}")
+    return Split(images, labels)
+
+
+def _read_file(path: Path, expected: RawFile, dimensions: int) -> NDArray[np.uint8]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro`, which downloads it") from None
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != expected.sha256:
+        raise UserError(f"{path}: SHA-256 is {actual}, expected {expected.sha256}; `dvc repro` fetches it again")
+    try:
+        return parse_idx(content, dimensions)
+    except IdxError as error:
+        raise UserError(f"{path} is no IDX file: {error}") from None
+
+
+def save(folder: Path, splits: dict[SplitName, Split]) -> None:
+    """Write each split as `<name>.images.npy` and `<name>.labels.npy`."""
+    for name, split in splits.items():
+        for part, array in [("images", split.images), ("labels", split.labels)]:
+            with atomic_path(folder / f"{name}.{part}.npy") as temporary:
+                np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def load(folder: Path, name: SplitName) -> Split:
+    """Read one split that `save` wrote.
+
+    Raises:
+        UserError: a file is missing or broken.
+    """
+    try:
+        images, labels = (np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("images", "labels"))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: run `dvc repro`") from None
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{folder}: the {name} split can't be read ({error}): run `dvc repro`") from None
+    return Split(images, labels)
+
+
+def summary(splits: dict[SplitName, Split]) -> Summary:
+    """For each split its number of images, SHA-256 and images a class."""
+    return {
+        name: {"images": len(split), "sha256": split.digest(), "classes": split.class_counts()}
+        for name, split in splits.items()
+    }

@@ -1,0 +1,30 @@
+"""Check the raw files and write the splits to data/processed."""
+
+from seqmnist import config
+from seqmnist.data import splits
+from seqmnist.errors import run_command
+from seqmnist.files import write_json
+from seqmnist.paths import PROCESSED, RAW
+
+
+def main() -> None:
+    data = config.load().data
+    parts = splits.read_raw(RAW, data)
+    splits.save(PROCESSED, parts)
+    summary = splits.summary(parts)
+    write_json(PROCESSED / splits.SUMMARY, summary)
+    print(table(summary))
+
+
+def table(summary: splits.Summary) -> str:
+    """Images a split and a class, as text in columns."""
+    head = f"{'split':<10} {'images':>7} " + " ".join(f"{digit:>5}" for digit in range(splits.CLASSES))
+    rows = [
+        f"{name:<10} {part['images']:>7} " + " ".join(f"{count:>5}" for count in part["classes"])
+        for name, part in summary.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+if __name__ == "__main__":
+    run_command(main)
