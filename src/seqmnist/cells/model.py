@@ -1,0 +1,84 @@
+"""The model: uint8 image -> scaling and sequence view -> recurrent cell -> logits.
+
+Only Keras's own layers and operations are used, so that a saved model loads where this package is not
+installed. TensorFlow must be imported through `seqmnist.training.runtime` first where threads matter.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from seqmnist.config import Cell, Sequence
+from seqmnist.data.splits import CLASSES, SIZE
+from seqmnist.randomness import weight_seed
+
+if TYPE_CHECKING:
+    import keras
+
+Part = Literal["kernel", "recurrent_kernel", "logits"]
+_UNROLLED = 28  # steps up to which unrolling the loop pays: tracing time grows with them
+_PERMUTATION_SEED = 92  # the one order of the permuted pixels
+
+
+def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
+    """A model with fresh weights: images uint8 [n, 28, 28] -> logits float32 [n, 10].
+
+    The kernels start as Glorot uniform, the recurrent kernel orthogonal, the biases 0 (the LSTM's forget
+    gate 1), each from a generator of its own derived from `seed`.
+    """
+    import keras
+
+    image = keras.Input((SIZE, SIZE), dtype="uint8", name="image")
+    steps = view(keras.layers.Rescaling(1 / 255, name="scaling", dtype="float32")(image), sequence)
+    state = recurrent_layer(cell, seed, unroll=steps.shape[1] <= _UNROLLED)(steps)
+    dense = keras.layers.Dense(CLASSES, kernel_initializer=_glorot(seed, "logits"), dtype="float32", name="logits")
+    return keras.Model(image, dense(state), name=cell.type)
+
+
+def view(image: "keras.KerasTensor", sequence: Sequence) -> "keras.KerasTensor":
+    """Scaled images [n, 28, 28] as sequences [n, steps, inputs]: 28 x 28, or 784 x 1 for the pixel views."""
+    import keras
+
+    match sequence.view:
+        case "rows":
+            return image
+        case "columns":
+            return keras.layers.Permute((2, 1), name="columns")(image)
+        case "pixels":
+            return keras.layers.Reshape((SIZE * SIZE, 1), name="pixels")(image)
+        case "permuted_pixels":
+            pixels = keras.layers.Reshape((SIZE * SIZE, 1), name="pixels")(image)
+            return keras.ops.take(pixels, permutation(), axis=1)
+
+
+def permutation() -> list[int]:
+    """The order in which `permuted_pixels` reads the 784 pixels: always the same."""
+    return [int(pixel) for pixel in np.random.default_rng(_PERMUTATION_SEED).permutation(SIZE * SIZE)]
+
+
+def recurrent_layer(cell: Cell, seed: int, *, unroll: bool) -> "keras.Layer":
+    """The layer [n, steps, inputs] -> last state [n, units] of a cell."""
+    import keras
+
+    layer = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM}[cell.type]
+    return layer(
+        cell.units,
+        kernel_initializer=_glorot(seed, "kernel"),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=weight_seed(seed, "recurrent_kernel")),
+        unroll=unroll,
+        dtype="float32",
+        name="cell",
+    )
+
+
+def _glorot(seed: int, part: Part) -> "keras.Initializer":
+    import keras
+
+    return keras.initializers.GlorotUniform(seed=weight_seed(seed, part))
+
+
+def with_probabilities(model: "keras.Model") -> "keras.Model":
+    """The same model with a softmax after the logits: images uint8 [n, 28, 28] -> probabilities [n, 10]."""
+    import keras
+
+    return keras.Sequential([model, keras.layers.Softmax(name="probabilities", dtype="float32")], name=model.name)

@@ -1,0 +1,1 @@
+"""Training one model: batches, recipe, history."""

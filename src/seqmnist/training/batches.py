@@ -1,0 +1,37 @@
+"""Which images make up which batch (the notebook's `shuffle_batch`)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.randomness import generator
+
+
+@dataclass(frozen=True)
+class Batches:
+    """An epoch's batches: batch k is the images `order[bounds[k]:bounds[k + 1]]`.
+
+    Attributes:
+        order: int32 [n], each image once.
+        bounds: int32 [batches + 1], from 0 to n.
+    """
+
+    order: NDArray[np.int32]
+    bounds: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+
+def epoch_batches(images: int, batch_size: int, seed: int, epoch: int) -> Batches:
+    """Shuffle an epoch's images and cut them as `np.array_split(order, images // batch_size)` does.
+
+    Every image is used once; 55,000 images at 150 make 100 batches of 151 and 266 of 150.
+    """
+    order = generator(seed, "batches", epoch).permutation(images).astype(np.int32)
+    count = images // batch_size
+    small, larger = divmod(images, count)
+    sizes = np.full(count, small)
+    sizes[:larger] += 1
+    return Batches(order, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))

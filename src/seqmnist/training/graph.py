@@ -1,0 +1,152 @@
+"""The two graphs that do the work: a run of training batches, and scoring. Both split batches into shards.
+
+A shard is a part of a batch that goes through the model on its own; shards run side by side and are added
+in a fixed order, so the result has the same bits on any number of cores.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.config import Train
+from seqmnist.data.splits import CLASSES, SIZE, Split
+from seqmnist.training.optimizer import Adam
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_SCORED_AT_ONCE = 1_000  # images a graph call: well under half a second
+
+
+class TrainingGraph:
+    """Runs batches of one split through model, loss, gradient and update, inside one graph call."""
+
+    def __init__(self, model: "keras.Model", split: Split, recipe: Train, shards: int) -> None:
+        import tensorflow as tf
+
+        self._model, self._shards = model, shards
+        self._smoothing = recipe.label_smoothing
+        self._optimizer = Adam(model.trainable_variables, recipe)
+        self._images = tf.constant(split.images)
+        self._labels = tf.constant(split.labels.astype(np.int32))
+        signature = [tf.TensorSpec([None], tf.int32)] * 2 + [tf.TensorSpec([None]), tf.TensorSpec([None, 2])]
+        self._run = tf.function(self._run_batches).get_concrete_function(*signature)
+
+    def run(
+        self,
+        order: NDArray[np.int32],
+        bounds: NDArray[np.int32],
+        rates: NDArray[np.float32],
+        powers: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Train on the batches `order[bounds[k]:bounds[k + 1]]`.
+
+        Args:
+            order: int32, indices of images.
+            bounds: int32 [batches + 1].
+            rates: float32 [batches], learning rates.
+            powers: float32 [batches, 2], see `Adam.apply`.
+
+        Returns:
+            For each batch, before its update: the mean loss, and how many images were right.
+        """
+        import tensorflow as tf
+
+        arguments = map(tf.constant, (order, bounds, rates, powers))
+        losses, correct = self._run(*arguments)
+        return losses.numpy(), correct.numpy()
+
+    def _run_batches(
+        self, order: "tf.Tensor", bounds: "tf.Tensor", rates: "tf.Tensor", powers: "tf.Tensor"
+    ) -> "tuple[tf.Tensor, tf.Tensor]":
+        import tensorflow as tf
+
+        count = tf.shape(rates)[0]
+        losses = tf.TensorArray(tf.float32, count)
+        correct = tf.TensorArray(tf.int32, count)
+        for k in tf.range(count):
+            loss, right = self._step(order[bounds[k] : bounds[k + 1]], rates[k], powers[k])
+            losses = losses.write(k, loss)
+            correct = correct.write(k, right)
+        return losses.stack(), correct.stack()
+
+    def _step(self, rows: "tf.Tensor", rate: "tf.Tensor", powers: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+        import tensorflow as tf
+
+        size = tf.cast(tf.size(rows), tf.float32)
+        losses, rights, gradients = [], [], []
+        for part in split_rows(rows, self._shards):
+            labels = tf.gather(self._labels, part)
+            with tf.GradientTape() as tape:
+                logits = self._model(tf.gather(self._images, part), training=True)
+                loss = tf.reduce_sum(smoothed_cross_entropy(labels, logits, self._smoothing)) / size
+            losses.append(loss)
+            rights.append(count_right(labels, logits))
+            gradients.append(tape.gradient(loss, [weight.value for weight in self._model.trainable_variables]))
+        self._optimizer.apply([tf.add_n(parts) for parts in zip(*gradients, strict=True)], rate, powers)
+        return tf.add_n(losses), tf.add_n(rights)
+
+
+class ScoringGraph:
+    """Logits, loss and accuracy of a model on a split."""
+
+    def __init__(self, model: "keras.Model", shards: int) -> None:
+        import tensorflow as tf
+
+        self._model, self._shards = model, shards
+        signature = [tf.TensorSpec([None, SIZE, SIZE], tf.uint8)]
+        self._logits = tf.function(self._split_logits).get_concrete_function(*signature)
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits float32 [n, 10] of images uint8 [n, 28, 28]."""
+        import tensorflow as tf
+
+        starts = range(0, len(images), _SCORED_AT_ONCE)
+        return np.concatenate([self._logits(tf.constant(images[s : s + _SCORED_AT_ONCE])).numpy() for s in starts])
+
+    def score(self, split: Split) -> tuple[float, float]:
+        """Mean cross-entropy (nats) and accuracy."""
+        return score_logits(self.logits(split.images), split.labels)
+
+    def _split_logits(self, images: "tf.Tensor") -> "tf.Tensor":
+        import tensorflow as tf
+
+        parts = split_rows(images, self._shards)
+        return tf.concat([self._model(part, training=False) for part in parts], axis=0)
+
+
+def score_logits(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy of logits [n, 10] for labels [n], computed in float64."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    log_sums = np.log(np.exp(wide).sum(axis=1))
+    losses = log_sums - wide[np.arange(len(labels)), labels]
+    return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
+
+
+def split_rows(rows: "tf.Tensor", shards: int) -> "list[tf.Tensor]":
+    """Cut the first axis into `shards` parts that differ by one row at most."""
+    import tensorflow as tf
+
+    size = tf.shape(rows)[0]
+    return [rows[size * k // shards : size * (k + 1) // shards] for k in range(shards)]
+
+
+def smoothed_cross_entropy(labels: "tf.Tensor", logits: "tf.Tensor", smoothing: float) -> "tf.Tensor":
+    """Cross-entropy [n] with labels int32 [n], of which `smoothing` is spread evenly (Szegedy et al. 2016, section 7)."""
+    import tensorflow as tf
+
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if smoothing == 0:
+        return losses
+    uniform = -tf.reduce_sum(tf.nn.log_softmax(logits), axis=1) / CLASSES
+    return (1 - smoothing) * losses + smoothing * uniform
+
+
+def count_right(labels: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
+    """How many rows have their largest logit at their label, as an int32 scalar."""
+    import tensorflow as tf
+
+    return tf.reduce_sum(tf.cast(tf.argmax(logits, axis=1, output_type=tf.int32) == labels, tf.int32))
