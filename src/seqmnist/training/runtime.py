@@ -1,20 +1,44 @@
-"""How this process runs TensorFlow: quiet, deterministic, on few threads."""
+"""How this process runs TensorFlow: quiet, deterministic, on few threads, without a GPU."""
 
 import os
-from types import ModuleType
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-def start_tensorflow(shards: int) -> ModuleType:
+def start_tensorflow(shards: int) -> None:
     """Import TensorFlow with single-threaded operations and `shards` operations side by side.
 
     A product that is summed by one thread gives the same bits every time, so the parts of a batch, not the
-    parts of a product, share the cores. Call it once, before anything else imports TensorFlow or Keras.
+    parts of a product, share the cores. Call it before anything else imports TensorFlow or Keras.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no notes about instruction sets and missing GPUs
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    import tensorflow as tf
+    with _stderr_held_back():
+        import keras
+        import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(shards)
-    return tf  # type: ignore[no-any-return]
+        keras.config.disable_interactive_logging()  # no bar for each prediction
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(shards)
+
+
+@contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Keep what is written to stderr and show it only after an exception.
+
+    TensorFlow's C++ part tells of oneDNN and missing GPUs at each import, and TF_CPP_MIN_LOG_LEVEL no longer
+    silences it (2.21).
+    """
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
