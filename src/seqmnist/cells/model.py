@@ -81,4 +81,5 @@ def with_probabilities(model: "keras.Model") -> "keras.Model":
     """The same model with a softmax after the logits: images uint8 [n, 28, 28] -> probabilities [n, 10]."""
     import keras
 
-    return keras.Sequential([model, keras.layers.Softmax(name="probabilities", dtype="float32")], name=model.name)
+    softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
+    return keras.Model(model.input, softmax(model.output), name=model.name)

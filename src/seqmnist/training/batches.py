@@ -24,13 +24,18 @@ class Batches:
         return len(self.bounds) - 1
 
 
+def batch_count(images: int, batch_size: int) -> int:
+    """Batches an epoch, as in the notebook: as many as whole batches fit, so none is smaller than `batch_size`."""
+    return images // batch_size
+
+
 def epoch_batches(images: int, batch_size: int, seed: int, epoch: int) -> Batches:
     """Shuffle an epoch's images and cut them as `np.array_split(order, images // batch_size)` does.
 
     Every image is used once; 55,000 images at 150 make 100 batches of 151 and 266 of 150.
     """
     order = generator(seed, "batches", epoch).permutation(images).astype(np.int32)
-    count = images // batch_size
+    count = batch_count(images, batch_size)
     small, larger = divmod(images, count)
     sizes = np.full(count, small)
     sizes[:larger] += 1

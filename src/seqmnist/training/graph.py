@@ -135,7 +135,7 @@ def split_rows(rows: "tf.Tensor", shards: int) -> "list[tf.Tensor]":
 
 
 def smoothed_cross_entropy(labels: "tf.Tensor", logits: "tf.Tensor", smoothing: float) -> "tf.Tensor":
-    """Cross-entropy [n] with labels int32 [n], of which `smoothing` is spread evenly (Szegedy et al. 2016, section 7)."""
+    """Cross-entropy [n] with labels int32 [n], `smoothing` of them spread evenly (Szegedy et al. 2016, section 7)."""
     import tensorflow as tf
 
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

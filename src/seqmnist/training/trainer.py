@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CALL_SECONDS = 0.4  # how long a graph call should last: between calls Python can stop
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """The loss is no longer a number."""
 
 
@@ -46,7 +46,7 @@ class Trainer:
         *,
         seed: int,
         shards: int,
-        progress: Callable[[int], None] = lambda batches: None,
+        progress: Callable[[int], object],
     ) -> None:
         """Trace the graphs.
 
@@ -67,7 +67,7 @@ class Trainer:
         """Train the epochs from `first` to the recipe's last, one at each step of the iteration.
 
         Raises:
-            Diverged: a batch's loss is not a number.
+            DivergedError: a batch's loss is not a number.
         """
         for number in range(first, self._recipe.epochs):
             yield self._epoch(number)
@@ -81,8 +81,8 @@ class Trainer:
         last = batches.order[batches.bounds[-2] :]
         metrics = {"train.loss": loss, "train.accuracy": accuracy}
         metrics["train.last_batch_accuracy"] = self._scoring.score(Split(train.images[last], train.labels[last]))[1]
-        for prefix, name in (("val", "validation"), ("test", "test")):
-            metrics[f"{prefix}.loss"], metrics[f"{prefix}.accuracy"] = self._scoring.score(self._splits[name])
+        metrics["val.loss"], metrics["val.accuracy"] = self._scoring.score(self._splits["validation"])
+        metrics["test.loss"], metrics["test.accuracy"] = self._scoring.score(self._splits["test"])
         return Epoch(number, metrics, seconds, len(train) / seconds)
 
     def _train(self, number: int, batches: Batches) -> tuple[float, float]:
@@ -98,7 +98,7 @@ class Trainer:
                 chunk_losses, chunk_right = self._training.run(batches.order, bounds, rates, powers)
             if not np.isfinite(chunk_losses).all():
                 bad = int(np.argmin(np.isfinite(chunk_losses)))
-                raise Diverged(
+                raise DivergedError(
                     f"training diverged: the loss is {chunk_losses[bad]} in epoch {number}, batch {done + bad}; "
                     f"lower train.learning_rate (now {self._recipe.learning_rate:g}) or set train.clip_norm"
                 )

@@ -1,0 +1,79 @@
+"""history.csv: the metrics of each seed and epoch, and which epoch is selected."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqmnist.errors import UserError
+from seqmnist.files import write_text
+
+METRICS = (
+    "train.loss",
+    "train.accuracy",
+    "train.last_batch_accuracy",
+    "val.loss",
+    "val.accuracy",
+    "test.loss",
+    "test.accuracy",
+)
+_COLUMNS = ("seed", "epoch", *METRICS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch, counted from 0, of one seed's training; `metrics` by the names in `METRICS`."""
+
+    seed: int
+    epoch: int
+    metrics: dict[str, float]
+
+
+def selected(rows: list[Row]) -> Row:
+    """The epoch with the best validation accuracy, the earlier one on ties. Test figures play no part."""
+    return max(rows, key=lambda row: (row.metrics["val.accuracy"], -row.epoch))
+
+
+def summary(rows: list[Row]) -> dict[str, float]:
+    """`selected.*` and `last.*` of one seed's rows: epoch, val.accuracy, test.accuracy, test.loss."""
+    figures: dict[str, float] = {}
+    for name, row in (("selected", selected(rows)), ("last", rows[-1])):
+        figures[f"{name}.epoch"] = row.epoch
+        for metric in ("val.accuracy", "test.accuracy", "test.loss"):
+            figures[f"{name}.{metric}"] = row.metrics[metric]
+    return figures
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as CSV; floats in full, so that `read` gives the same values."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in rows:
+        writer.writerow([row.seed, row.epoch, *(repr(row.metrics[name]) for name in METRICS)])
+    write_text(path, text.getvalue())
+
+
+def read(path: Path) -> list[Row]:
+    """Read what `write` wrote.
+
+    Raises:
+        UserError: the file is missing or has other columns.
+    """
+    try:
+        with path.open(newline="") as file:
+            lines = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro`") from None
+    if not lines or tuple(lines[0]) != _COLUMNS:
+        raise UserError(f"{path} is no history: its columns must be {', '.join(_COLUMNS)}; run `dvc repro`")
+    return [Row(int(line["seed"]), int(line["epoch"]), {name: float(line[name]) for name in METRICS}) for line in lines]
+
+
+def by_seed(rows: list[Row]) -> dict[int, list[Row]]:
+    """The rows of each seed, in the order in which the seeds appear."""
+    groups: dict[int, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.seed, []).append(row)
+    return groups
