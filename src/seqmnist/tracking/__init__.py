@@ -1,0 +1,9 @@
+"""What the pipeline tells MLflow: the only part of the package that imports it."""
+
+import logging
+import os
+
+# Before anything imports MLflow: it reports usage to its makers by default, and logs each step of making a database.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+for _name in ("mlflow.store.db.utils", "alembic"):
+    logging.getLogger(_name).setLevel(logging.WARNING)

@@ -1,0 +1,170 @@
+"""One MLflow run for each thing that a stage does."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag
+from numpy.typing import NDArray
+
+from seqmnist.config import Config, Data, SplitName, flatten
+from seqmnist.data.splits import CLASSES, SIZE, Summary
+from seqmnist.errors import Terminated
+from seqmnist.files import sha256_file, sha256_json
+from seqmnist.paths import PARAMS
+from seqmnist.tracking.store import open_store
+
+if TYPE_CHECKING:
+    import keras
+
+_CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
+_DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column has room for
+
+
+class Run:
+    """A running MLflow run: what can be logged into it."""
+
+    def __init__(self, run_id: str) -> None:
+        self.id = run_id
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log nested values as parameters with dotted names."""
+        flat = flatten(dict(values))
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
+        mlflow.log_params(texts, run_id=self.id)
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics in one call, those of an epoch with its number as `step`."""
+        mlflow.log_metrics(dict(values), step=step, run_id=self.id)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        mlflow.set_tags(dict(values))
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file, or a folder's files, into the run's artifacts."""
+        if path.is_dir():
+            mlflow.log_artifacts(str(path), folder or path.name)
+        else:
+            mlflow.log_artifact(str(path), folder)
+
+    def raw_data(self, data: Data) -> None:
+        """Log the raw files as one data set."""
+        files = {file.name: file.sha256 for file in data.files.all()}
+        self._dataset(data.name, data_sha256(data), files, "raw")
+
+    def splits(self, data: Data, summary: Summary) -> None:
+        """Log each split as a data set with its digest."""
+        for name, split in summary.items():
+            self._dataset(f"{data.name}.{name}", split["sha256"], dict(split), _CONTEXTS[name])
+
+    def model(self, model: "keras.Model", example: NDArray[np.uint8]) -> None:
+        """Log a model of images uint8 [n, 28, 28]; `example` is such an array."""
+        import keras
+        import tensorflow as tf
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        # Without names: MLflow would pass named inputs as a dictionary, which the model does not take.
+        inputs = TensorSpec(np.dtype(np.uint8), (-1, SIZE, SIZE))
+        outputs = TensorSpec(np.dtype(np.float32), (-1, CLASSES))
+        Model.log(
+            artifact_path=None,
+            flavor=_KerasFlavor,
+            model=model,
+            name="model",
+            run_id=self.id,
+            signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
+            input_example=example,
+            # Inferring the requirements would load the model in another process, for seconds.
+            pip_requirements=[
+                f"keras=={keras.__version__}",
+                f"tensorflow=={tf.__version__}",
+                f"numpy=={np.__version__}",
+            ],
+        )
+
+    def _dataset(self, name: str, sha256: str, profile: Mapping[str, Any], context: str) -> None:
+        dataset = Dataset(
+            name=name,
+            digest=sha256[:_DIGEST],
+            source_type="sha256",
+            source=json.dumps({"sha256": sha256}),
+            profile=json.dumps(profile),
+        )
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        mlflow.MlflowClient().log_inputs(self.id, inputs)
+
+
+class _KerasFlavor:
+    """mlflow.keras, with the folder made before it writes the input example there (mlflow/mlflow#16183)."""
+
+    @staticmethod
+    def save_model(path: str, **arguments: Any) -> None:
+        import mlflow.keras
+
+        Path(path).mkdir()
+        mlflow.keras.save_model(path=path, **arguments)
+
+
+@contextmanager
+def stage_run(config: Config, stage: str, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
+    """Start a run and end it as what it came to: FINISHED, FAILED with its error, or KILLED.
+
+    Args:
+        config: the pipeline's configuration.
+        stage: download, preprocess, train or evaluate.
+        name: of the run: the name of the stage in DVC.
+        tags: further tags.
+
+    Raises:
+        UserError: the store can't be used.
+    """
+    client, experiment_id = open_store(config.tracking)
+    mlflow.set_tracking_uri(client.tracking_uri)
+    all_tags = {"stage": stage, **identity_tags(config.data), **(tags or {})}
+    mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=all_tags)
+    run = Run(mlflow.active_run().info.run_id)
+    try:
+        run.artifact(PARAMS)
+        yield run
+    except (KeyboardInterrupt, Terminated):
+        mlflow.end_run("KILLED")
+        raise
+    except BaseException as error:
+        run.tags({"error": " ".join(str(error).split()) or type(error).__name__})
+        mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def data_sha256(data: Data) -> str:
+    """One digest for the four raw files: of their names and SHA-256."""
+    return sha256_json({file.name: file.sha256 for file in data.files.all()})
+
+
+def identity_tags(data: Data) -> dict[str, str]:
+    """What finds the runs of one configuration, data set, commit or DVC experiment."""
+    tags = {"config.sha256": sha256_file(PARAMS), "data.sha256": data_sha256(data)}
+    if commit := _git("rev-parse", "HEAD"):
+        # DVC writes dvc.lock while stages run: that is no edit.
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+        tags |= {"git.commit": commit, "git.dirty": str(bool(changed)).lower()}
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc.experiment"] = experiment
+    return tags
+
+
+def _git(*arguments: str) -> str:
+    """A git command's output; empty where there is no git or no repository."""
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return result.stdout.strip() if result.returncode == 0 else ""
