@@ -6,6 +6,9 @@ PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 REPORTS = Path("reports")
+METRICS = REPORTS / "metrics.json"
+CLASSES = REPORTS / "classes.csv"
+FIGURES = REPORTS / "figures"
 
 
 def model_folder(cell: str) -> Path:
@@ -16,3 +19,8 @@ def model_folder(cell: str) -> Path:
 def history_file(cell: str) -> Path:
     """The metrics of every seed and epoch."""
     return REPORTS / "train" / cell / "history.csv"
+
+
+def predictions_file(cell: str) -> Path:
+    """What each model says of each test image."""
+    return REPORTS / "predictions" / f"{cell}.csv"

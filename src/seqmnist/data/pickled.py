@@ -8,7 +8,7 @@ import gzip
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class PickleError(ValueError):
 class _BoundedReader:
     """The part of a file that the unpickler uses, ending in an error where a bomb would go on."""
 
-    def __init__(self, file: IO[bytes], limit: int) -> None:
+    def __init__(self, file: gzip.GzipFile, limit: int) -> None:
         self._file, self._left = file, limit
 
     def read(self, size: int) -> bytes:
@@ -53,7 +53,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) not in self._ALLOWED:
             raise PickleError(f"it names {module}.{name}, which is no NumPy array constructor")
         if name == "_reconstruct":
-            return np._core.multiarray._reconstruct  # where NumPy 2 keeps what older pickles call numpy.core
+            return np.empty(0).__reduce__()[0]  # NumPy 2 keeps it elsewhere than older pickles say
         return getattr(np, name)
 
 
@@ -72,7 +72,7 @@ def rebuild(path: Path, files: list[RawFile], folder: Path) -> dict[str, Path]:
         PickleError: the pickle holds something else.
     """
     train, validation, test = _load(path)
-    arrays = [[train[0], validation[0]], [train[1], validation[1]], [test[0]], [test[1]]]
+    arrays: list[list[NDArray[Any]]] = [[train[0], validation[0]], [train[1], validation[1]], [test[0]], [test[1]]]
     paths = {}
     for file, parts in zip(files, arrays, strict=True):
         paths[file.name] = folder / file.name

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from seqmnist.config import RawFile
 from seqmnist.files import atomic_path, sha256_file
@@ -14,7 +14,7 @@ from seqmnist.files import atomic_path, sha256_file
 _CHUNK = 1 << 20
 
 
-class WrongBytes(Exception):
+class WrongBytesError(Exception):
     """A file that a source gave is not the configured one."""
 
 
@@ -34,7 +34,7 @@ def deliver(candidate: Path, file: RawFile, folder: Path) -> None:
     At most one byte more than the configured size is decompressed, whatever the candidate is.
 
     Raises:
-        WrongBytes: the raw bytes are too short, too long, no gzip stream, or have another SHA-256.
+        WrongBytesError: the raw bytes are too short, too long, no gzip stream, or have another SHA-256.
     """
     digest = hashlib.sha256()
     with atomic_path(folder / file.name) as temporary, _open_plain(candidate) as source, temporary.open("wb") as target:
@@ -43,12 +43,12 @@ def deliver(candidate: Path, file: RawFile, folder: Path) -> None:
                 target.write(chunk)
                 digest.update(chunk)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise WrongBytes(f"{candidate.name}: broken gzip stream: {error}") from None
+            raise WrongBytesError(f"{candidate.name}: broken gzip stream: {error}") from None
         if target.tell() != file.bytes:
             size = f"more than {file.bytes}" if target.tell() > file.bytes else target.tell()
-            raise WrongBytes(f"{candidate.name}: it has {size} bytes, expected {file.bytes}")
+            raise WrongBytesError(f"{candidate.name}: it has {size} bytes, expected {file.bytes}")
         if digest.hexdigest() != file.sha256:
-            raise WrongBytes(f"{candidate.name}: SHA-256 is {digest.hexdigest()}, expected {file.sha256}")
+            raise WrongBytesError(f"{candidate.name}: SHA-256 is {digest.hexdigest()}, expected {file.sha256}")
 
 
 def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
@@ -61,7 +61,7 @@ def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
 
 
 @contextmanager
-def _open_plain(path: Path) -> Iterator[IO[bytes]]:
+def _open_plain(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
     """Open a file for reading, decompressing it if it starts as gzip does, whatever its name."""
     with path.open("rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"

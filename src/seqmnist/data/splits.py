@@ -31,8 +31,8 @@ class Split:
 
     def digest(self) -> str:
         """SHA-256 of the images' bytes followed by the labels' bytes."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images))
-        digest.update(np.ascontiguousarray(self.labels))
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
     def class_counts(self) -> list[int]:

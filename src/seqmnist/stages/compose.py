@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from seqmnist.config import flatten, read_yaml, validate
 from seqmnist.errors import UserError, run_command
@@ -45,9 +45,7 @@ def compose(folder: Path) -> tuple[str, dict[str, Any]]:
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"{folder}: {' '.join(str(error).split())}") from None
-    values = OmegaConf.to_container(config)
-    assert isinstance(values, dict)  # a root config with a defaults list is a mapping
-    return OmegaConf.to_yaml(config), {str(key): value for key, value in values.items()}
+    return OmegaConf.to_yaml(config), cast("dict[str, Any]", OmegaConf.to_container(config))
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -8,11 +8,21 @@ from seqmnist.paths import PROCESSED, RAW
 
 
 def main() -> None:
-    data = config.load().data
-    parts = splits.read_raw(RAW, data)
-    splits.save(PROCESSED, parts)
-    summary = splits.summary(parts)
-    write_json(PROCESSED / splits.SUMMARY, summary)
+    """Run the stage."""
+    from seqmnist.tracking.runs import stage_run
+
+    configuration = config.load()
+    data = configuration.data
+    with stage_run(configuration, "preprocess", "preprocess") as run:
+        run.params({"data": data.model_dump()})
+        run.raw_data(data)
+        parts = splits.read_raw(RAW, data)
+        splits.save(PROCESSED, parts)
+        summary = splits.summary(parts)
+        write_json(PROCESSED / splits.SUMMARY, summary)
+        run.splits(data, summary)
+        run.metrics({f"data.{name}.images": part["images"] for name, part in summary.items()})
+        run.artifact(PROCESSED / splits.SUMMARY)
     print(table(summary))
 
 

@@ -1,0 +1,136 @@
+"""Score the trained models on the test images: reports/metrics.json, tables and figures."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist import config
+from seqmnist.cells import saved
+from seqmnist.config import Config
+from seqmnist.data import splits
+from seqmnist.data.splits import Split
+from seqmnist.errors import UserError, run_command
+from seqmnist.evidence import figures, scores
+from seqmnist.files import sha256_file, write_json, write_text
+from seqmnist.paths import CLASSES, FIGURES, METRICS, PROCESSED, history_file, model_folder, predictions_file
+from seqmnist.training import history
+from seqmnist.training.history import Row
+from seqmnist.training.runtime import start_tensorflow
+
+Predictions = dict[int, NDArray[np.uint8]]  # by seed, uint8 [n]
+
+
+def main() -> None:
+    """Run the stage."""
+    from seqmnist.tracking.runs import stage_run
+
+    configuration = config.load()
+    histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
+    test = splits.load(PROCESSED, "test")
+    start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
+    with stage_run(configuration, "evaluate", "evaluate") as run:
+        run.params(configuration.model_dump(include={"cells", "train", "sequence", "seeds"}))
+        run.splits(configuration.data, {"test": splits.summary({"test": test})["test"]})
+        metrics, predictions = {}, {}
+        for cell, rows in histories.items():
+            metrics[cell], predictions[cell] = evaluate_cell(configuration, cell, rows, test)
+        write_json(METRICS, metrics)
+        write_tables(predictions, test)
+        draw(histories, predictions, test)
+        run.metrics({key: value for key, value in config.flatten(metrics).items() if ".seeds." not in key})
+        for path in (METRICS, CLASSES, FIGURES):
+            run.artifact(path)
+        run.tags({f"model.sha256.{cell}": model_digests(cell, configuration.seeds) for cell in configuration.cells})
+    print(table(metrics))
+
+
+def evaluate_cell(configuration: Config, cell: str, rows: list[Row], test: Split) -> tuple[dict[str, Any], Predictions]:
+    """A cell's part of metrics.json, and what its models predict for the test images."""
+    from seqmnist.training.graph import ScoringGraph, score_logits
+
+    seeds = history.by_seed(rows)
+    if missing := [seed for seed in configuration.seeds if seed not in seeds]:
+        raise UserError(f"{history_file(cell)} lacks seed {missing[0]}: run `dvc repro`, which trains it")
+    figures_by_seed, predictions = {}, {}
+    for seed in configuration.seeds:
+        model, described = saved.load(model_folder(cell), seed)
+        logits = ScoringGraph(model, described.shards).logits(test.images)
+        loss, accuracy = score_logits(logits, test.labels)
+        predictions[seed] = logits.argmax(axis=1).astype(np.uint8)
+        figures_by_seed[seed] = history.summary(seeds[seed]) | {
+            "selected.test.loss": loss,
+            "selected.test.accuracy": accuracy,
+        }
+    part = nest(scores.mean_over_seeds(list(figures_by_seed.values())))
+    part["seeds"] = {str(seed): nest(one) for seed, one in figures_by_seed.items()}
+    return part, predictions
+
+
+def nest(flat: dict[str, float]) -> dict[str, Any]:
+    """Dotted names as nested keys: {"a.b": 1} becomes {"a": {"b": 1}}."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *parents, last = name.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return nested
+
+
+def write_tables(predictions: dict[str, Predictions], test: Split) -> None:
+    """Precision and recall of each cell, seed and class in one table; each test image's prediction in one a cell."""
+    classes: list[list[object]] = [["cell", "seed", "digit", "images", "precision", "recall"]]
+    for cell, by_seed in predictions.items():
+        images: list[list[object]] = [["seed", "image", "label", "predicted"]]
+        for seed, predicted in by_seed.items():
+            classes += [
+                [cell, seed, one.digit, one.images, repr(one.precision), repr(one.recall)]
+                for one in scores.class_scores(test.labels, predicted)
+            ]
+            images += [
+                [seed, index, label, guess]
+                for index, (label, guess) in enumerate(zip(test.labels.tolist(), predicted.tolist(), strict=True))
+            ]
+        _write_csv(predictions_file(cell), images)
+    _write_csv(CLASSES, classes)
+
+
+def draw(histories: dict[str, list[Row]], predictions: dict[str, Predictions], test: Split) -> None:
+    """Write the learning curves, and for each cell the confusion matrix added over its seeds."""
+    figures.learning_curves(FIGURES / "learning_curves.png", histories)
+    for cell, by_seed in predictions.items():
+        matrix = np.sum([scores.confusion(test.labels, predicted) for predicted in by_seed.values()], axis=0)
+        seeds = f" ({len(by_seed)} seeds)" if len(by_seed) > 1 else ""
+        title = f"{cell}: {matrix.sum():,} test images{seeds}"
+        figures.confusion_matrix(FIGURES / f"confusion_{cell}.png", matrix, title)
+
+
+def model_digests(cell: str, seeds: list[int]) -> str:
+    """SHA-256 of the weights of each seed, separated by spaces."""
+    return " ".join(sha256_file(saved.weights_file(model_folder(cell), seed)) for seed in seeds)
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The selected models' figures, as text in columns."""
+    head = f"{'cell':<8} {'selected epoch':>14} {'val accuracy':>13} {'test accuracy':>14} {'test loss':>10}"
+    rows = [
+        f"{cell:<8} {part['selected']['epoch']:>14g} {part['selected']['val']['accuracy']:>13.4f} "
+        f"{part['selected']['test']['accuracy']:>14.4f} {part['selected']['test']['loss']:>10.4f}"
+        for cell, part in metrics.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _write_csv(path: Path, rows: list[list[object]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    run_command(main)
