@@ -12,7 +12,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro
+.PHONY: help setup repro ui figures test lint types lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -30,3 +30,24 @@ $(READY): requirements.lock pyproject.toml
 	$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@
+
+repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did not change is skipped)
+	@dvc repro
+
+ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and to the cells compared
+	@PYTHONPATH=src python -m seqmnist.tracking.ui
+
+figures: repro ## copy the pipeline's figures to docs/figures, which is in git
+	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/
+
+test: $(READY) ## run all tests
+	@python -m pytest
+
+lint: $(READY) ## check style, formatting and the direction of imports
+	@ruff check && ruff format --check && lint-imports
+
+types: $(READY) ## check types
+	@mypy
+
+lock: $(READY) ## resolve requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o requirements.lock
