@@ -1,0 +1,83 @@
+"""Raw files that are not the configured ones never get past the download stage."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+
+
+def flip(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(bytes(content))
+
+
+def truncate_gzip(folder: Path, name: str) -> None:
+    (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes())[:-9])
+    (folder / name).unlink()
+
+
+def rename(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / NAMES[3]).read_bytes())
+
+
+def html_page(folder: Path, name: str) -> None:
+    (folder / name).write_text("<!DOCTYPE html><html><body>404 Not Found</body></html>")
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "reason"),
+    [
+        *[pytest.param(flip, name, "SHA-256 is", id=f"wrong byte in {name}") for name in NAMES],
+        pytest.param(truncate_gzip, NAMES[0], "broken gzip stream", id="truncated gz"),
+        pytest.param(rename, NAMES[1], "bytes, expected", id="renamed file"),
+        pytest.param(html_page, NAMES[2], "bytes, expected", id="HTML page"),
+    ],
+)
+def test_damaged_file_is_refused(unrun: Any, data: Any, tmp_path: Path, damage: Any, name: str, reason: str) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for source in Path(data["directory"]).iterdir():
+        (folder / source.name).write_bytes(source.read_bytes())
+    damage(folder, name)
+    unrun.edit("conf/data/tiny.yaml", data["directory"], str(folder))
+    result = unrun.run("dvc", "repro", "preprocess")
+    assert result.code != 0
+    (error,) = [line for line in result.output.splitlines() if line.startswith("error: ")]
+    assert name in error
+    assert reason in error
+    assert "data.directory" in error, "the line says what to do"
+    assert "Traceback" not in result.output
+    left = {path.name for path in (unrun.root / "data/raw").iterdir()}
+    assert left <= set(NAMES) - {name}, "neither the refused file nor a temporary one"
+    assert not (unrun.root / "data/processed").exists()
+
+
+def test_verified_file_changed_on_disk_is_fetched_again(project: Any) -> None:
+    path = project.root / "data/raw" / NAMES[0]
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(content[:-1] + b"\0")
+    result = project.succeed("dvc", "repro")
+    assert path.read_bytes() == content
+    assert "train@rnn" in result.stages_skipped
+
+
+def test_another_data_set_removes_the_files_of_the_first(project: Any, tmp_path: Path) -> None:
+    other = yaml.safe_load((project.root / "conf/data/tiny.yaml").read_text())
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for file in other["files"].values():
+        new_name = file["name"].replace("t10k", "second-test").replace("train", "second-train")
+        (folder / new_name).write_bytes((Path(other["directory"]) / file["name"]).read_bytes())
+        file["name"] = new_name
+    other |= {"name": "second", "directory": str(folder)}
+    (project.root / "conf/data/second.yaml").write_text(yaml.safe_dump(other))
+    project.edit("conf/config.yaml", "data: tiny", "data: second")
+    project.succeed("dvc", "repro", "preprocess")
+    names = {path.name for path in (project.root / "data/raw").iterdir()}
+    assert names == {file["name"] for file in other["files"].values()}

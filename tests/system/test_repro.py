@@ -1,0 +1,141 @@
+"""The pipeline as a user runs it: what it makes, what it skips, what it runs again."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STAGES = ["compose", "download", "preprocess", "train@rnn", "train@lstm", "evaluate"]
+
+
+def test_repro_makes_every_output(reproduced: Any) -> None:
+    reports = reproduced.root / "reports"
+    figures = {path.name for path in (reports / "figures").iterdir()}
+    assert figures == {"learning_curves.png", "confusion_rnn.png", "confusion_lstm.png"}
+    for cell in ("rnn", "lstm"):
+        assert {path.name for path in (reproduced.root / "models" / cell).iterdir()} == {
+            "model.json",
+            "seed-42.weights.h5",
+        }
+        assert [row["epoch"] for row in reproduced.history(cell)] == ["0", "1"]
+        assert len((reports / "predictions" / f"{cell}.csv").read_text().splitlines()) == 1 + 60
+
+
+def test_metrics_have_the_shape_that_readers_rely_on(reproduced: Any) -> None:
+    metrics = reproduced.metrics()
+    assert list(metrics) == ["rnn", "lstm"]
+    for cell, part in metrics.items():
+        for figures in (part, part["seeds"]["42"]):
+            assert set(figures) >= {"selected", "last"}
+            for name in ("selected", "last"):
+                assert set(figures[name]) == {"epoch", "val", "test"}
+                assert set(figures[name]["test"]) == {"accuracy", "loss"}
+        best = max(float(row["val.accuracy"]) for row in reproduced.history(cell))
+        assert part["selected"]["val"]["accuracy"] == best
+
+
+def test_evaluation_of_the_saved_weights_agrees_with_training(reproduced: Any) -> None:
+    for cell, part in reproduced.metrics().items():
+        selected = part["seeds"]["42"]["selected"]
+        row = reproduced.history(cell)[selected["epoch"]]
+        assert float(row["test.accuracy"]) == selected["test"]["accuracy"]
+        assert float(row["test.loss"]) == pytest.approx(selected["test"]["loss"], rel=1e-6)
+
+
+def test_repro_again_skips_every_stage(project: Any) -> None:
+    assert project.succeed("dvc", "repro").stages_skipped == STAGES
+
+
+def test_edit_of_one_cell_spares_the_other(project: Any) -> None:
+    project.edit("conf/cell/lstm.yaml", "units: 8", "units: 9")
+    result = project.succeed("dvc", "repro")
+    assert result.stages_run == ["compose", "train@lstm", "evaluate"]
+    assert result.stages_skipped == ["download", "preprocess", "train@rnn"]
+    assert "params.yaml: cells.lstm.units 8 -> 9" in result.output
+
+
+def test_deleted_outputs_come_back_from_the_run_cache(project: Any) -> None:
+    before = project.output_hashes()
+    (project.root / "dvc.lock").unlink()
+    for folder in ("data/raw", "data/processed", "models/rnn", "models/lstm", "reports"):
+        shutil.rmtree(project.root / folder)
+    result = project.succeed("dvc", "repro")
+    # DVC keeps no run cache for outputs that persist: download runs, which with its source at hand is quick.
+    assert result.stages_run == ["compose", "download"]
+    assert result.stages_restored == ["preprocess", "train@rnn", "train@lstm", "evaluate"]
+    assert project.output_hashes() == before
+    assert project.metrics()["lstm"]
+
+
+def test_experiment_trains_with_its_own_values(project: Any) -> None:
+    project.succeed("dvc", "exp", "run", "-S", "train.epochs=1")
+    assert [len(project.history(cell)) for cell in ("rnn", "lstm")] == [1, 1]
+    assert project.succeed("dvc", "repro").stages_skipped == STAGES, "a plain repro keeps the experiment's results"
+    project.edit("conf/data/tiny.yaml", "validation: 40", "validation: 30")
+    assert "train.epochs 1 -> 2" in project.succeed("dvc", "repro", "compose").output, "an edit of conf/ drops them"
+
+
+def test_experiment_can_override_one_cell_s_recipe(project: Any) -> None:
+    result = project.succeed("dvc", "exp", "run", "-S", "+cells.rnn.train.epochs=1")
+    assert "train@lstm" in result.stages_skipped
+    assert [len(project.history(cell)) for cell in ("rnn", "lstm")] == [1, 2]
+
+
+def test_temporary_experiment_runs_the_code_of_its_own_tree(project: Any) -> None:
+    project.edit("src/seqmnist/stages/preprocess.py", "print(table(summary))", "print('edited', table(summary))")
+    result = project.succeed("dvc", "exp", "run", "--temp", "-S", "data.validation=30")
+    assert "edited split" in result.output
+    assert not (project.root / "mlartifacts" / "clone").exists()
+    assert (project.root / "mlflow.db").exists(), "runs of a temporary experiment belong to the repository's store"
+
+
+def test_same_seed_in_two_clones_gives_the_same_bytes(reproduced: Any, fresh: Any, tmp_path: Path) -> None:
+    other = fresh.copy(tmp_path / "other" / "folder")
+    other.succeed("dvc", "repro", "--no-run-cache")
+    assert other.output_hashes() == reproduced.output_hashes()
+    assert {"models/rnn", "models/lstm", "reports/metrics.json"} <= set(other.output_hashes())
+
+
+def test_outputs_hold_no_path_of_the_machine(reproduced: Any) -> None:
+    texts = [
+        *reproduced.root.glob("reports/**/*.csv"),
+        *reproduced.root.glob("**/*.json"),
+        reproduced.root / "dvc.lock",
+    ]
+    for path in texts:
+        if ".dvc" not in path.parts and "mlartifacts" not in path.parts and path.name != "params.yaml":
+            assert str(reproduced.root) not in path.read_text(), path
+
+
+def test_large_outputs_stay_out_of_git(reproduced: Any) -> None:
+    tracked = reproduced.succeed("git", "ls-files").output.split()
+    assert "dvc.lock" in tracked
+    assert "params.yaml" in tracked
+    outputs = [name for name in tracked if name.startswith(("data/", "models/", "reports/", "mlflow", "mlartifacts"))]
+    assert all(name.endswith(".gitignore") for name in outputs), outputs
+
+
+def test_make_repro_is_dvc_repro(project: Any) -> None:
+    venv = Path(os.environ.get("VIRTUAL_ENV", "")) / ".ready"
+    if not venv.is_file():
+        venv = Path(__file__).parents[2] / ".venv" / ".ready"
+    if not venv.is_file():
+        pytest.skip("the tests don't run in the environment that make builds")
+    (project.root / ".venv").symlink_to(venv.parent)
+    result = project.succeed("make", "-o", ".venv/.ready", "repro")
+    assert result.stages_skipped == STAGES
+
+
+def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
+    unrun.succeed("python", "-m", "seqmnist.stages.compose", PYTHONPATH="src")
+    for stage, arguments, missing in [
+        ("preprocess", [], "data/raw/train-images-idx3-ubyte"),
+        ("train", ["rnn"], "data/processed/train.images.npy"),
+        ("evaluate", [], "reports/train/rnn/history.csv"),
+    ]:
+        result = unrun.stage(stage, *arguments)
+        assert result.code == 1
+        (line,) = result.output.splitlines()
+        assert line.startswith(f"error: {missing} is missing: run `dvc repro`")

@@ -1,0 +1,182 @@
+"""What MLflow holds after the stages ran, ended badly, or were killed."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.entities import Run
+
+EXPERIMENT = "seqmnist"
+
+
+def runs(project: Any, **tags: str) -> list[Run]:
+    """The runs with these tags, newest first, read by MLflow itself."""
+    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    return list(client.search_runs([experiment.experiment_id], condition))
+
+
+def test_each_stage_logs_one_finished_run(reproduced: Any) -> None:
+    names = {run.info.run_name: run.info.status for run in runs(reproduced)}
+    assert names == dict.fromkeys(["download", "preprocess", "train@rnn", "train@lstm", "evaluate"], "FINISHED")
+
+
+def test_store_is_at_the_root_whatever_the_working_directory(project: Any) -> None:
+    project.root = project.root / "conf"
+    project.succeed("dvc", "repro", "--force", "--single-item", "../dvc.yaml:preprocess")
+    assert not (project.root / "mlflow.db").exists()
+    project.root = project.root.parent
+    (run,) = runs(project, stage="preprocess")
+    assert Path(run.info.artifact_uri).is_relative_to(project.root / "mlartifacts")
+
+
+def test_environment_chooses_another_store(project: Any, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/elsewhere/runs.db"
+    project.succeed("dvc", "repro", "--force", "--single-item", "preprocess", MLFLOW_TRACKING_URI=uri)
+    assert (tmp_path / "elsewhere/runs.db").exists()
+    assert not (project.root / "mlflow.db").exists()
+
+
+def test_tags_identify_configuration_data_code_and_content(reproduced: Any) -> None:
+    for cell in ("rnn", "lstm"):
+        (run,) = runs(reproduced, stage="train", cell=cell)
+        tags = run.data.tags
+        weights = (reproduced.root / "models" / cell / "seed-42.weights.h5").read_bytes()
+        params = (reproduced.root / "params.yaml").read_bytes()
+        assert tags["model.sha256"] == hashlib.sha256(weights).hexdigest()
+        assert tags["config.sha256"] == hashlib.sha256(params).hexdigest()
+        assert tags["git.commit"] == reproduced.succeed("git", "rev-parse", "HEAD~").output.strip()
+        assert re.fullmatch("[0-9a-f]{64}", tags["train.sha256"])
+    assert len({run.data.tags["data.sha256"] for run in runs(reproduced)}) == 1
+
+
+def test_both_cells_have_the_same_parameter_and_metric_names(reproduced: Any) -> None:
+    (rnn,), (lstm,) = (runs(reproduced, stage="train", cell=cell) for cell in ("rnn", "lstm"))
+    assert set(rnn.data.params) == set(lstm.data.params)
+    assert set(rnn.data.params) >= {"cell.type", "cell.units", "train.epochs", "data.name", "sequence.view", "seed"}
+    assert set(rnn.data.metrics) == set(lstm.data.metrics)
+
+
+def test_history_in_mlflow_is_the_history_on_disk(reproduced: Any) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{reproduced.root / 'mlflow.db'}")
+    (run,) = runs(reproduced, stage="train", cell="lstm")
+    history = reproduced.history("lstm")
+    for metric in set(history[0]) - {"seed", "epoch"}:
+        logged = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, metric)]
+        assert logged == [(int(row["epoch"]), float(row[metric])) for row in history]
+    assert run.data.metrics["time.epoch_seconds"] > 0
+    selected = reproduced.metrics()["lstm"]["seeds"]["42"]["selected"]
+    assert run.data.metrics["selected.test.accuracy"] == selected["test"]["accuracy"]
+
+
+def test_data_sets_carry_the_digests_of_the_splits(reproduced: Any) -> None:
+    summary = json.loads((reproduced.root / "data/processed/splits.json").read_text())
+    (run,) = runs(reproduced, stage="train", cell="rnn")
+    inputs = {part.dataset.name: json.loads(part.dataset.source)["sha256"] for part in run.inputs.dataset_inputs}
+    assert inputs == {f"tiny.{name}": part["sha256"] for name, part in summary.items()}
+
+
+def test_logged_model_loads_where_the_package_is_not(reproduced: Any, tmp_path: Path) -> None:
+    (run,) = runs(reproduced, stage="train", cell="lstm")
+    model = f"models:/{run.outputs.model_outputs[0].model_id}"
+    program = tmp_path / "load.py"
+    program.write_text(
+        "import sys\n"
+        "sys.modules['seqmnist'] = None\n"
+        "import mlflow, numpy as np\n"
+        f"mlflow.set_tracking_uri('sqlite:///{reproduced.root / 'mlflow.db'}')\n"
+        f"images = np.load({str(reproduced.root / 'data/processed/test.images.npy')!r})\n"
+        f"print(mlflow.pyfunc.load_model({model!r}).predict(images).argmax(axis=1).tolist())\n"
+    )
+    predicted = json.loads(reproduced.succeed("python", str(program)).output.splitlines()[-1])
+    table = (reproduced.root / "reports/predictions/lstm.csv").read_text().splitlines()[1:]
+    assert predicted == [int(line.split(",")[3]) for line in table]
+
+
+def test_diverged_training_ends_at_once_as_failed(project: Any) -> None:
+    project.edit("conf/train/notebook.yaml", "learning_rate: 0.001", "learning_rate: 1.0e+38")
+    result = project.run("dvc", "repro", "train@rnn")
+    assert result.code != 0
+    (error,) = [line for line in result.output.splitlines() if line.startswith("error: ")]
+    assert "training diverged: the loss is" in error
+    assert "epoch 0, batch" in error
+    assert "Traceback" not in result.output
+    (run,) = runs(project, stage="train")
+    assert run.info.status == "FAILED"
+    assert run.data.tags["error"] in error
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
+def test_stopped_training_is_killed_in_mlflow(project: Any, signal_: signal.Signals) -> None:
+    project.edit("params.yaml", "epochs: 2", "epochs: 1000000")
+    process = project.start("python", "-m", "seqmnist.stages.train", "rnn", PYTHONPATH="src")
+    result = project.interrupt(process, "epoch  1/", signal_)
+    assert result.code == {signal.SIGINT: 130, signal.SIGTERM: 143}[signal_]
+    assert result.output.splitlines()[-1] == {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[signal_]
+    (run,) = runs(project, stage="train")
+    assert run.info.status == "KILLED"
+
+
+def test_page_serves_on_this_machine_only_and_prints_links(reproduced: Any) -> None:
+    process = reproduced.start("python", "-m", "seqmnist.tracking.ui", PYTHONPATH="src")
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    assert process.poll() is None, "".join(lines)
+    links = {name: url for name, _, url in (line.strip().partition(": ") for line in lines) if url.startswith("http")}
+    try:
+        assert list(links) == ["all runs", "rnn and lstm compared"]
+        address = urllib.parse.urlsplit(links["all runs"])
+        assert address.hostname == "127.0.0.1"
+        with urllib.request.urlopen(f"http://{address.netloc}/") as page:
+            assert b"<title>MLflow</title>" in page.read()
+        compared = urllib.parse.parse_qs(links["rnn and lstm compared"].partition("?")[2])
+        expected = [runs(reproduced, stage="train", cell=cell)[0].info.run_id for cell in ("rnn", "lstm")]
+        assert json.loads(compared["runs"][0]) == expected
+        listening = subprocess.run(["cat", "/proc/net/tcp"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        assert f"0100007F:{address.port:04X}" in listening
+        assert f"00000000:{address.port:04X}" not in listening
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 0
+    assert not servers_of(reproduced.root), "the server and its workers have ended"
+
+
+def servers_of(root: Path) -> list[str]:
+    """Command lines of running processes that serve this clone's store."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if str(root / "mlflow.db") in command:
+                found.append(command)
+    return found
+
+
+def test_predictions_of_the_logged_model_are_probabilities(reproduced: Any) -> None:
+    (run,) = runs(reproduced, stage="train", cell="rnn")
+    mlflow.set_tracking_uri(f"sqlite:///{reproduced.root / 'mlflow.db'}")
+    info = mlflow.models.get_model_info(f"models:/{run.outputs.model_outputs[0].model_id}")
+    (inputs,), (outputs,) = info.signature.inputs.inputs, info.signature.outputs.inputs
+    assert (inputs.type, inputs.shape) == (np.dtype("uint8"), (-1, 28, 28))
+    assert (outputs.type, outputs.shape) == (np.dtype("float32"), (-1, 10))
+    assert info.saved_input_example_info is not None

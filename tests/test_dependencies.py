@@ -1,0 +1,59 @@
+"""dvc.yaml names every module that a stage's output depends on."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+EXEMPT = "seqmnist.tracking"  # writes no output
+
+
+def imported_files(module: str) -> set[Path]:
+    """The files of all modules that a module imports, directly or not, but for those reached through tracking alone."""
+    graph = grimp.build_graph("seqmnist", include_external_packages=False)
+    for name in [name for name in graph.modules if name == EXEMPT or name.startswith(f"{EXEMPT}.")]:
+        graph.remove_module(name)
+    modules = {module, *graph.find_upstream_modules(module)}
+    return {Path("src", *name.split(".")).with_suffix(".py") for name in modules}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_cover_every_imported_module(stage: str) -> None:
+    module = STAGES[stage]["cmd"].split()[3]
+    deps = [Path(dep) for dep in STAGES[stage]["deps"]]
+    files = imported_files(module)
+    assert Path("src/seqmnist/config.py") in files, "the graph holds the real modules"
+    uncovered = [str(file) for file in files if not any(file == dep or dep in file.parents for dep in deps)]
+    assert not uncovered, f"add to the deps of {stage}: {', '.join(sorted(uncovered))}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_runs_the_code_of_its_own_tree(stage: str) -> None:
+    assert STAGES[stage]["cmd"].startswith("PYTHONPATH=src python -m seqmnist.stages.")
+
+
+def test_package_files_hold_no_code_that_deps_would_have_to_name() -> None:
+    """Importing a module runs the `__init__` of its packages, which deps leave out."""
+    for path in (ROOT / "src").rglob("__init__.py"):
+        if path.parent.name != "tracking":
+            body: list[Any] = ast.parse(path.read_text()).body
+            assert len(body) == 1, path
+            assert isinstance(body[0], ast.Expr), path
+
+
+def test_cached_byte_code_is_no_dependency() -> None:
+    assert "__pycache__/" in (ROOT / ".dvcignore").read_text().split()
+
+
+def test_lock_file_has_hashes_and_no_addresses() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    pins = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
+    assert len(pins) > 100
+    assert lock.count("--hash=sha256:") >= len(pins)
+    assert all("==" in pin for pin in pins)
