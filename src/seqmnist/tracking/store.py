@@ -12,10 +12,10 @@ from seqmnist.errors import UserError
 
 _SQLITE = "sqlite:///"
 _DESCRIPTION = """\
-Runs of the pipeline's stages: `download`, `preprocess`, `train@<cell>`, `evaluate`.
+**Compare the cells:** tick the newest `train@rnn` and `train@lstm`, press *Compare*.
 
-**Compare the cells:** tick the newest `train@rnn` and `train@lstm`, press *Compare*. A click on a metric's name
-there draws its curve for both. Runs of one configuration share the tag `config.sha256`.
+A click on a metric's name there draws its curve for both. The other runs are those of the stages `download`,
+`preprocess` and `evaluate`; all runs of one configuration share the tag `config.sha256`.
 """
 
 

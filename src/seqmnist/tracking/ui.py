@@ -93,7 +93,11 @@ def start_server(tracking: Tracking, port: int) -> subprocess.Popen[bytes]:
     """Start MLflow's server in a process group of its own, so that Ctrl-C reaches this process alone."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri(tracking)]
     command += ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = os.environ | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # workers that nothing here uses
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore",
+    }
     return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
