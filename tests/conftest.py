@@ -1,0 +1,130 @@
+"""A data set of 80 images and a configuration that trains on it in a moment."""
+
+import copy
+import gzip
+import hashlib
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from seqmnist.config import Config, Data, validate
+from seqmnist.stages.compose import compose
+
+CONF = Path(__file__).parents[1] / "conf"
+COUNTS = {"train": 60, "test": 20}
+VALIDATION = 10
+
+settings.register_profile("seqmnist", deadline=None)
+settings.load_profile("seqmnist")
+
+
+def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Noise with a bright bar whose height in the image tells the class; classes 0 to 9 in turn."""
+    labels = (np.arange(count) % 10).astype(np.uint8)
+    images = np.random.default_rng(seed).integers(0, 40, (count, 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label : 2 * label + 8, 4:24] = 250
+    return images, labels
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    """An IDX file, made independently of the package."""
+    return bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+
+
+def pickle_gz(value: object) -> bytes:
+    """A gzip-compressed pickle that names NumPy's functions as NumPy 1 did."""
+    plain = pickle.dumps(value, protocol=3).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    return gzip.compress(plain, compresslevel=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four raw IDX files. Tests read it; to change files they use `raw_copy`."""
+    folder = tmp_path_factory.mktemp("tiny") / "raw"
+    folder.mkdir()
+    for seed, (split, prefix) in enumerate([("train", "train"), ("test", "t10k")]):
+        images, labels = draw_images(COUNTS[split], seed)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
+    return folder
+
+
+@pytest.fixture
+def raw_copy(tiny_raw: Path, tmp_path: Path) -> Path:
+    """A copy of the four raw files, for one test to change."""
+    return shutil.copytree(tiny_raw, tmp_path / "raw copy")
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_raw: Path) -> Data:
+    """The data set in `tiny_raw`, with `tiny_raw` as its only source."""
+    files = {}
+    for key in ("train_images", "train_labels", "test_images", "test_labels"):
+        (path,) = tiny_raw.glob(key.replace("test", "t10k").replace("_", "-") + "*")
+        content = path.read_bytes()
+        files[key] = {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return Data.model_validate(
+        {
+            "name": "tiny",
+            "validation": VALIDATION,
+            "counts": COUNTS,
+            "files": files,
+            "sources": ["directory"],
+            "directory": str(tiny_raw),
+            "https": [],
+            "pypi": None,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_pickle(tiny_raw: Path) -> bytes:
+    """The data set in `tiny_raw` as a wheel carries it: training, validation and test images, float32 of 0 to 1."""
+
+    def pair(prefix: str, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        pixels = np.frombuffer((tiny_raw / f"{prefix}-images-idx3-ubyte").read_bytes()[16:], np.uint8)
+        labels = np.frombuffer((tiny_raw / f"{prefix}-labels-idx1-ubyte").read_bytes()[8:], np.uint8)
+        images = (pixels.reshape(-1, 784) / 256).astype(np.float32)
+        return images[start:stop], labels[start:stop].astype(np.int64)
+
+    return pickle_gz((pair("train", 0, 45), pair("train", 45, 60), pair("t10k", 0, 20)))
+
+
+@pytest.fixture(scope="session")
+def to_pickle_gz() -> Callable[[object], bytes]:
+    """The function that makes a pickle of any value as `tiny_pickle` is made."""
+    return pickle_gz
+
+
+@pytest.fixture(scope="session")
+def _composed() -> dict[str, Any]:
+    return compose(CONF)[1]
+
+
+@pytest.fixture
+def tiny_values(_composed: dict[str, Any], tiny_data: Data) -> dict[str, Any]:
+    """conf/ with the tiny data set, 4 units, 2 epochs and batches of 10; plain values for one test to change."""
+    return _shrink(_composed, tiny_data)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(_composed: dict[str, Any], tiny_data: Data) -> Config:
+    """`tiny_values`, validated."""
+    return validate(_shrink(_composed, tiny_data), "tiny")
+
+
+def _shrink(composed: dict[str, Any], data: Data) -> dict[str, Any]:
+    values = copy.deepcopy(composed)
+    values["data"] = data.model_dump()
+    values["train"] |= {"epochs": 2, "batch_size": 10}
+    for cell in values["cells"].values():
+        cell["units"] = 4
+    return values

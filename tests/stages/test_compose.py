@@ -1,0 +1,192 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqmnist.config import read_yaml
+from seqmnist.errors import UserError
+from seqmnist.stages.compose import changes, compose, main
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_committed_params_are_the_composed_ones() -> None:
+    text, _ = compose(ROOT / "conf")
+    assert text.encode() == (ROOT / "params.yaml").read_bytes()
+
+
+def test_text_holds_the_values(tmp_path: Path) -> None:
+    text, values = compose(ROOT / "conf")
+    (tmp_path / "params.yaml").write_text(text)
+    assert read_yaml(tmp_path / "params.yaml") == values
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"train": {"epochs": 9}}, {"train": {"epochs": 15}}, ["params.yaml: train.epochs 9 -> 15"]),
+        ({"a": [1]}, {"a": [1, 2]}, ["params.yaml: a [1] -> [1, 2]"]),
+        ({}, {"a": {"b": 1}}, ["params.yaml: a.b (absent) -> 1"]),
+        ({"a": {"b": 1}}, {}, ["params.yaml: a.b 1 -> (absent)"]),
+        ({"a": None}, {"a": 1}, ["params.yaml: a None -> 1"]),
+        ({"a": 1, "b": 1, "c": 1}, {"c": 2, "b": 1, "a": 2}, ["params.yaml: a 1 -> 2", "params.yaml: c 1 -> 2"]),
+    ],
+    ids=["nothing", "value", "list", "new key", "removed key", "null", "order"],
+)
+def test_each_changed_key_is_a_line(before: dict[str, object], after: dict[str, object], lines: list[str]) -> None:
+    assert changes(before, after) == lines
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with conf/ alone."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_first_run_writes_params(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main()
+    assert (project / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+    assert capsys.readouterr().out == "params.yaml: composed from conf/\n"
+
+
+def test_edit_is_written_and_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main()
+    capsys.readouterr()
+    edit(project / "conf/train/default.yaml", "epochs: 15", "epochs: 3\nclip_norm: 1.0")
+    main()
+    lines = ["params.yaml: train.epochs 15 -> 3", "params.yaml: train.clip_norm None -> 1.0"]
+    assert capsys.readouterr().out.splitlines() == lines
+    assert read_yaml(project / "params.yaml")["train"]["epochs"] == 3
+
+
+def test_run_without_an_edit_says_nothing_and_writes_the_same(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main()
+    before = (project / "params.yaml").read_bytes()
+    capsys.readouterr()
+    main()
+    assert capsys.readouterr().out == ""
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def test_interpolations_are_written_as_values(project: Path) -> None:
+    edit(project / "conf/train/default.yaml", "epochs: 15", "epochs: 15\nbatch_size: ${train.epochs}")
+    main()
+    assert "  batch_size: 15\n" in (project / "params.yaml").read_text()
+
+
+def test_broken_params_are_replaced(project: Path) -> None:
+    (project / "params.yaml").write_text("train: [1")
+    main()
+    assert (project / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("train/default.yaml", "epochs: 15", "epochs: [15", "train/default.yaml"),
+        ("train/default.yaml", "epochs: 15", "epochs: ${nothing}", "nothing"),
+        ("train/default.yaml", "epochs: 15", "epochs: 0", "train.epochs = 0 is impossible"),
+        ("train/default.yaml", "epochs: 15", "epoch: 15", "train.epoch: unknown key"),
+        ("config.yaml", "train: default", "train: nothing", "train/nothing"),
+        ("config.yaml", "data: mnist", "datum: mnist", "datum/mnist"),
+        ("config.yaml", "experiment: null", "experiment: nothing", "experiment/nothing"),
+        ("config.yaml", "  - data: mnist", "  - 5", "conf"),
+        ("train/default.yaml", "- notebook", "- default", "conf"),
+    ],
+    ids=[
+        "syntax",
+        "interpolation",
+        "impossible_value",
+        "unknown_key",
+        "option",
+        "group",
+        "experiment",
+        "number",
+        "recursion",
+    ],
+)
+def test_mistake_is_one_line_and_keeps_params(project: Path, file: str, old: str, new: str, expected: str) -> None:
+    main()
+    before = (project / "params.yaml").read_bytes()
+    edit(project / "conf" / file, old, new)
+    with pytest.raises(UserError) as caught:
+        main()
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("conf: ")
+    assert expected in line
+    assert (project / "params.yaml").read_bytes() == before
+    assert sorted(path.name for path in project.iterdir()) == ["conf", "params.yaml"]
+
+
+@pytest.mark.parametrize("content", ["# café".encode("latin-1"), b"42\n"], ids=["not UTF-8", "a number"])
+def test_file_that_is_no_configuration_is_one_line(project: Path, content: bytes) -> None:
+    (project / "conf/train/default.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"\Aconf: .+\Z"):
+        main()
+    assert not (project / "params.yaml").exists()
+
+
+@pytest.mark.parametrize("other", [1.0, True, None], ids=repr)
+def test_change_of_type_alone_is_a_change(other: float | None) -> None:
+    assert len(changes({"a": 1}, {"a": other})) == 1
+    assert changes({"a": other}, {"a": other}) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [shutil.rmtree, lambda conf: (conf / "config.yaml").unlink()],
+    ids=["no folder", "no root file"],
+)
+def test_missing_configuration_is_one_line_and_writes_nothing(project: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(project / "conf")
+    with pytest.raises(UserError) as caught:
+        main()
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (project / "params.yaml").exists()
+
+
+@pytest.fixture
+def experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file params.yaml as an experiment with 3 epochs composes it."""
+    main()
+    edit(project / "params.yaml", "epochs: 15", "epochs: 3")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0" * 40)
+    return project / "params.yaml"
+
+
+def test_values_of_an_experiment_are_kept(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = experiment.read_bytes()
+    capsys.readouterr()
+    main()
+    assert experiment.read_bytes() == before
+    assert capsys.readouterr().out == "params.yaml: kept as the experiment composed it\n"
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"), [("epochs: 0", "train.epochs = 0 is impossible"), ("epochs: [3", "can't be read")]
+)
+def test_values_of_an_experiment_are_checked(experiment: Path, new: str, expected: str) -> None:
+    edit(experiment, "epochs: 3", new)
+    before = experiment.read_bytes()
+    with pytest.raises(UserError, match=rf"^params\.yaml.*{expected}"):
+        main()
+    assert experiment.read_bytes() == before
+
+
+def test_experiment_without_params_composes_them(experiment: Path) -> None:
+    experiment.unlink()
+    main()
+    assert experiment.read_bytes() == (ROOT / "params.yaml").read_bytes()

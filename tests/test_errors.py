@@ -1,0 +1,95 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+IMPORTS = "import os, signal, sys\nfrom pathlib import Path\nfrom seqmnist.errors import UserError, run_command\n"
+
+
+def program(body: str) -> list[str]:
+    """A command whose main has the given body."""
+    indented = "".join(f"    {line}\n" for line in body.splitlines())
+    return [sys.executable, "-c", f"{IMPORTS}def main() -> None:\n{indented}run_command(main)\n"]
+
+
+def run(body: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(program(body), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "output", "errors"),
+    [
+        ("print('done')", 0, "done\n", ""),
+        ("print('begun'); raise UserError('units are 0')", 1, "begun\n", "error: units are 0\n"),
+        ("open('/nowhere/file')", 1, "", "error: /nowhere/file: No such file or directory\n"),
+        ("Path('/').write_text('')", 1, "", "error: /: Is a directory\n"),
+        ("raise KeyboardInterrupt", 130, "", "interrupted\n"),
+    ],
+    ids=["success", "user error", "missing file", "folder", "interrupt"],
+)
+def test_command_ends_with_a_code_and_at_most_one_line(body: str, code: int, output: str, errors: str) -> None:
+    result = run(body)
+    assert (result.returncode, result.stdout, result.stderr) == (code, output, errors)
+
+
+@pytest.mark.parametrize("raised", ["ValueError('oops')", "OSError('oops')"])
+def test_defect_keeps_its_traceback(raised: str) -> None:
+    result = run(f"raise {raised}")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("Error: oops\n")
+
+
+# A busy loop, since a signal between two instructions and a blocking call would not end the call. SIGINT's
+# handler is set because a child of a background job starts with SIGINT ignored.
+WAIT = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print("ready", flush=True)
+while True:
+    pass
+"""
+
+
+def run_and_signal(body: str, number: signal.Signals) -> tuple[int, str]:
+    """Signal a command when it has printed "ready"; return its exit code and what it printed to stderr."""
+    with subprocess.Popen(program(body), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(signal.SIGTERM, (143, "terminated\n")), (signal.SIGINT, (130, "interrupted\n"))],
+    ids=["SIGTERM", "SIGINT"],
+)
+def test_signal_ends_the_command_in_one_line(number: signal.Signals, expected: tuple[int, str]) -> None:
+    assert run_and_signal(WAIT, number) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_signal_runs_clean_up_but_no_handler_of_errors(tmp_path: Path, number: signal.Signals) -> None:
+    marker = tmp_path / "cleaned up"
+    lines = ["try:", *(f"    {line}" for line in WAIT.strip().splitlines())]
+    lines += ["except Exception:", "    print('handled', file=sys.stderr)"]
+    lines += ["finally:", f"    Path({str(marker)!r}).touch()"]
+    _, errors = run_and_signal("\n".join(lines), number)
+    assert "handled" not in errors
+    assert marker.exists()
+
+
+def test_signal_within_a_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    lines = ["from seqmnist.files import atomic_path", f"with atomic_path(Path({str(path)!r})) as temporary:"]
+    lines += ["    temporary.write_text('new')", *(f"    {line}" for line in WAIT.strip().splitlines())]
+    assert run_and_signal("\n".join(lines), signal.SIGTERM) == (143, "terminated\n")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
