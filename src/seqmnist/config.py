@@ -57,6 +57,13 @@ class RawFiles(_Section):
         """The four files, training images first."""
         return [self.train_images, self.train_labels, self.test_images, self.test_labels]
 
+    @model_validator(mode="after")
+    def _have_different_names(self) -> "RawFiles":
+        names = [file.name for file in self.all()]
+        if len(set(names)) < len(names):
+            raise _impossible("name", names, "another one for each of the four files")
+        return self
+
 
 class Counts(_Section):
     """Images in the training files and in the test files."""
@@ -148,7 +155,8 @@ class Config(_Section):
         for name, cell in self.cells.items():
             recipe = self.train_of(name)
             if recipe.batch_size > training_images:
-                raise _impossible("train.batch_size", recipe.batch_size, f"1 to {training_images}, the training images")
+                key = f"cells.{name}.train.batch_size" if "batch_size" in cell.train else "train.batch_size"
+                raise _impossible(key, recipe.batch_size, f"1 to {training_images}, the training images")
             if cell.shards > recipe.batch_size:
                 allowed = f"1 to {recipe.batch_size}, the batch size"
                 raise _impossible(f"cells.{name}.shards", cell.shards, allowed)
@@ -192,7 +200,7 @@ def validate(values: dict[str, Any], origin: str) -> Config:
 def describe(error: ValidationError, prefix: str = "") -> str:
     """The first of the errors as `key = value: what is allowed`, with a count of the others."""
     first, *others = error.errors(include_url=False)
-    path = ".".join(part for part in [prefix, *map(str, first["loc"])] if part)
+    path = ".".join(part for part in [prefix, *map(str, first["loc"])] if part and part != "[key]")
     match first["type"]:
         case "missing":
             line = f"{path}: the key is missing"
@@ -200,6 +208,7 @@ def describe(error: ValidationError, prefix: str = "") -> str:
             line = f"{path}.{first['msg']}" if path else first["msg"]
         case _:
             line = f"{path} = {first['input']!r} is impossible: {_lower_first(first['msg'])}"
+    line = " ".join(line.split())
     return line if not others else f"{line} (and {len(others)} more)"
 
 
@@ -223,14 +232,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is missing or can't be read as a YAML mapping.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+    except Exception as error:  # whatever a broken file makes OmegaConf or PyYAML raise
         raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} can't be read: it must be a mapping of keys to values")

@@ -32,7 +32,7 @@ class _BoundedReader:
         self._file, self._left = file, limit
 
     def read(self, size: int) -> bytes:
-        return self._count(self._file.read(size))
+        return self._count(self._file.read(min(size, self._left + 1)))
 
     def readline(self) -> bytes:
         return self._count(self._file.readline(self._left + 1))
@@ -110,6 +110,6 @@ def _is_pair(pair: Any) -> bool:
     return bool(
         images.dtype == np.float32
         and labels.dtype == np.int64
-        and images.shape == (len(labels), SIZE * SIZE)
         and labels.ndim == 1
+        and images.shape == (len(labels), SIZE * SIZE)
     )

@@ -48,8 +48,9 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
             say(reasons[-1])
     if still_missing := missing(folder, data.files.all()):
         names = ", ".join(file.name for file in still_missing)
+        why = "; ".join(reasons) or "none of its sources is set up"
         raise UserError(
-            f"no source could give {names} of {data.name} ({'; '.join(reasons)}). "
+            f"no source could give {names} of {data.name} ({why}). "
             "Get the files in any way, plain or .gz, and name their folder: "
             "dvc exp run -S data.directory=/path/to/folder"
         )
@@ -70,13 +71,16 @@ def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], 
 
 
 def _from_directory(directory: Path, wanted: list[RawFile], folder: Path) -> None:
-    if not directory.is_dir():
-        raise SourceError("there is no such folder")
-    for file in wanted:
-        candidates = [path for path in (directory / file.name, directory / f"{file.name}.gz") if path.is_file()]
-        if not candidates:
-            raise SourceError(f"neither {file.name} nor {file.name}.gz is there")
-        deliver(candidates[0], file, folder)
+    try:
+        if not directory.is_dir():
+            raise SourceError("there is no such folder")
+        for file in wanted:
+            candidates = [path for path in (directory / file.name, directory / f"{file.name}.gz") if path.is_file()]
+            if not candidates:
+                raise SourceError(f"neither {file.name} nor {file.name}.gz is there")
+            deliver(candidates[0], file, folder)
+    except OSError as error:
+        raise SourceError(error.strerror or str(error)) from None
 
 
 def _from_https(url: str, wanted: list[RawFile], folder: Path) -> None:
@@ -111,6 +115,8 @@ def _reason(error: Exception) -> str:
         return f"no data within {READ_SECONDS} s"
     if isinstance(error, requests.ConnectionError):
         return "can't connect"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
     return " ".join(str(error).split())
 
 

@@ -111,12 +111,20 @@ def load(folder: Path, name: SplitName) -> Split:
         UserError: a file is missing or broken.
     """
     try:
-        images, labels = (np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("images", "labels"))
+        images, labels = (_load_array(folder / f"{name}.{part}.npy") for part in ("images", "labels"))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: run `dvc repro`") from None
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # whatever broken bytes make NumPy raise
         raise UserError(f"{folder}: the {name} split can't be read ({error}): run `dvc repro`") from None
+    if (images.dtype, images.shape, labels.dtype) != (np.uint8, (len(labels), SIZE, SIZE), np.uint8):
+        raise UserError(f"{folder}: the {name} split has another shape or type than it was saved with: run `dvc repro`")
     return Split(images, labels)
+
+
+def _load_array(path: Path) -> NDArray[np.uint8]:
+    with path.open("rb") as file:  # np.load leaves a path's file open where it finds broken bytes
+        array: NDArray[np.uint8] = np.load(file, allow_pickle=False)
+        return array
 
 
 def summary(splits: dict[SplitName, Split]) -> Summary:

@@ -34,16 +34,13 @@ def compose(folder: Path) -> tuple[str, dict[str, Any]]:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     try:
         with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
             config = hydra_compose("config")
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except Exception as error:  # whatever a broken file makes Hydra, OmegaConf or PyYAML raise
         raise UserError(f"{folder}: {' '.join(str(error).split())}") from None
     return OmegaConf.to_yaml(config), cast("dict[str, Any]", OmegaConf.to_container(config))
 
@@ -51,8 +48,9 @@ def compose(folder: Path) -> tuple[str, dict[str, Any]]:
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """A line for each key whose value differs, e.g. `params.yaml: train.epochs 9 -> 15`."""
     old, new = flatten(before), flatten(after)
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return [f"params.yaml: {key} {old.get(key, '(absent)')} -> {new.get(key, '(absent)')}" for key in keys]
+    pairs = {key: (old.get(key, "(absent)"), new.get(key, "(absent)")) for key in {**old, **new}}
+    # By their text: 1, 1.0 and true are equal in Python and not in a configuration.
+    return [f"params.yaml: {key} {one} -> {other}" for key, (one, other) in pairs.items() if str(one) != str(other)]
 
 
 def _previous() -> dict[str, Any]:
