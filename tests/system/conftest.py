@@ -1,7 +1,6 @@
 """A clone of this repository with a tiny data set, in which the real commands run."""
 
 import csv
-import hashlib
 import json
 import os
 import re
@@ -13,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
+from seqmnist.config import Data
+
 ROOT = Path(__file__).parents[2]
-COUNTS = {"train": 240, "test": 60}
-VALIDATION = 40
-OUTPUTS = ["data/raw", "data/processed", "models", "reports"]
 
 
 @dataclass(frozen=True)
@@ -119,43 +116,6 @@ class Project:
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
-def write_idx(path: Path, array: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
-    """An IDX file made independently of the package's reader."""
-    shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    path.write_bytes(bytes([0, 0, 8, array.ndim]) + shape + array.tobytes())
-
-
-def write_data(folder: Path) -> dict[str, Any]:
-    """Write four raw files of images that a cell can learn to tell apart; return the data configuration."""
-    random = np.random.default_rng(0)
-    folder.mkdir()
-    files = {}
-    for split, prefix in (("train", "train"), ("test", "t10k")):
-        labels = np.arange(COUNTS[split]).astype(np.uint8) % 10
-        images = random.integers(0, 40, (COUNTS[split], 28, 28)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            image[2 * label : 2 * label + 8, 4:24] = 250
-        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
-            path = folder / f"{prefix}-{kind}-ubyte"
-            write_idx(path, array)
-            content = path.read_bytes()
-            files[f"{split}_{kind.partition('-')[0]}"] = {
-                "name": path.name,
-                "bytes": len(content),
-                "sha256": hashlib.sha256(content).hexdigest(),
-            }
-    return {
-        "name": "tiny",
-        "validation": VALIDATION,
-        "counts": COUNTS,
-        "files": files,
-        "sources": ["directory"],
-        "directory": str(folder),
-        "https": [],
-        "pypi": None,
-    }
-
-
 def clone(target: Path) -> Project:
     """A clone of the tree as it stands, also where it isn't committed, with a commit of its own."""
     listing = subprocess.run(
@@ -174,9 +134,9 @@ def clone(target: Path) -> Project:
     return project
 
 
-def make_tiny(project: Project, data: dict[str, Any]) -> None:
+def make_tiny(project: Project, data: Data) -> None:
     """Give a clone the tiny data set and a training of seconds, and commit that."""
-    (project.root / "conf/data/tiny.yaml").write_text(yaml.safe_dump(data))
+    (project.root / "conf/data/tiny.yaml").write_text(yaml.safe_dump(data.model_dump()))
     project.edit("conf/config.yaml", "- data: mnist", "- data: tiny")
     project.edit("conf/train/default.yaml", "epochs: 15", "epochs: 2\nbatch_size: 20")
     for cell in ("rnn", "lstm"):
@@ -186,15 +146,10 @@ def make_tiny(project: Project, data: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_data(tmp_path_factory.mktemp("data") / "raw")
-
-
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> Project:
+def fresh(tmp_path_factory: pytest.TempPathFactory, tiny_data: Data) -> Project:
     """A clone in which nothing has run. Tests copy it, they don't change it."""
     project = clone(tmp_path_factory.mktemp("fresh") / "clone")
-    make_tiny(project, data)
+    make_tiny(project, tiny_data)
     return project
 
 

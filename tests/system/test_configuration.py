@@ -12,7 +12,7 @@ import pytest
         ("conf/train/default.yaml", "epochs: 2", "epochs: -1", ["train.epochs", "-1", "greater than or equal to 1"]),
         ("conf/train/default.yaml", "epochs: 2", "epochs: 2\nepoch: 3", ["train.epoch:", "unknown key", "epochs"]),
         ("conf/train/default.yaml", "epochs: 2", "epochs: abc", ["train.epochs", "'abc'", "integer"]),
-        ("conf/data/tiny.yaml", "validation: 40", "validation: 240", ["data.validation", "240", "1 to 239"]),
+        ("conf/data/tiny.yaml", "validation: 10", "validation: 60", ["data.validation", "60", "1 to 59"]),
         ("conf/sequence/rows.yaml", "view: rows", "view: spiral", ["sequence.view", "'spiral'", "'columns'"]),
         ("conf/train/notebook.yaml", "smoothing: 0.0", "smoothing: 1.5", ["label_smoothing", "1.5", "equal to 1"]),
         ("conf/config.yaml", "train: default", "train: nothing", ["train/nothing", "default"]),

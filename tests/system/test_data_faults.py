@@ -38,13 +38,15 @@ def html_page(folder: Path, name: str) -> None:
         pytest.param(html_page, NAMES[2], "bytes, expected", id="HTML page"),
     ],
 )
-def test_damaged_file_is_refused(unrun: Any, data: Any, tmp_path: Path, damage: Any, name: str, reason: str) -> None:
+def test_damaged_file_is_refused(
+    unrun: Any, tiny_raw: Path, tmp_path: Path, damage: Any, name: str, reason: str
+) -> None:
     folder = tmp_path / "given"
     folder.mkdir()
-    for source in Path(data["directory"]).iterdir():
+    for source in tiny_raw.iterdir():
         (folder / source.name).write_bytes(source.read_bytes())
     damage(folder, name)
-    unrun.edit("conf/data/tiny.yaml", data["directory"], str(folder))
+    unrun.edit("conf/data/tiny.yaml", str(tiny_raw), str(folder))
     result = unrun.run("dvc", "repro", "preprocess")
     assert result.code != 0
     (error,) = [line for line in result.output.splitlines() if line.startswith("error: ")]

@@ -20,7 +20,7 @@ def test_repro_makes_every_output(reproduced: Any) -> None:
             "seed-42.weights.h5",
         }
         assert [row["epoch"] for row in reproduced.history(cell)] == ["0", "1"]
-        assert len((reports / "predictions" / f"{cell}.csv").read_text().splitlines()) == 1 + 60
+        assert len((reports / "predictions" / f"{cell}.csv").read_text().splitlines()) == 1 + 20
 
 
 def test_metrics_have_the_shape_that_readers_rely_on(reproduced: Any) -> None:
@@ -73,7 +73,7 @@ def test_experiment_trains_with_its_own_values(project: Any) -> None:
     project.succeed("dvc", "exp", "run", "-S", "train.epochs=1")
     assert [len(project.history(cell)) for cell in ("rnn", "lstm")] == [1, 1]
     assert project.succeed("dvc", "repro").stages_skipped == STAGES, "a plain repro keeps the experiment's results"
-    project.edit("conf/data/tiny.yaml", "validation: 40", "validation: 30")
+    project.edit("conf/data/tiny.yaml", "validation: 10", "validation: 12")
     assert "train.epochs 1 -> 2" in project.succeed("dvc", "repro", "compose").output, "an edit of conf/ drops them"
 
 
@@ -85,7 +85,7 @@ def test_experiment_can_override_one_cell_s_recipe(project: Any) -> None:
 
 def test_temporary_experiment_runs_the_code_of_its_own_tree(project: Any) -> None:
     project.edit("src/seqmnist/stages/preprocess.py", "print(table(summary))", "print('edited', table(summary))")
-    result = project.succeed("dvc", "exp", "run", "--temp", "-S", "data.validation=30")
+    result = project.succeed("dvc", "exp", "run", "--temp", "-S", "data.validation=12")
     assert "edited split" in result.output
     assert not (project.root / "mlartifacts" / "clone").exists()
     assert (project.root / "mlflow.db").exists(), "runs of a temporary experiment belong to the repository's store"
