@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,9 +121,9 @@ def load(folder: Path, name: SplitName) -> Split:
     return Split(images, labels)
 
 
-def _load_array(path: Path) -> NDArray[np.uint8]:
+def _load_array(path: Path) -> NDArray[Any]:
     with path.open("rb") as file:  # np.load leaves a path's file open where it finds broken bytes
-        array: NDArray[np.uint8] = np.load(file, allow_pickle=False)
+        array: NDArray[Any] = np.load(file, allow_pickle=False)
         return array
 
 

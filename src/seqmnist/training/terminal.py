@@ -1,38 +1,22 @@
 """What a person watching the training sees."""
 
-import sys
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Self
+from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from seqmnist.bars import Bar
 from seqmnist.training.trainer import Epoch
 
 
-class Watch(AbstractContextManager["Watch"]):
+class Watch(Bar):
     """A bar over all batches where stdout is a terminal, and one plain line an epoch everywhere."""
 
     def __init__(self, name: str, epochs: int, batches: int) -> None:
         """Name the run and say how many `epochs` of how many `batches` it has."""
-        self._last = epochs - 1
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._bar = Progress(*columns, transient=True, disable=not sys.stdout.isatty())
-        self._task = self._bar.add_task(name, total=epochs * batches)
-        self._name = name
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        super().__init__(name, epochs * batches, MofNCompleteColumn(), TimeRemainingColumn())
+        self._name, self._last = name, epochs - 1
 
     def batches(self, done: int) -> None:
         """Count `done` more batches."""
-        self._bar.advance(self._task, done)
+        self.progress.advance(self.task, done)
 
     def epoch(self, epoch: Epoch) -> None:
         """Print an epoch's line, above the bar if there is one."""
@@ -43,7 +27,7 @@ class Watch(AbstractContextManager["Watch"]):
             f" test {metrics['test.accuracy']:.4f}"
             f"  {epoch.seconds:.1f} s  {epoch.examples_per_second:,.0f} images/s"
         )
-        if sys.stdout.isatty():
-            self._bar.console.print(line, highlight=False)
+        if self.is_shown:
+            self.progress.console.print(line, highlight=False)
         else:
             print(line, flush=True)
