@@ -116,7 +116,8 @@ def load(folder: Path, name: SplitName) -> Split:
         raise UserError(f"{error.filename} is missing: run `dvc repro`") from None
     except Exception as error:  # whatever broken bytes make NumPy raise
         raise UserError(f"{folder}: the {name} split can't be read ({error}): run `dvc repro`") from None
-    if (images.dtype, images.shape, labels.dtype) != (np.uint8, (len(labels), SIZE, SIZE), np.uint8):
+    is_right = images.dtype == labels.dtype == np.uint8 and images.shape == (*labels.shape, SIZE, SIZE)
+    if not (is_right and labels.ndim == 1):
         raise UserError(f"{folder}: the {name} split has another shape or type than it was saved with: run `dvc repro`")
     return Split(images, labels)
 
