@@ -1,0 +1,181 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seqmnist.cells import saved
+from seqmnist.cells.model import build, with_probabilities
+from seqmnist.config import Cell, Sequence
+from seqmnist.errors import UserError
+from seqmnist.randomness import generator
+
+if TYPE_CHECKING:
+    import keras
+
+IMAGES = generator(0, "images").integers(0, 256, (5, 28, 28)).astype(np.uint8)
+RNN = Cell(type="rnn", units=8, shards=2, train={})
+LSTM = Cell(type="lstm", units=6, shards=3, train={"epochs": 2})
+ROWS = Sequence(view="rows")
+SEED = 7
+MODELS = {
+    "rnn on rows": (RNN, ROWS),
+    "lstm on columns": (LSTM, Sequence(view="columns")),
+    "rnn on pixels": (RNN, Sequence(view="pixels")),
+    "lstm on permuted pixels": (LSTM, Sequence(view="permuted_pixels")),
+}
+
+# Keras alone, as on a machine where this package is not installed.
+LOAD_EXPORTED = """
+import pathlib, sys
+sys.modules["seqmnist"] = None
+import keras, numpy
+folder = pathlib.Path(sys.argv[1])
+images = numpy.load(folder / "images.npy")
+for path in folder.glob("*.keras"):
+    model = keras.saving.load_model(path, safe_mode=True)
+    numpy.save(path.with_suffix(".npy"), model(images).numpy())
+"""
+
+
+def trained(cell: Cell = RNN, sequence: Sequence = ROWS) -> "keras.Model":
+    """A model with other weights than `build` gives it."""
+    model = build(cell, sequence, SEED)
+    model.set_weights([weight + np.float32(0.1) for weight in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported models, each beside what another process made of the images with it."""
+    folder = tmp_path_factory.mktemp("exported")
+    np.save(folder / "images.npy", IMAGES)
+    for name, (cell, sequence) in MODELS.items():
+        with_probabilities(trained(cell, sequence)).save(folder / f"{name}.keras")
+    command = [sys.executable, "-I", "-c", LOAD_EXPORTED, str(folder)]
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.mark.parametrize(("cell", "sequence"), MODELS.values(), ids=MODELS)
+def test_a_loaded_model_is_the_saved_one(tmp_path: Path, cell: Cell, sequence: Sequence) -> None:
+    model = trained(cell, sequence)
+
+    saved.save(tmp_path / "new" / "folder", model, cell, sequence, SEED)
+    loaded, described = saved.load(tmp_path / "new" / "folder", SEED)
+
+    assert described == cell
+    np.testing.assert_array_equal(loaded(IMAGES).numpy(), model(IMAGES).numpy())
+
+
+def test_seeds_share_a_folder(tmp_path: Path) -> None:
+    first, second = build(RNN, ROWS, 1), build(RNN, ROWS, 2)
+
+    saved.save(tmp_path, first, RNN, ROWS, 1)
+    saved.save(tmp_path, second, RNN, ROWS, 2)
+
+    for seed, model in ((1, first), (2, second)):
+        loaded, _ = saved.load(tmp_path, seed)
+        np.testing.assert_array_equal(loaded(IMAGES).numpy(), model(IMAGES).numpy())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.json",
+        "seed-1.weights.h5",
+        "seed-2.weights.h5",
+    ]
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    contents = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        saved.save(folder, trained(), RNN, ROWS, SEED)
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+
+    assert len(contents[0]) == 2
+    assert contents[0] == contents[1]
+
+
+def test_saving_replaces_what_was_there(tmp_path: Path) -> None:
+    saved.save(tmp_path, build(RNN, ROWS, SEED), RNN, ROWS, SEED)
+    path = saved.save(tmp_path, trained(), RNN, ROWS, SEED)
+
+    assert path == saved.weights_file(tmp_path, SEED)
+    loaded, _ = saved.load(tmp_path, SEED)
+    np.testing.assert_array_equal(loaded(IMAGES).numpy(), trained()(IMAGES).numpy())
+
+
+def edit(path: Path, part: Literal["cell", "sequence"], key: str, value: Any) -> None:
+    description = json.loads(path.read_text())
+    description[part][key] = value
+    path.write_text(json.dumps(description))
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DESCRIPTION, WEIGHTS = "model.json", f"seed-{SEED}.weights.h5"
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "description missing": (DESCRIPTION, Path.unlink),
+    "description empty": (DESCRIPTION, lambda path: path.write_bytes(b"")),
+    "description cut": (DESCRIPTION, lambda path: path.write_bytes(path.read_bytes()[:40])),
+    "description not UTF-8": (DESCRIPTION, lambda path: path.write_bytes(b"\xff\xfe")),
+    "description a list": (DESCRIPTION, lambda path: path.write_text("[]")),
+    "description without cell": (DESCRIPTION, lambda path: path.write_text("{}")),
+    "unknown cell": (DESCRIPTION, lambda path: edit(path, "cell", "type", "gru")),
+    "unknown view": (DESCRIPTION, lambda path: edit(path, "sequence", "view", "spiral")),
+    "unknown key": (DESCRIPTION, lambda path: edit(path, "cell", "layers", 2)),
+    "weights missing": (WEIGHTS, Path.unlink),
+    "weights empty": (WEIGHTS, lambda path: path.write_bytes(b"")),
+    "weights cut": (WEIGHTS, lambda path: path.write_bytes(path.read_bytes()[:2000])),
+    "weights of another kind": (WEIGHTS, lambda path: path.write_text("no HDF5\n" * 100)),
+    "weights a folder": (WEIGHTS, replace_by_folder),
+}
+
+
+@pytest.mark.parametrize(("file", "damage"), DAMAGES.values(), ids=DAMAGES)
+def test_a_missing_or_broken_file_is_named_in_one_line(
+    tmp_path: Path, file: str, damage: Callable[[Path], object]
+) -> None:
+    saved.save(tmp_path, trained(), RNN, ROWS, SEED)
+    damage(tmp_path / file)
+
+    with pytest.raises(UserError) as caught:
+        saved.load(tmp_path, SEED)
+
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / file))
+    assert "dvc repro" in message
+    assert "\n" not in message
+
+
+# Keras warns of weights that it skips before it raises for them.
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
+@pytest.mark.parametrize(
+    "description",
+    [RNN.model_copy(update={"units": 9}), RNN.model_copy(update={"type": "lstm"})],
+    ids=["other size", "other cell"],
+)
+def test_weights_that_do_not_fit_the_description_are_refused(tmp_path: Path, description: Cell) -> None:
+    saved.save(tmp_path, trained(), description, ROWS, SEED)
+
+    with pytest.raises(UserError, match=WEIGHTS) as caught:
+        saved.load(tmp_path, SEED)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_exported_model_runs_where_the_package_is_not_installed(exported: Path, name: str) -> None:
+    probabilities: NDArray[np.float32] = np.load(exported / f"{name}.npy")
+
+    expected = with_probabilities(trained(*MODELS[name]))(IMAGES).numpy()
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-5)

@@ -1,0 +1,261 @@
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as Logged
+
+from seqmnist.cells.model import build, with_probabilities
+from seqmnist.config import Config, Data
+from seqmnist.data.splits import Split, summary
+from seqmnist.errors import Terminated, UserError
+from seqmnist.stages.train import run_parameters
+from seqmnist.tracking.runs import Run, data_sha256, identity_tags, stage_run
+from seqmnist.training.runtime import start_tensorflow
+
+pytestmark = pytest.mark.usefixtures("project")
+SPLIT = Split(np.zeros((3, 28, 28), np.uint8), np.array([1, 1, 9], np.uint8))
+
+
+def logged(run: Run) -> Logged:
+    return MlflowClient().get_run(run.id)
+
+
+def artifacts(run: Run, folder: str | None = None) -> list[str]:
+    return sorted(file.path for file in MlflowClient().list_artifacts(run.id, folder))
+
+
+def test_a_run_ends_as_finished_with_its_name_and_tags(tiny_config: Config) -> None:
+    with stage_run(tiny_config, "train", "train@rnn", {"cell": "rnn"}) as run:
+        assert logged(run).info.status == "RUNNING"
+        run.tags({"model.sha256": "0123"})
+
+    info, tags = logged(run).info, logged(run).data.tags
+    assert (info.status, info.run_name) == ("FINISHED", "train@rnn")
+    assert info.end_time >= info.start_time
+    assert (tags["stage"], tags["cell"], tags["model.sha256"]) == ("train", "rnn", "0123")
+    assert "error" not in tags
+
+
+def test_the_composed_configuration_is_kept_with_every_run(tiny_config: Config, project: Path) -> None:
+    with stage_run(tiny_config, "download", "download") as run:
+        pass
+
+    folder = Path(logged(run).info.artifact_uri)
+    assert (folder / "params.yaml").read_bytes() == (project / "params.yaml").read_bytes()
+    assert folder.is_relative_to(project / "mlartifacts")
+
+
+def test_nested_parameters_get_dotted_names_and_plain_texts(tiny_config: Config) -> None:
+    values = {"cell": {"type": "rnn", "units": 4}, "train": {"clip_norm": None, "epsilon": 1e-8}, "seeds": [1, 2]}
+
+    with stage_run(tiny_config, "train", "train@rnn") as run:
+        run.params(values)
+
+    assert logged(run).data.params == {
+        "cell.type": "rnn",
+        "cell.units": "4",
+        "train.clip_norm": "null",
+        "train.epsilon": "1e-08",
+        "seeds": "[1, 2]",
+    }
+
+
+def test_trainings_of_both_cells_have_the_same_parameters(tiny_config: Config) -> None:
+    parameters = []
+    for cell in ("rnn", "lstm"):
+        with stage_run(tiny_config, "train", f"train@{cell}") as run:
+            run.params(run_parameters(tiny_config, cell, 42))
+        parameters.append(logged(run).data.params)
+
+    rnn, lstm = parameters
+    assert {name for name in rnn if rnn[name] != lstm.get(name)} == {"cell.type"}
+    assert list(rnn) == list(lstm)
+
+
+def test_metrics_are_kept_epoch_by_epoch(tiny_config: Config) -> None:
+    with stage_run(tiny_config, "train", "train@rnn") as run:
+        for epoch, loss in enumerate([0.3, 0.1, 0.2]):
+            run.metrics({"val.loss": loss, "val.accuracy": 1 - loss}, step=epoch)
+        run.metrics({"selected.epoch": 1})
+
+    losses = MlflowClient().get_metric_history(run.id, "val.loss")
+    assert [(one.step, one.value) for one in losses] == [(0, 0.3), (1, 0.1), (2, 0.2)]
+    assert logged(run).data.metrics == {"val.loss": 0.2, "val.accuracy": 0.8, "selected.epoch": 1}
+
+
+def test_files_and_folders_become_artifacts(tiny_config: Config, tmp_path: Path) -> None:
+    (tmp_path / "figures" / "inner").mkdir(parents=True)
+    for name in ("metrics.json", "figures/a.png", "figures/inner/b.png"):
+        (tmp_path / name).write_text(name)
+
+    with stage_run(tiny_config, "evaluate", "evaluate") as run:
+        run.artifact(tmp_path / "metrics.json")
+        run.artifact(tmp_path / "metrics.json", "tables")
+        run.artifact(tmp_path / "figures")
+
+    assert artifacts(run) == ["figures", "metrics.json", "params.yaml", "tables"]
+    assert artifacts(run, "tables") == ["tables/metrics.json"]
+    assert artifacts(run, "figures") == ["figures/a.png", "figures/inner"]
+    assert artifacts(run, "figures/inner") == ["figures/inner/b.png"]
+
+
+def test_splits_are_data_sets_named_by_their_content(tiny_config: Config) -> None:
+    described = summary({"train": SPLIT, "validation": SPLIT, "test": SPLIT})
+
+    with stage_run(tiny_config, "preprocess", "preprocess") as run:
+        run.splits(tiny_config.data, described)
+
+    inputs = {one.dataset.name: one for one in logged(run).inputs.dataset_inputs}
+    contexts = {name: {tag.key: tag.value for tag in one.tags} for name, one in inputs.items()}
+    assert contexts == {
+        "tiny.train": {"mlflow.data.context": "training"},
+        "tiny.validation": {"mlflow.data.context": "validation"},
+        "tiny.test": {"mlflow.data.context": "testing"},
+    }
+    dataset = inputs["tiny.test"].dataset
+    assert SPLIT.digest().startswith(dataset.digest)
+    assert json.loads(dataset.source) == {"sha256": SPLIT.digest()}
+    assert json.loads(dataset.profile) == described["test"]
+
+
+def test_the_raw_files_are_one_data_set(tiny_config: Config) -> None:
+    with stage_run(tiny_config, "download", "download") as run:
+        run.raw_data(tiny_config.data)
+
+    [one] = logged(run).inputs.dataset_inputs
+    assert one.dataset.name == "tiny"
+    assert json.loads(one.dataset.source) == {"sha256": logged(run).data.tags["data.sha256"]}
+    assert json.loads(one.dataset.profile) == {file.name: file.sha256 for file in tiny_config.data.files.all()}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (UserError("the file\n  is broken"), "FAILED", "the file is broken"),
+        (ValueError(), "FAILED", "ValueError"),
+        (SystemExit(3), "FAILED", "3"),
+        (KeyboardInterrupt(), "KILLED", None),
+        (Terminated(), "KILLED", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_a_run_that_ends_early_tells_how_and_lets_the_exception_through(
+    tiny_config: Config, error: BaseException, status: str, told: str | None
+) -> None:
+    runs: list[Run] = []
+
+    with pytest.raises(type(error)) as caught, stage_run(tiny_config, "train", "train@rnn") as run:  # noqa: PT012
+        runs.append(run)
+        run.metrics({"val.loss": 0.5}, step=0)
+        raise error
+
+    assert caught.value is error
+    assert logged(runs[0]).info.status == status
+    assert logged(runs[0]).data.tags.get("error") == told
+    assert logged(runs[0]).data.metrics == {"val.loss": 0.5}
+
+
+def test_runs_follow_each_other_after_an_error(tiny_config: Config) -> None:
+    with pytest.raises(ZeroDivisionError), stage_run(tiny_config, "train", "first"):
+        _ = 1 / 0
+
+    with stage_run(tiny_config, "train", "second") as run:
+        pass
+
+    assert logged(run).info.status == "FINISHED"
+    assert "mlflow.parentRunId" not in logged(run).data.tags
+
+
+def test_a_missing_configuration_file_starts_no_run(tiny_config: Config, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        with pytest.raises(FileNotFoundError, match=r"params\.yaml"), stage_run(tiny_config, "train", "without"):
+            pass
+
+    with stage_run(tiny_config, "train", "with") as run:
+        pass
+    names = [one.info.run_name for one in MlflowClient().search_runs([logged(run).info.experiment_id])]
+    assert "with" in names
+    assert "without" not in names
+
+
+def test_identity_is_that_of_configuration_and_data(
+    tiny_data: Data, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = identity_tags(tiny_data)
+    monkeypatch.setenv("DVC_EXP_NAME", "azure-newt")
+
+    assert tags["config.sha256"] == hashlib.sha256((project / "params.yaml").read_bytes()).hexdigest()
+    assert tags["data.sha256"] == data_sha256(tiny_data)
+    assert "dvc.experiment" not in tags
+    assert identity_tags(tiny_data)["dvc.experiment"] == "azure-newt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [({"directory": None, "sources": ["https"]}, True), ({"validation": 1}, True), ({"files": {}}, False)],
+    ids=["another source", "another split", "another file"],
+)
+def test_data_are_what_their_files_hash_to(tiny_data: Data, changes: dict[str, object], same: bool) -> None:
+    if "files" in changes:
+        files = tiny_data.files
+        other = files.test_labels.model_copy(update={"sha256": "0" * 64})
+        changes = {"files": files.model_copy(update={"test_labels": other})}
+
+    changed = tiny_data.model_copy(update=changes)
+
+    assert (data_sha256(changed) == data_sha256(tiny_data)) is same
+
+
+def test_the_commit_and_its_edits_are_tagged(tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=Tester", "-c", "user.email=tester@localhost"]
+        return subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)  # set inside a hook
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "dvc.lock"):
+        Path(name).write_text("a: 1\n")
+    assert "git.commit" not in identity_tags(tiny_data)
+    git("init")
+    assert "git.commit" not in identity_tags(tiny_data)
+    git("add", ".")
+    git("commit", "-m", "first")
+
+    clean = identity_tags(tiny_data)
+    Path("dvc.lock").write_text("written by DVC\n")
+    Path("untracked").touch()
+    locked = identity_tags(tiny_data)
+    Path("params.yaml").write_text("a: 2\n")
+    edited = identity_tags(tiny_data)
+
+    assert clean["git.commit"] == git("rev-parse", "HEAD")
+    assert [tags["git.dirty"] for tags in (clean, locked, edited)] == ["false", "false", "true"]
+
+
+# Raised where MLflow's loaders are imported.
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+def test_a_logged_model_says_what_it_takes_and_predicts_the_same_when_loaded(tiny_config: Config) -> None:
+    start_tensorflow(2)
+    model = with_probabilities(build(tiny_config.cells["lstm"], tiny_config.sequence, 42))
+    images = np.random.default_rng(1).integers(0, 256, (5, 28, 28)).astype(np.uint8)
+    expected = model(images).numpy()
+
+    with stage_run(tiny_config, "train", "train@lstm") as run:
+        run.model(model, images[:1])
+
+    uri = f"runs:/{run.id}/model"
+    by_pyfunc, by_keras = mlflow.pyfunc.load_model(uri), mlflow.keras.load_model(uri)
+    np.testing.assert_allclose(by_pyfunc.predict(images), expected, rtol=1e-5)
+    np.testing.assert_allclose(by_keras(images).numpy(), expected, rtol=1e-5)
+    signature = by_pyfunc.metadata.signature
+    assert [(one.type, one.shape) for one in signature.inputs] == [(np.uint8, (-1, 28, 28))]
+    assert [(one.type, one.shape) for one in signature.outputs] == [(np.float32, (-1, 10))]
+    np.testing.assert_array_equal(by_pyfunc.input_example, images[:1])

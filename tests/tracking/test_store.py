@@ -1,0 +1,178 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqmnist.config import Tracking
+from seqmnist.errors import UserError
+from seqmnist.tracking.store import open_store, tracking_uri
+
+ROOT = Path(__file__).parents[2]
+LOCAL = Tracking(uri=None, experiment="seqmnist")
+
+# Six processes, forked so that MLflow is imported once, open a store and then an experiment at the same moments.
+OPENERS = """
+import json, multiprocessing
+from seqmnist.config import Tracking
+from seqmnist.tracking.store import open_store
+forked = multiprocessing.get_context("fork")
+barrier = forked.Barrier(6)
+def open_twice(_):
+    experiments = []
+    for name in ("seqmnist", "added"):
+        barrier.wait(60)
+        experiments.append(open_store(Tracking(uri=None, experiment=name))[1])
+    return experiments
+with forked.Pool(6) as pool:
+    print(json.dumps(pool.map(open_twice, range(6), chunksize=1)))
+"""
+
+TELEMETRY = """
+import sys
+import seqmnist.tracking.store
+assert "mlflow" in sys.modules
+from mlflow.telemetry import get_telemetry_client
+print(get_telemetry_client())
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("variable", "configured", "expected"),
+    [
+        (None, None, "sqlite:////repository/mlflow.db"),
+        (None, "http://configured", "http://configured"),
+        ("http://variable", None, "http://variable"),
+        ("http://variable", "http://configured", "http://variable"),
+        ("", "http://configured", "http://configured"),
+    ],
+    ids=["neither", "configured", "variable", "both", "empty variable"],
+)
+def test_the_variable_wins_over_the_configuration_and_that_over_the_repository(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, configured: str | None, expected: str
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", "/repository")
+    if variable is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+
+    assert tracking_uri(Tracking(uri=configured, experiment="seqmnist")) == expected
+
+
+@pytest.mark.parametrize("variable", [None, ""], ids=["not set", "empty"])
+def test_outside_dvc_the_store_is_where_the_code_is(monkeypatch: pytest.MonkeyPatch, variable: str | None) -> None:
+    if variable is not None:
+        monkeypatch.setenv("DVC_ROOT", variable)
+
+    assert tracking_uri(LOCAL) == f"sqlite:///{ROOT}/mlflow.db"
+
+
+def test_a_store_is_made_at_the_repositorys_root_whatever_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, elsewhere = tmp_path / "the repository", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+
+    client, experiment = open_store(LOCAL)
+
+    described = client.get_experiment(experiment)
+    assert described.name == "seqmnist"
+    assert described.artifact_location == str(root / "mlartifacts")
+    assert "Compare" in described.tags["mlflow.note.content"]
+    assert names(root) == ["mlflow.db"]
+    assert names(elsewhere) == []
+
+
+def test_a_relative_database_keeps_its_artifacts_by_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///stores/runs.db")
+
+    client, experiment = open_store(LOCAL)
+
+    assert client.get_experiment(experiment).artifact_location == str(tmp_path / "stores" / "mlartifacts")
+    assert names(tmp_path / "stores") == ["runs.db"]
+
+
+def test_opening_again_finds_the_experiment(project: Path) -> None:
+    client, first = open_store(LOCAL)
+    run = client.create_run(first)
+
+    client, again = open_store(LOCAL)
+
+    assert again == first
+    assert client.get_run(run.info.run_id).info.experiment_id == first
+    assert "mlflow.db" in names(project)
+
+
+def test_another_experiment_is_added_to_a_store_that_exists(project: Path) -> None:
+    _, first = open_store(LOCAL)
+
+    client, other = open_store(Tracking(uri=None, experiment="another"))
+
+    assert other != first
+    assert client.get_experiment(other).artifact_location == str(project / "mlartifacts")
+
+
+def test_processes_that_start_together_share_one_store(tmp_path: Path) -> None:
+    environment = os.environ | {"DVC_ROOT": str(tmp_path)}
+
+    result = subprocess.run(
+        [sys.executable, "-c", OPENERS], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    opened = json.loads(result.stdout)
+    assert opened == [opened[0]] * 6
+    assert names(tmp_path) == ["mlflow.db"]
+    client, experiment = open_store(Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="seqmnist"))
+    assert experiment == opened[0][0]
+    assert sorted(one.name for one in client.search_experiments()) == ["Default", "added", "seqmnist"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_deleted_experiment_is_not_used() -> None:
+    tracking = Tracking(uri=None, experiment="deleted")
+    client, experiment = open_store(tracking)
+    client.delete_experiment(experiment)
+
+    with pytest.raises(
+        UserError, match=r"^tracking\.experiment = 'deleted' was deleted in sqlite:.*restore it"
+    ) as caught:
+        open_store(tracking)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri", ["nonsense://store", "mlruns", "http://127.0.0.1:1"], ids=["scheme", "folder", "no server"]
+)
+def test_a_store_that_cannot_be_used_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    with pytest.raises(UserError) as caught:
+        open_store(Tracking(uri=uri, experiment="seqmnist"))
+
+    assert str(caught.value).startswith(f"tracking: the MLflow store {uri} can't be used: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_reported_to_the_makers_of_mlflow() -> None:
+    # MLflow is silent in tests and continuous integration anyway: a plain process shows what users get.
+    telling = ("CI", "PYTEST", "MLFLOW", "GITHUB", "DO_NOT_TRACK")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(telling)}
+
+    result = subprocess.run(
+        [sys.executable, "-c", TELEMETRY], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (result.stdout, result.returncode) == ("None\n", 0), result.stderr

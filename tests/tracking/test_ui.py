@@ -1,0 +1,175 @@
+import json
+import select
+import signal
+import socket
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Callable
+
+import pytest
+from mlflow import MlflowClient
+
+from seqmnist.config import Tracking
+from seqmnist.errors import UserError
+from seqmnist.tracking import ui
+from seqmnist.tracking.store import open_store
+
+AddRun = Callable[..., str]
+
+
+@pytest.fixture
+def client_and_experiment(project: object, request: pytest.FixtureRequest) -> tuple[MlflowClient, str]:
+    """An experiment without runs."""
+    del project
+    return open_store(Tracking(uri=None, experiment=request.node.nodeid))
+
+
+@pytest.fixture
+def add_run(client_and_experiment: tuple[MlflowClient, str]) -> AddRun:
+    """Adds runs, each a second after the one before."""
+    client, experiment = client_and_experiment
+    starts = iter(range(1_000_000, 2_000_000, 1_000))
+
+    def add(cell: str, status: str = "FINISHED", stage: str = "train") -> str:
+        run = client.create_run(experiment, next(starts), {"stage": stage, "cell": cell})
+        if status != "RUNNING":
+            client.set_terminated(run.info.run_id, status)
+        return str(run.info.run_id)
+
+    return add
+
+
+def compared(link: str) -> dict[str, list[str]]:
+    """The lists of ids that MLflow's page reads from a link to it."""
+    route, _, query = link.removeprefix("/#/").partition("?")
+    assert route == "compare-runs"
+    return {key: json.loads(value) for key, value in urllib.parse.parse_qsl(query, strict_parsing=True)}
+
+
+def test_links_lead_to_all_runs_and_to_the_cells_compared(
+    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+) -> None:
+    client, experiment = client_and_experiment
+    rnn, lstm = add_run("rnn"), add_run("lstm")
+
+    links = ui.links(client, experiment, ["rnn", "lstm"])
+
+    assert list(links) == ["all runs", "rnn and lstm compared"]
+    assert links["all runs"] == f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    assert compared(links["rnn and lstm compared"]) == {"runs": [rnn, lstm], "experiments": [experiment]}
+
+
+def test_the_newest_run_of_each_cell_is_compared(
+    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+) -> None:
+    client, experiment = client_and_experiment
+    for cell in ("rnn", "lstm", "rnn"):
+        add_run(cell)
+    lstm, rnn = add_run("lstm"), add_run("rnn")
+
+    links = ui.links(client, experiment, ["rnn", "lstm"])
+
+    assert compared(links["rnn and lstm compared"])["runs"] == [rnn, lstm]
+
+
+@pytest.mark.parametrize(
+    ("status", "stage"),
+    [("FAILED", "train"), ("KILLED", "train"), ("RUNNING", "train"), ("FINISHED", "evaluate")],
+    ids=["failed", "killed", "running", "other stage"],
+)
+def test_only_finished_trainings_are_compared(
+    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun, status: str, stage: str
+) -> None:
+    client, experiment = client_and_experiment
+    rnn, lstm = add_run("rnn"), add_run("lstm")
+    add_run("rnn", status, stage)
+
+    links = ui.links(client, experiment, ["rnn", "lstm"])
+
+    assert compared(links["rnn and lstm compared"])["runs"] == [rnn, lstm]
+
+
+def test_a_cell_without_a_run_leaves_nothing_to_compare(
+    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+) -> None:
+    client, experiment = client_and_experiment
+    add_run("rnn")
+    add_run("rnn")
+
+    assert list(ui.links(client, experiment, ["rnn", "lstm"])) == ["all runs"]
+
+
+def test_runs_of_another_experiment_are_not_compared(
+    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+) -> None:
+    client, _ = client_and_experiment
+    add_run("rnn")
+    add_run("lstm")
+    _, other = open_store(Tracking(uri=None, experiment="other than the runs'"))
+
+    assert list(ui.links(client, other, ["rnn", "lstm"])) == ["all runs"]
+
+
+def test_links_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    ui.print_links("http://127.0.0.1:5000", {"all runs": "/#/experiments/1", "compared": "/#/compare-runs"})
+
+    assert capsys.readouterr().out == (
+        "  all runs: http://127.0.0.1:5000/#/experiments/1\n  compared: http://127.0.0.1:5000/#/compare-runs\n"
+    )
+
+
+def test_a_port_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as busy:
+        busy.bind((ui.HOST, 0))
+        busy.listen()
+        monkeypatch.setattr(ui, "FIRST_PORT", busy.getsockname()[1])
+
+        port = ui.free_port()
+
+        assert port > ui.FIRST_PORT
+        with socket.socket() as probe:
+            probe.bind((ui.HOST, port))
+
+
+def test_without_a_free_port_the_user_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as busy:
+        busy.bind((ui.HOST, 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        monkeypatch.setattr(ui, "FIRST_PORT", port)
+        monkeypatch.setattr(ui, "PORTS", 1)
+
+        with pytest.raises(UserError, match=f"no port from {port} to {port} is free"):
+            ui.free_port()
+
+
+def test_a_server_that_ends_at_once_is_not_waited_for() -> None:
+    with socket.socket() as closed:
+        closed.bind((ui.HOST, 0))  # bound but not listening: nothing answers
+        server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+
+        with pytest.raises(UserError, match="ended with exit code 3"):
+            ui.wait_until_up(server, closed.getsockname()[1])
+
+
+def test_a_server_ends_together_with_its_workers() -> None:
+    script = "sleep 60 & echo started; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+
+        ui.stop_server(server)
+
+        assert server.returncode == -signal.SIGTERM
+        closed, _, _ = select.select([server.stdout], [], [], 10)  # by the end of all processes that could write
+        assert closed
+
+
+def test_stopping_a_server_that_has_ended_is_harmless() -> None:
+    server = subprocess.Popen(["true"], start_new_session=True)
+    server.wait()
+
+    ui.stop_server(server)
+
+    assert server.returncode == 0

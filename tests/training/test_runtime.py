@@ -1,0 +1,56 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from seqmnist.training.runtime import _stderr_held_back, start_tensorflow
+
+START = """
+import json
+from seqmnist.training.runtime import start_tensorflow
+start_tensorflow(3)
+import keras, tensorflow as tf
+tf.constant(1.0) + 1
+print(json.dumps({
+    "backend": keras.backend.backend(),
+    "within": tf.config.threading.get_intra_op_parallelism_threads(),
+    "side by side": tf.config.threading.get_inter_op_parallelism_threads(),
+    "GPUs": len(tf.config.get_visible_devices("GPU")),
+}))
+"""
+
+
+def test_a_process_starts_tensorflow_quietly_on_the_threads_asked_for() -> None:
+    environment = os.environ | {"KERAS_BACKEND": "jax"}  # another project's setting must not matter
+
+    result = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True, check=False)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == {"backend": "tensorflow", "within": 1, "side by side": 3, "GPUs": 0}
+
+
+def test_starting_again_with_as_many_shards_is_harmless() -> None:
+    import tensorflow as tf
+
+    tf.constant(1) + 1
+
+    start_tensorflow(2)
+
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 2
+
+
+def test_what_libraries_write_to_stderr_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    with _stderr_held_back():
+        os.write(2, b"chatter\n")
+    os.write(2, b"afterwards\n")
+
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_what_libraries_write_to_stderr_is_shown_when_they_fail(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), _stderr_held_back():
+        _ = os.write(2, b"the cause\n") / 0
+
+    assert capfd.readouterr().err == "the cause\n"
