@@ -39,7 +39,7 @@ def test_store_is_at_the_root_whatever_the_working_directory(project: Any) -> No
     assert not (project.root / "mlflow.db").exists()
     project.root = project.root.parent
     (run,) = runs(project, stage="preprocess")
-    assert Path(run.info.artifact_uri).is_relative_to(project.root / "mlartifacts")
+    assert run.info.artifact_uri.startswith((project.root / "mlartifacts").as_uri())
 
 
 def test_environment_chooses_another_store(project: Any, tmp_path: Path) -> None:

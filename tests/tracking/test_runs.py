@@ -3,6 +3,8 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
 import numpy as np
@@ -46,7 +48,7 @@ def test_the_composed_configuration_is_kept_with_every_run(tiny_config: Config, 
     with stage_run(tiny_config, "download", "download") as run:
         pass
 
-    folder = Path(logged(run).info.artifact_uri)
+    folder = Path(url2pathname(urlsplit(logged(run).info.artifact_uri).path))
     assert (folder / "params.yaml").read_bytes() == (project / "params.yaml").read_bytes()
     assert folder.is_relative_to(project / "mlartifacts")
 

@@ -85,7 +85,7 @@ def test_a_store_is_made_at_the_repositorys_root_whatever_the_working_directory(
 
     described = client.get_experiment(experiment)
     assert described.name == "seqmnist"
-    assert described.artifact_location == str(root / "mlartifacts")
+    assert described.artifact_location == (root / "mlartifacts").as_uri()
     assert "Compare" in described.tags["mlflow.note.content"]
     assert names(root) == ["mlflow.db"]
     assert names(elsewhere) == []
@@ -99,7 +99,7 @@ def test_a_relative_database_keeps_its_artifacts_by_an_absolute_path(
 
     client, experiment = open_store(LOCAL)
 
-    assert client.get_experiment(experiment).artifact_location == str(tmp_path / "stores" / "mlartifacts")
+    assert client.get_experiment(experiment).artifact_location == (tmp_path / "stores" / "mlartifacts").as_uri()
     assert names(tmp_path / "stores") == ["runs.db"]
 
 
@@ -120,7 +120,7 @@ def test_another_experiment_is_added_to_a_store_that_exists(project: Path) -> No
     client, other = open_store(Tracking(uri=None, experiment="another"))
 
     assert other != first
-    assert client.get_experiment(other).artifact_location == str(project / "mlartifacts")
+    assert client.get_experiment(other).artifact_location == (project / "mlartifacts").as_uri()
 
 
 def test_processes_that_start_together_share_one_store(tmp_path: Path) -> None:
@@ -153,8 +153,41 @@ def test_a_deleted_experiment_is_not_used() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["per%20cent", "qu?estion", "a b#c", "ü&=+"])
+def test_a_repository_may_have_any_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
+
+    client, experiment = open_store(Tracking(uri=None, experiment="seqmnist"))
+
+    run = client.create_run(experiment)
+    client.log_text(run.info.run_id, "here", "note.txt")
+    assert [path.name for path in (tmp_path / name).iterdir() if path.name.startswith("mlflow")] == ["mlflow.db"]
+    assert len(list((tmp_path / name / "mlartifacts").rglob("note.txt"))) == 1
+
+
+@pytest.mark.parametrize("kind", ["other content", "folder"])
+@pytest.mark.usefixtures("project")
+def test_a_database_that_is_none_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    if kind == "folder":
+        (tmp_path / "mlflow.db").mkdir()
+    else:
+        (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
+
+    with pytest.raises(UserError) as caught:
+        open_store(Tracking(uri=None, experiment="seqmnist"))
+
+    assert "mlflow.db" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
-    "uri", ["nonsense://store", "mlruns", "http://127.0.0.1:1"], ids=["scheme", "folder", "no server"]
+    "uri",
+    ["nonsense://store", "mlruns", "http://127.0.0.1:1", "postgresql://localhost/runs"],
+    ids=["scheme", "folder", "no server", "no driver"],
 )
 def test_a_store_that_cannot_be_used_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

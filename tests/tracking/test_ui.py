@@ -1,9 +1,11 @@
+import http.server
 import json
 import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.parse
 from collections.abc import Callable
 
@@ -53,9 +55,9 @@ def test_links_lead_to_all_runs_and_to_the_cells_compared(
     client, experiment = client_and_experiment
     rnn, lstm = add_run("rnn"), add_run("lstm")
 
-    links = ui.links(client, experiment, ["rnn", "lstm"])
+    links = ui.links(client, experiment, ["rnn", "another", "lstm"])
 
-    assert list(links) == ["all runs", "rnn and lstm compared"]
+    assert list(links) == ["all runs", "rnn and lstm compared"], "a cell without a run is not named"
     assert links["all runs"] == f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
     assert compared(links["rnn and lstm compared"]) == {"runs": [rnn, lstm], "experiments": [experiment]}
 
@@ -142,6 +144,19 @@ def test_without_a_free_port_the_user_is_told(monkeypatch: pytest.MonkeyPatch) -
 
         with pytest.raises(UserError, match=f"no port from {port} to {port} is free"):
             ui.free_port()
+
+
+def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with http.server.ThreadingHTTPServer((ui.HOST, 0), http.server.SimpleHTTPRequestHandler) as listener:
+        listener.RequestHandlerClass.do_GET = lambda handler: handler.send_error(200)  # type: ignore[attr-defined]
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+            ui.wait_until_up(server, listener.server_port)
+            assert server.poll() is None
+            server.kill()
+        listener.shutdown()
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for() -> None:

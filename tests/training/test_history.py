@@ -70,6 +70,20 @@ def test_a_file_with_other_columns_is_no_history(tmp_path: Path, damage: Callabl
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"42,0,x,0.1,0.1,0.1,0.1,0.1,0.1", "is broken"), (b"42,0,0.25,0.", "is broken"), (b"\xff\xfe", "is no text")],
+    ids=["no number", "row cut off", "not UTF-8"],
+)
+def test_a_broken_row_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "history.csv"
+    history.write(path, [row(0, 0.5)])
+    path.write_bytes(path.read_bytes() + content)
+
+    with pytest.raises(UserError, match=rf"history\.csv {reason}.*: run `dvc repro`"):
+        history.read(path)
+
+
 def test_a_missing_file_names_itself_and_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"history\.csv is missing: run `dvc repro`"):
         history.read(tmp_path / "history.csv")

@@ -229,6 +229,13 @@ def test_a_later_epoch_is_named_too(stripes: Splits, recipe: Train, dense_model:
         next(epochs)
 
 
+def test_a_last_update_that_diverges_is_noticed(stripes: Splits, recipe: Train, dense_model: Models) -> None:
+    wild = recipe.model_copy(update={"epochs": 1, "batch_size": 70, "learning_rate": 1e38})
+
+    with pytest.raises(DivergedError, match="the loss is nan on the validation images after epoch 0"):
+        next(trainer_of(dense_model(), stripes, wild).epochs())
+
+
 def test_the_cosine_schedule_spans_all_epochs(stripes: Splits, recipe: Train, dense_model: Models) -> None:
     cosine = recipe.model_copy(update={"schedule": "cosine", "epochs": 3, "batch_size": 35})
     weights: list[NDArray[np.float32]] = []

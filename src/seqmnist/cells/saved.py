@@ -4,6 +4,8 @@ Unlike a .keras file, which carries a date, both have the same bytes each time.
 """
 
 import json
+import textwrap
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,11 +48,13 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
         cell, sequence = Cell.model_validate(description["cell"]), Sequence.model_validate(description["sequence"])
         model = build(cell, sequence, seed)
         path = weights_file(folder, seed)
-        model.load_weights(path)
+        with warnings.catch_warnings(action="ignore"):  # weights that do not fit are an error below
+            model.load_weights(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}; run `dvc repro`") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path} can't be read ({' '.join(str(error).split())}): run `dvc repro`") from None
+        reason = textwrap.shorten(str(error), 160)
+        raise UserError(f"{path} can't be read ({reason}): run `dvc repro`") from None
     return model, cell

@@ -1,7 +1,9 @@
 """Where runs are kept, and how the store comes to be."""
 
+import contextlib
 import os
 import tempfile
+import urllib.parse
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -26,7 +28,7 @@ def repository() -> Path:
 
 def tracking_uri(tracking: Tracking) -> str:
     """MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or f"{_SQLITE}{repository() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or _sqlite_uri(repository() / "mlflow.db")
 
 
 def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
@@ -36,12 +38,14 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
         UserError: the store can't be reached or used, or the experiment was deleted.
     """
     uri = tracking_uri(tracking)
-    if uri.startswith(_SQLITE):
-        _create_database(Path(uri.removeprefix(_SQLITE)), tracking.experiment)
     try:
+        if path := _sqlite_path(uri):
+            _create_database(path, tracking.experiment)
         client = MlflowClient(tracking_uri=uri)
         return client, _experiment(client, uri, tracking.experiment)
-    except MlflowException as error:
+    except UserError:
+        raise
+    except Exception as error:  # of MLflow, SQLAlchemy, a database's driver or the file system
         reason = " ".join(str(error).split())
         raise UserError(f"tracking: the MLflow store {uri} can't be used: {reason}") from None
 
@@ -61,9 +65,8 @@ def _experiment(client: MlflowClient, uri: str, name: str) -> str:
 
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
     """Artifacts go beside a local database, by an absolute path; a server decides for itself."""
-    artifacts = None
-    if uri.startswith(_SQLITE):
-        artifacts = str(Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlartifacts")
+    path = _sqlite_path(uri)
+    artifacts = path and (path.resolve().parent / "mlartifacts").as_uri()
     return str(client.create_experiment(name, artifacts, tags={"mlflow.note.content": _DESCRIPTION}))
 
 
@@ -72,15 +75,23 @@ def _create_database(path: Path, experiment: str) -> None:
 
     Processes that create the tables of one database side by side break it beyond repair (MLflow 3.17).
     """
-    if path.exists():
+    if path.is_file():
         return
+    if path.exists():
+        raise UserError(f"tracking: {path} is not a database file: move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
-        uri = f"{_SQLITE}{temporary}"
-        client = MlflowClient(tracking_uri=uri)
-        _create_experiment(client, f"{_SQLITE}{path}", experiment)
-        try:
+        client = MlflowClient(tracking_uri=_sqlite_uri(temporary))
+        _create_experiment(client, _sqlite_uri(path), experiment)
+        with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
-        except FileExistsError:
-            return
+
+
+def _sqlite_uri(path: Path) -> str:
+    return f"{_SQLITE}{urllib.parse.quote(str(path))}"  # a folder's name may hold % or ?
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    """The database file of an SQLite URI; None for all other stores."""
+    return Path(urllib.parse.unquote(uri.removeprefix(_SQLITE))) if uri.startswith(_SQLITE) else None

@@ -49,10 +49,10 @@ def main() -> None:
 def links(client: MlflowClient, experiment: str, cells: list[str]) -> dict[str, str]:
     """Paths on the server by what they show: all runs, and the newest train run of each cell compared."""
     found = {"all runs": f"/#/experiments/{experiment}/runs?workflowType=machine_learning"}
-    newest = [run for cell in cells if (run := newest_train_run(client, experiment, cell))]
+    newest = {cell: run for cell in cells if (run := newest_train_run(client, experiment, cell))}
     if len(newest) > 1:
-        runs, experiments = (urllib.parse.quote(json.dumps(ids)) for ids in (newest, [experiment]))
-        found[f"{' and '.join(cells)} compared"] = f"/#/compare-runs?runs={runs}&experiments={experiments}"
+        runs, experiments = (urllib.parse.quote(json.dumps(ids)) for ids in (list(newest.values()), [experiment]))
+        found[f"{' and '.join(newest)} compared"] = f"/#/compare-runs?runs={runs}&experiments={experiments}"
     return found
 
 
@@ -107,12 +107,13 @@ def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
     Raises:
         UserError: it ended, or didn't answer in time.
     """
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # also where a proxy is set
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if (code := server.poll()) is not None:
             raise UserError(f"mlflow server ended with exit code {code}; its messages are above")
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
+            with direct.open(f"http://{HOST}:{port}/health", timeout=5):
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             time.sleep(0.2)

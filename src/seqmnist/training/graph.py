@@ -120,7 +120,8 @@ class ScoringGraph:
 def score_logits(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, float]:
     """Mean cross-entropy (nats) and accuracy of logits [n, 10] for labels [n], computed in float64."""
     wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # a diverged model's logits are infinite, its loss is NaN
+        wide -= wide.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(wide).sum(axis=1))
     losses = log_sums - wide[np.arange(len(labels)), labels]
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())

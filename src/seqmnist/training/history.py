@@ -66,9 +66,16 @@ def read(path: Path) -> list[Row]:
             lines = list(csv.DictReader(file))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text file: run `dvc repro`") from None
     if not lines or tuple(lines[0]) != _COLUMNS:
         raise UserError(f"{path} is no history: its columns must be {', '.join(_COLUMNS)}; run `dvc repro`")
-    return [Row(int(line["seed"]), int(line["epoch"]), {name: float(line[name]) for name in METRICS}) for line in lines]
+    try:
+        return [
+            Row(int(line["seed"]), int(line["epoch"]), {name: float(line[name]) for name in METRICS}) for line in lines
+        ]
+    except (TypeError, ValueError):  # a value is no number, or is missing at the end of a line
+        raise UserError(f"{path} is broken: run `dvc repro`") from None
 
 
 def by_seed(rows: list[Row]) -> dict[int, list[Row]]:

@@ -63,13 +63,13 @@ class Trainer:
         self._scoring = ScoringGraph(model, shards)
         self._calls = _CallLength()
 
-    def epochs(self, first: int = 0) -> Iterator[Epoch]:
-        """Train the epochs from `first` to the recipe's last, one at each step of the iteration.
+    def epochs(self) -> Iterator[Epoch]:
+        """Train the recipe's epochs, one at each step of the iteration.
 
         Raises:
-            DivergedError: a batch's loss is not a number.
+            DivergedError: a batch's loss, or that of the validation images after an epoch, is not a number.
         """
-        for number in range(first, self._recipe.epochs):
+        for number in range(self._recipe.epochs):
             yield self._epoch(number)
 
     def _epoch(self, number: int) -> Epoch:
@@ -82,6 +82,8 @@ class Trainer:
         metrics = {"train.loss": loss, "train.accuracy": accuracy}
         metrics["train.last_batch_accuracy"] = self._scoring.score(Split(train.images[last], train.labels[last]))[1]
         metrics["val.loss"], metrics["val.accuracy"] = self._scoring.score(self._splits["validation"])
+        if not np.isfinite(metrics["val.loss"]):  # the last update can be the one that diverges
+            raise self._diverged(metrics["val.loss"], f"on the validation images after epoch {number}")
         metrics["test.loss"], metrics["test.accuracy"] = self._scoring.score(self._splits["test"])
         return Epoch(number, metrics, seconds, len(train) / seconds)
 
@@ -98,10 +100,7 @@ class Trainer:
                 chunk_losses, chunk_right = self._training.run(batches.order, bounds, rates, powers)
             if not np.isfinite(chunk_losses).all():
                 bad = int(np.argmin(np.isfinite(chunk_losses)))
-                raise DivergedError(
-                    f"training diverged: the loss is {chunk_losses[bad]} in epoch {number}, batch {done + bad}; "
-                    f"lower train.learning_rate (now {self._recipe.learning_rate:g}) or set train.clip_norm"
-                )
+                raise self._diverged(chunk_losses[bad], f"in epoch {number}, batch {done + bad}")
             losses.append(chunk_losses)
             right += int(chunk_right.sum())
             self._progress(stop - done)
@@ -109,6 +108,10 @@ class Trainer:
         sizes = np.diff(batches.bounds)
         loss = float(np.average(np.concatenate(losses).astype(np.float64), weights=sizes))
         return loss, right / len(batches.order)
+
+    def _diverged(self, loss: float, where: str) -> DivergedError:
+        rate = f"lower train.learning_rate (now {self._recipe.learning_rate:g}) or set train.clip_norm"
+        return DivergedError(f"training diverged: the loss is {loss} {where}; {rate}")
 
 
 class _CallLength:
