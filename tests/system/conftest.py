@@ -19,6 +19,9 @@ from seqmnist.config import Data
 
 ROOT = Path(__file__).parents[2]
 
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so every command that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass(frozen=True)
 class Result:
