@@ -134,7 +134,7 @@ def test_wrong_type_is_refused(tiny_values: dict[str, Any], key: str, value: Any
         ("train.beta_1", 1.0, "less than 1"),
         ("train.beta_2", -0.5, "greater than or equal to 0"),
         ("cells.rnn.units", 0, "greater than or equal to 1"),
-        ("cells.rnn.type", "gru", "'rnn' or 'lstm'"),
+        ("cells.rnn.type", "mlp", "'rnn', 'lstm' or 'gru'"),
         ("cells.rnn.shards", 0, "greater than or equal to 1"),
         ("cells.rnn.shards", 11, "1 to 10, the batch size"),
         ("cells.rnn.train.epochs", 0, "greater than or equal to 1"),

@@ -124,7 +124,7 @@ class Train(_Section):
 class Cell(_Section):
     """A recurrent cell; `train` replaces single values of the shared recipe for this cell alone."""
 
-    type: Literal["rnn", "lstm"]
+    type: Literal["rnn", "lstm", "gru"]
     units: Positive
     shards: Positive
     train: dict[str, Any]

@@ -130,7 +130,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "description not UTF-8": (DESCRIPTION, lambda path: path.write_bytes(b"\xff\xfe")),
     "description a list": (DESCRIPTION, lambda path: path.write_text("[]")),
     "description without cell": (DESCRIPTION, lambda path: path.write_text("{}")),
-    "unknown cell": (DESCRIPTION, lambda path: edit(path, "cell", "type", "gru")),
+    "unknown cell": (DESCRIPTION, lambda path: edit(path, "cell", "type", "mlp")),
     "unknown view": (DESCRIPTION, lambda path: edit(path, "sequence", "view", "spiral")),
     "unknown key": (DESCRIPTION, lambda path: edit(path, "cell", "layers", 2)),
     "weights missing": (WEIGHTS, Path.unlink),

@@ -60,7 +60,7 @@ def recurrent_layer(cell: Cell, seed: int, *, unroll: bool) -> "keras.Layer":
     """The layer [n, steps, inputs] -> last state [n, units] of a cell."""
     import keras
 
-    layer = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM}[cell.type]
+    layer = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell.type]
     return layer(
         cell.units,
         kernel_initializer=_glorot(seed, "kernel"),

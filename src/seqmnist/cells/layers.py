@@ -1,0 +1,241 @@
+"""The fast Keras layers: the equations of `seqmnist.cells.reference`, arranged for a CPU.
+
+What makes them fast: the products of all steps' inputs are one product; the batch is cut into `shards`,
+independent chains that use a core each while every product runs on one thread; up to 28 steps are unrolled,
+more go through a loop of unrolled blocks. Additions have a fixed order, so with single-threaded operations
+(`seqmnist.training.runtime`) two runs give the same bits.
+
+Weights have the layout of keras.layers.SimpleRNN, LSTM and GRU (reset_after=True): `set_weights` works both ways.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+_BLOCK = 28  # steps that are unrolled: tracing takes time with each
+
+States = list[tf.Tensor]
+
+
+class _Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """What the layers share: sequences [batch, steps, inputs] -> last output [batch, units].
+
+    A subclass says how many `gates` and `states` it has and makes one step.
+    """
+
+    gates: int
+    states: int
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        shards: int = 1,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        **base: Any,
+    ) -> None:
+        """Describe the layer.
+
+        Args:
+            units: width of the state.
+            return_sequences: give the outputs of all steps [batch, steps, units] instead of the last one.
+            return_state: give the final states as well.
+            shards: parts of the batch that run side by side.
+            kernel_initializer: of the weights of the inputs.
+            recurrent_initializer: of the weights of the state.
+            base: what every Keras layer takes: name, dtype, trainable.
+
+        Raises:
+            ValueError: units or shards are no whole number from 1.
+        """
+        super().__init__(**base)
+        sizes: dict[str, Any] = {"units": units, "shards": shards}
+        for name, value in sizes.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} = {value!r} is impossible: it must be a whole number from 1")
+        self.units, self.shards = units, shards
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for sequences [batch, steps, inputs].
+
+        Raises:
+            ValueError: the shape is another, or the number of inputs is not known.
+        """
+        if len(input_shape) != 3 or input_shape[2] is None:
+            raise ValueError(f"{self.name} reads sequences [batch, steps, inputs], not a shape of {input_shape}")
+        width = self.gates * self.units
+        self.kernel = self.add_weight((input_shape[2], width), initializer=self.kernel_initializer, name="kernel")
+        self.recurrent_kernel = self.add_weight(
+            (self.units, width), initializer=self.recurrent_initializer, name="recurrent_kernel"
+        )
+        self.bias = self.add_weight(self._bias_shape(), initializer=self._start_bias, name="bias")
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        """Run sequences through the cell.
+
+        Args:
+            sequences: [batch, steps, inputs], at least one step.
+            initial_state: the state before the first step [batch, units], two of them for the LSTM; zeros if None.
+            mask: refused: every step is read.
+
+        Returns:
+            The last output [batch, units], or all [batch, steps, units] with `return_sequences`; with
+            `return_state` a list of that and the final states.
+
+        Raises:
+            ValueError: a mask, or a wrong number of initial states.
+        """
+        if mask is not None:
+            raise ValueError(f"{self.name} can't leave out steps: masks are not supported")
+        sequences = tf.convert_to_tensor(sequences)
+        starts = self._starts(initial_state)
+        size = tf.shape(sequences)[0]
+        parts = []
+        for shard in range(self.shards):
+            rows = slice(size * shard // self.shards, size * (shard + 1) // self.shards)
+            parts.append(self._chain(sequences[rows], [start[rows] for start in starts]))
+        outputs, *states = (part[0] if self.shards == 1 else tf.concat(part, 0) for part in zip(*parts, strict=True))
+        return [outputs, *states] if self.return_state else outputs
+
+    def compute_output_shape(self, sequences_shape: tuple[int | None, ...], *_: Any) -> Any:
+        """Shapes of what `call` returns."""
+        batch, steps, _inputs = sequences_shape
+        last = (batch, self.units)
+        outputs = (batch, steps, self.units) if self.return_sequences else last
+        return [outputs, *[last] * self.states] if self.return_state else outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """What rebuilds the layer."""
+        config: dict[str, Any] = super().get_config()
+        return config | {
+            "units": self.units,
+            "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
+            "shards": self.shards,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
+        }
+
+    def _starts(self, initial_state: Any) -> States:
+        """The initial states as a list, empty for zeros."""
+        if initial_state is None:
+            return []
+        given = list(initial_state) if isinstance(initial_state, list | tuple) else [initial_state]
+        if len(given) != self.states:
+            raise ValueError(f"{self.name} starts from {self.states} states [batch, units], not from {len(given)}")
+        return [tf.convert_to_tensor(one) for one in given]
+
+    def _chain(self, sequences: tf.Tensor, states: States) -> States:
+        """One shard [n, steps, inputs]: its outputs and final states."""
+        steps, inputs = sequences.shape[1:]
+        by_step = tf.transpose(sequences, [1, 0, 2])  # [steps, n, inputs]
+        projected = tf.reshape(by_step, [-1, inputs]) @ self.kernel.value + self._input_bias()
+        # Sizes in full: -1 can't be told where a small batch leaves a shard empty.
+        size, length = tf.shape(sequences)[0], tf.shape(sequences)[1]
+        projected = tf.reshape(projected, [length, size, self.gates * self.units])
+        if steps is not None and steps <= _BLOCK:
+            outputs, states = self._unrolled(projected, steps, states)
+        else:
+            outputs, states = self._looped(projected, steps, states)
+        return [tf.transpose(outputs, [1, 0, 2]) if self.return_sequences else states[0], *states]
+
+    def _unrolled(self, projected: tf.Tensor, steps: int, states: States) -> tuple[Any, States]:
+        """Go through [steps, n, gates * units]: outputs [steps, n, units] where they are wanted, and final states.
+
+        No states stand for zeros, which saves the first step's product.
+        """
+        outputs = []
+        for inputs in tf.unstack(projected, steps):
+            states = self._step(inputs, states)
+            outputs.append(states[0])
+        return tf.stack(outputs) if self.return_sequences else None, states
+
+    def _looped(self, projected: tf.Tensor, steps: int | None, states: States) -> tuple[Any, States]:
+        """The same for many steps or an unknown number: a loop of unrolled blocks, then what is left over."""
+        block = 1 if steps is None else _BLOCK
+        blocks, size = tf.shape(projected)[0] // block, tf.shape(projected)[1]
+        states = states or [tf.zeros([size, self.units], projected.dtype)] * self.states
+        written = tf.TensorArray(projected.dtype, blocks, element_shape=[block, None, self.units])
+
+        def body(k: tf.Tensor, written: tf.TensorArray, *before: tf.Tensor) -> tuple[Any, ...]:
+            outputs, after = self._unrolled(projected[k * block : (k + 1) * block], block, list(before))
+            return k + 1, written.write(k, outputs) if self.return_sequences else written, *after
+
+        _, written, *states = tf.while_loop(lambda k, *_: k < blocks, body, (0, written, *states))
+        outputs = tf.reshape(written.stack(), [blocks * block, size, self.units]) if self.return_sequences else None
+        if left := (steps or 0) % block:
+            last, states = self._unrolled(projected[-left:], left, states)
+            outputs = tf.concat([outputs, last], 0) if self.return_sequences else None
+        return outputs, states
+
+    def _input_bias(self) -> tf.Tensor:
+        """What is added to the product with the inputs [gates * units]."""
+        return self.bias.value
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
+    def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+        return tf.zeros(shape, dtype)
+
+    def _step(self, inputs: tf.Tensor, states: States) -> States:
+        """One step from the projected inputs [n, gates * units]; the first of the new states is the output."""
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable("seqmnist")
+class RNN(_Recurrent):
+    """The basic recurrent cell of `reference.rnn`; weights as keras.layers.SimpleRNN."""
+
+    gates, states = 1, 1
+
+    def _step(self, inputs: tf.Tensor, states: States) -> States:
+        z = inputs + states[0] @ self.recurrent_kernel.value if states else inputs
+        return [tf.tanh(z)]
+
+
+@keras.saving.register_keras_serializable("seqmnist")
+class LSTM(_Recurrent):
+    """Long short-term memory of `reference.lstm`; weights as keras.layers.LSTM. The forget gate's bias starts at 1."""
+
+    gates, states = 4, 2
+
+    def _step(self, inputs: tf.Tensor, states: States) -> States:
+        z = inputs + states[0] @ self.recurrent_kernel.value if states else inputs
+        i, f, g, o = tf.split(z, 4, axis=1)
+        new = tf.sigmoid(i) * tf.tanh(g)
+        c = tf.sigmoid(f) * states[1] + new if states else new
+        return [tf.sigmoid(o) * tf.tanh(c), c]
+
+    def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+        zeros = tf.zeros([shape[0] // 4], dtype)
+        return tf.concat([zeros, zeros + 1, zeros, zeros], 0)
+
+
+@keras.saving.register_keras_serializable("seqmnist")
+class GRU(_Recurrent):
+    """The gated recurrent unit of `reference.gru`; weights as keras.layers.GRU with reset_after=True."""
+
+    gates, states = 3, 1
+
+    def _step(self, inputs: tf.Tensor, states: States) -> States:
+        x_zr, x_g = tf.split(inputs, [2 * self.units, self.units], axis=1)
+        state_bias = self.bias.value[1]
+        projected = states[0] @ self.recurrent_kernel.value + state_bias if states else state_bias[None]
+        h_zr, h_g = tf.split(projected, [2 * self.units, self.units], axis=1)
+        z, r = tf.split(tf.sigmoid(x_zr + h_zr), 2, axis=1)
+        g = tf.tanh(x_g + r * h_g)
+        return [g + z * (states[0] - g) if states else g - z * g]
+
+    def _input_bias(self) -> tf.Tensor:
+        return self.bias.value[0]
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (2, 3 * self.units)

@@ -1,0 +1,185 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqmnist.cells import reference
+
+CELLS = ["rnn", "lstm", "gru"]
+STATES = {"rnn": 1, "lstm": 2, "gru": 1}
+Layer = "keras.Layer"
+
+
+def ours(cell: str) -> Any:
+    from seqmnist.cells import layers
+
+    return {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[cell]
+
+
+def stock(cell: str) -> Any:
+    import keras
+
+    return {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
+
+
+def fill(layer: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
+    """Build a layer and give it weights drawn at random, biases too."""
+    random = np.random.default_rng(seed)
+    layer.build(shape)
+    layer.set_weights([random.normal(0, 0.5, weight.shape) for weight in layer.weights])
+    return layer
+
+
+def outputs_and_gradients(layer: Any, x: Any, states: list[Any]) -> tuple[list[Any], list[Any]]:
+    import tensorflow as tf
+
+    x, states = tf.constant(x), [tf.constant(state) for state in states]
+    with tf.GradientTape() as tape:
+        tape.watch([x, *states])
+        results = layer(x, initial_state=states) if states else layer(x)
+        total = sum(tf.reduce_sum(tf.sin(result)) for result in results)
+    sources = [x, *states, *(weight.value for weight in layer.trainable_variables)]
+    gradients = tape.gradient(total, sources, unconnected_gradients="zero")
+    return [result.numpy() for result in results], [gradient.numpy() for gradient in gradients]
+
+
+def largest(difference: Any, of: Any) -> float:
+    return float(np.abs(difference).max() / max(np.abs(of).max(), 1e-30))
+
+
+@pytest.mark.parametrize(("dtype", "output", "gradient"), [("float32", 2e-5, 1e-4), ("float64", 1e-10, 1e-10)])
+@settings(max_examples=12)
+@given(
+    cell=st.sampled_from(CELLS),
+    batch=st.integers(1, 7),
+    steps=st.integers(1, 6) | st.sampled_from([28, 29, 57]),
+    inputs=st.integers(1, 5),
+    units=st.integers(1, 6),
+    shards=st.integers(1, 3),
+    given_state=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_outputs_and_gradients_are_those_of_keras_and_of_the_equations(
+    dtype: str,
+    output: float,
+    gradient: float,
+    cell: str,
+    batch: int,
+    steps: int,
+    inputs: int,
+    units: int,
+    shards: int,
+    given_state: bool,
+    seed: int,
+) -> None:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(batch, steps, inputs)).astype(dtype)
+    states = [random.normal(size=(batch, units)).astype(dtype) for _ in range(STATES[cell])] if given_state else []
+    options = {"return_sequences": True, "return_state": True, "dtype": dtype}
+    layer = fill(ours(cell)(units, shards=shards, **options), x.shape, seed)
+    other = fill(stock(cell)(units, **options), x.shape)
+    other.set_weights(layer.get_weights())
+
+    results, gradients = outputs_and_gradients(layer, x, states)
+
+    expected, expected_gradients = outputs_and_gradients(other, x, states)
+    by_equations, _ = getattr(reference, cell)(x, *layer.get_weights(), *states)
+    assert largest(results[0] - by_equations, by_equations) <= output
+    for one, two in zip(results, expected, strict=True):
+        assert largest(one - two, two) <= output
+    for one, two in zip(gradients, expected_gradients, strict=True):
+        assert largest(one - two, two) <= gradient
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("steps", [28, 784, None], ids=str)
+def test_a_graph_for_any_number_of_steps_gives_the_equations_outputs(cell: str, steps: int | None) -> None:
+    import tensorflow as tf
+
+    x = np.random.default_rng(0).normal(size=(3, steps or 40, 2)).astype(np.float32)
+    layer = fill(ours(cell)(4, return_sequences=True, shards=2), x.shape)
+
+    run = tf.function(layer, input_signature=[tf.TensorSpec([None, steps, 2])])
+
+    expected, _ = getattr(reference, cell)(x, *layer.get_weights())
+    np.testing.assert_allclose(run(tf.constant(x)), expected, atol=1e-4)
+    # 784 steps as 28 blocks: unrolled one by one, the graph would be 28 times as large.
+    assert len(run.get_concrete_function().graph.get_operations()) < 2500
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_have_keras_names_shapes_and_start_values(cell: str) -> None:
+    layer, other = ours(cell)(5), stock(cell)(5)
+    layer.build((None, 3, 4))
+    other.build((None, 3, 4))
+
+    assert [weight.name for weight in layer.weights] == [weight.name for weight in other.weights]
+    assert [weight.shape for weight in layer.weights] == [weight.shape for weight in other.weights]
+    np.testing.assert_array_equal(layer.get_weights()[2], other.get_weights()[2])
+    other.set_weights(layer.get_weights())
+    layer.set_weights(other.get_weights())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize("return_state", [False, True])
+def test_what_is_returned_has_keras_shapes(cell: str, return_sequences: bool, return_state: bool) -> None:
+    options = {"return_sequences": return_sequences, "return_state": return_state}
+    x = np.zeros((4, 3, 2), np.float32)
+    layer, other = ours(cell)(5, **options), stock(cell)(5, **options)
+
+    results, expected = layer(x), other(x)
+
+    if not return_state:
+        results, expected = [results], [expected]
+    assert [one.shape for one in results] == [one.shape for one in expected]
+    described = layer.compute_output_shape(x.shape)
+    assert (described if return_state else [described]) == [tuple(one.shape) for one in results]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_saved_model_is_loaded_with_its_layer(cell: str, tmp_path: Path) -> None:
+    import keras
+
+    inputs = keras.Input((6, 3))
+    layer = ours(cell)(4, return_sequences=True, shards=2, name="cell")
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+
+    x = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert loaded.get_layer("cell").get_config() == layer.get_config()
+
+
+def test_the_number_of_shards_changes_roundings_at_most() -> None:
+    x = np.random.default_rng(0).normal(size=(7, 9, 3)).astype(np.float32)
+    layers = [fill(ours("lstm")(4, shards=shards), x.shape) for shards in (1, 2, 7)]
+    first, *others = (np.asarray(layer(x)) for layer in layers)
+    for other in others:
+        np.testing.assert_allclose(other, first, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda layer: layer(0), "units = 0 is impossible"),
+        (lambda layer: layer(1.5), "units = 1.5 is impossible"),
+        (lambda layer: layer(4, shards=0), "shards = 0 is impossible"),
+        (lambda layer: layer(4).build((None, 28)), "reads sequences"),
+        (lambda layer: layer(4).build((None, 28, None)), "reads sequences"),
+        (lambda layer: layer(4)(np.zeros((2, 3, 4)), mask=np.ones((2, 3), bool)), "masks are not supported"),
+        (lambda layer: layer(4)(np.zeros((2, 3, 4)), initial_state=[np.zeros((2, 4))] * 3), "not from 3"),
+        (lambda layer: layer(4, dropout=0.5), "dropout"),
+        (lambda layer: layer(4, go_backwards=True), "go_backwards"),
+    ],
+    ids=["no units", "half a unit", "no shards", "rank", "inputs", "mask", "states", "dropout", "backwards"],
+)
+def test_what_is_not_supported_is_refused(make: Callable[[Any], Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        make(ours("lstm"))
