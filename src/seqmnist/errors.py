@@ -18,10 +18,12 @@ class Terminated(BaseException):
 def run_command(main: Callable[[], None]) -> NoReturn:
     """Run a command's `main` and leave the process with an exit code instead of a traceback.
 
-    The exit code is 0, 1 after a `UserError` or an operating-system error on a named file, 130 after Ctrl-C,
-    143 after SIGTERM. Anything else is a defect of the program and keeps its traceback.
+    The exit code is 0, 1 after a `UserError` or an operating-system error, 130 after Ctrl-C, 143 after SIGTERM or
+    SIGHUP. Anything else is a defect of the program and keeps its traceback.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _raise_terminated)  # the terminal was closed
     try:
         main()
     except UserError as error:
@@ -31,9 +33,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     except Terminated:
         _leave("terminated", 143)
     except OSError as error:
-        if error.filename is None:
-            raise
-        _leave(f"error: {error.filename}: {error.strerror}", 1)
+        _leave(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", 1)
     sys.exit(0)
 
 

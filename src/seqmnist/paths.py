@@ -21,6 +21,11 @@ def history_file(cell: str) -> Path:
     return REPORTS / "train" / cell / "history.csv"
 
 
+def curves_file(cell: str) -> Path:
+    """Learning curves as means over seeds, for `dvc plots`."""
+    return REPORTS / "curves" / f"{cell}.csv"
+
+
 def predictions_file(cell: str) -> Path:
     """What each model says of each test image."""
     return REPORTS / "predictions" / f"{cell}.csv"

@@ -41,8 +41,9 @@ def test_each_changed_key_is_a_line(before: dict[str, object], after: dict[str, 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with conf/ alone."""
+    """A working directory with conf/ and dvc.yaml alone."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
     return tmp_path
@@ -128,7 +129,7 @@ def test_mistake_is_one_line_and_keeps_params(project: Path, file: str, old: str
     assert line.startswith("conf: ")
     assert expected in line
     assert (project / "params.yaml").read_bytes() == before
-    assert sorted(path.name for path in project.iterdir()) == ["conf", "params.yaml"]
+    assert sorted(path.name for path in project.iterdir()) == ["conf", "dvc.yaml", "params.yaml"]
 
 
 @pytest.mark.parametrize("content", ["# café".encode("latin-1"), b"42\n"], ids=["not UTF-8", "a number"])
@@ -172,7 +173,16 @@ def test_values_of_an_experiment_are_kept(experiment: Path, capsys: pytest.Captu
     capsys.readouterr()
     main()
     assert experiment.read_bytes() == before
-    assert capsys.readouterr().out == "params.yaml: kept as the experiment composed it\n"
+    first, *differences = capsys.readouterr().out.splitlines()
+    assert first.startswith("params.yaml: kept as the experiment composed it")
+    assert differences == ["params.yaml: train.epochs 15 -> 3"]
+
+
+def test_cell_that_no_stage_trains_is_refused(project: Path) -> None:
+    edit(project / "conf/config.yaml", "cell@cells.lstm: lstm", "cell@cells.lstm: lstm\n  - cell@cells.big: lstm")
+    with pytest.raises(UserError, match=r"the cells rnn, lstm, big, dvc\.yaml trains rnn, lstm: make"):
+        main()
+    assert not (project / "params.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_the_commit_and_its_edits_are_tagged(tiny_data: Data, tmp_path: Path, mo
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)  # set inside a hook
     monkeypatch.chdir(tmp_path)
-    for name in ("params.yaml", "dvc.lock"):
+    for name in ("params.yaml", "dvc.lock", "code.py"):
         Path(name).write_text("a: 1\n")
     assert "git.commit" not in identity_tags(tiny_data)
     git("init")
@@ -233,9 +233,10 @@ def test_the_commit_and_its_edits_are_tagged(tiny_data: Data, tmp_path: Path, mo
 
     clean = identity_tags(tiny_data)
     Path("dvc.lock").write_text("written by DVC\n")
+    Path("params.yaml").write_text("a: 2\n")
     Path("untracked").touch()
     locked = identity_tags(tiny_data)
-    Path("params.yaml").write_text("a: 2\n")
+    Path("code.py").write_text("a: 2\n")
     edited = identity_tags(tiny_data)
 
     assert clean["git.commit"] == git("rev-parse", "HEAD")

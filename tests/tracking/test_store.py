@@ -91,10 +91,10 @@ def test_a_store_is_made_at_the_repositorys_root_whatever_the_working_directory(
     assert names(elsewhere) == []
 
 
-def test_a_relative_database_keeps_its_artifacts_by_an_absolute_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_relative_database_is_below_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///stores/runs.db")
 
     client, experiment = open_store(LOCAL)

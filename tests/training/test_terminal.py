@@ -15,7 +15,7 @@ EPOCH = Epoch(
     seconds=2.345,
     examples_per_second=23456.7,
 )
-LINE = "train@rnn  epoch  3/14  loss 0.5679  accuracy train 0.8119 val 0.9500 test 0.9433  2.3 s  23,457 images/s"
+LINE = "train@rnn  3/14 loss 0.5679 train 0.8119 val 0.9500 test 0.9433 2.3 s 23,457/s"
 WATCH = f"""
 import sys
 from seqmnist.training.terminal import Watch

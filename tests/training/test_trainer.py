@@ -210,9 +210,7 @@ def test_a_loss_that_is_no_number_ends_the_training_at_its_batch(
     done: list[int] = []
     epochs = Trainer(dense_model(), stripes, wild, seed=SEED, shards=2, progress=done.append).epochs()
 
-    with pytest.raises(
-        DivergedError, match=r"in epoch 0, batch 1; lower train\.learning_rate \(now 1e\+38\)"
-    ) as caught:
+    with pytest.raises(DivergedError, match=r"in epoch 0, batch 1; lower learning_rate \(now 1e\+38\)") as caught:
         next(epochs)
 
     assert "\n" not in str(caught.value)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from seqmnist import config
 from seqmnist.cells.model import build
-from seqmnist.config import Cell, Sequence, describe
+from seqmnist.config import Cell, Sequence
 from seqmnist.errors import UserError
 from seqmnist.files import atomic_path, write_json
 
@@ -36,25 +37,42 @@ def save(folder: Path, model: "keras.Model", cell: Cell, sequence: Sequence, see
     return path
 
 
+def describe(folder: Path) -> tuple[Cell, Sequence]:
+    """The cell and the sequence view that a saved model is of.
+
+    Raises:
+        UserError: the description is missing or broken.
+    """
+    path = folder / _DESCRIPTION
+    try:
+        description = json.loads(path.read_text())
+        return Cell.model_validate(description["cell"]), Sequence.model_validate(description["sequence"])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro`") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: {config.describe(error)}; run `dvc repro`") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from None
+
+
 def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
     """Build the model that `save` described, with the weights of a seed.
 
     Raises:
         UserError: a file is missing or broken.
     """
-    path = folder / _DESCRIPTION
+    cell, sequence = describe(folder)
+    model = build(cell, sequence, seed)
+    path = weights_file(folder, seed)
     try:
-        description = json.loads(path.read_text())
-        cell, sequence = Cell.model_validate(description["cell"]), Sequence.model_validate(description["sequence"])
-        model = build(cell, sequence, seed)
-        path = weights_file(folder, seed)
         with warnings.catch_warnings(action="ignore"):  # weights that do not fit are an error below
             model.load_weights(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
-    except ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}; run `dvc repro`") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        reason = textwrap.shorten(str(error), 160)
-        raise UserError(f"{path} can't be read ({reason}): run `dvc repro`") from None
+        raise _unreadable(path, error) from None
     return model, cell
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} can't be read ({textwrap.shorten(str(error), 160)}): run `dvc repro`")

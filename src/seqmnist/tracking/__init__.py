@@ -5,5 +5,8 @@ import os
 
 # Before anything imports MLflow: it reports usage to its makers by default, and logs each step of making a database.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# A server that is away: an error within seconds; MLflow's own settings wait for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 for _name in ("mlflow.store.db.utils", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)

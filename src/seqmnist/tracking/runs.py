@@ -3,19 +3,21 @@
 import json
 import os
 import subprocess
+import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from seqmnist.config import Config, Data, SplitName, flatten
 from seqmnist.data.splits import CLASSES, SIZE, Summary
-from seqmnist.errors import Terminated
+from seqmnist.errors import Terminated, UserError
 from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import PARAMS
 from seqmnist.tracking.store import open_store
@@ -124,7 +126,7 @@ def stage_run(config: Config, stage: str, name: str, tags: Mapping[str, str] | N
         tags: further tags.
 
     Raises:
-        UserError: the store can't be used.
+        UserError: the store can't be used, or no longer.
     """
     client, experiment_id = open_store(config.tracking)
     mlflow.set_tracking_uri(client.tracking_uri)
@@ -137,9 +139,12 @@ def stage_run(config: Config, stage: str, name: str, tags: Mapping[str, str] | N
     except (KeyboardInterrupt, Terminated):
         mlflow.end_run("KILLED")
         raise
+    except MlflowException as error:
+        raise UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}") from None
     except BaseException as error:
-        run.tags({"error": " ".join(str(error).split()) or type(error).__name__})
-        mlflow.end_run("FAILED")
+        with suppress(MlflowException):  # the error itself matters more
+            run.tags({"error": " ".join(str(error).split()) or type(error).__name__})
+            mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
 
@@ -153,8 +158,9 @@ def identity_tags(data: Data) -> dict[str, str]:
     """What finds the runs of one configuration, data set, commit or DVC experiment."""
     tags = {"config.sha256": sha256_file(PARAMS), "data.sha256": data_sha256(data)}
     if commit := _git("rev-parse", "HEAD"):
-        # DVC writes dvc.lock while stages run: that is no edit.
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+        # dvc.lock and params.yaml are written while the pipeline runs: that is no edit.
+        ours = [":!dvc.lock", ":!params.yaml"]
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *ours)
         tags |= {"git.commit": commit, "git.dirty": str(bool(changed)).lower()}
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = experiment

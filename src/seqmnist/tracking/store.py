@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import textwrap
 import urllib.parse
 from pathlib import Path
 
@@ -28,7 +29,10 @@ def repository() -> Path:
 
 def tracking_uri(tracking: Tracking) -> str:
     """MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or _sqlite_uri(repository() / "mlflow.db")
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or _sqlite_uri(Path("mlflow.db"))
+    path = _sqlite_path(uri)
+    # A temporary experiment's working directory is deleted with it: relative paths are the repository's.
+    return uri if path is None or path.is_absolute() else _sqlite_uri(repository() / path)
 
 
 def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
@@ -46,7 +50,7 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
     except UserError:
         raise
     except Exception as error:  # of MLflow, SQLAlchemy, a database's driver or the file system
-        reason = " ".join(str(error).split())
+        reason = textwrap.shorten(str(error), 200)
         raise UserError(f"tracking: the MLflow store {uri} can't be used: {reason}") from None
 
 
@@ -93,5 +97,6 @@ def _sqlite_uri(path: Path) -> str:
 
 
 def _sqlite_path(uri: str) -> Path | None:
-    """The database file of an SQLite URI; None for all other stores."""
-    return Path(urllib.parse.unquote(uri.removeprefix(_SQLITE))) if uri.startswith(_SQLITE) else None
+    """The database file of an SQLite URI; None for all other stores and for URIs with options."""
+    is_file = uri.startswith(_SQLITE) and "?" not in uri
+    return Path(urllib.parse.unquote(uri.removeprefix(_SQLITE))) if is_file else None

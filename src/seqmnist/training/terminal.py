@@ -7,7 +7,10 @@ from seqmnist.training.trainer import Epoch
 
 
 class Watch(Bar):
-    """A bar over all batches where stdout is a terminal, and one plain line an epoch everywhere."""
+    """A bar over all batches where stdout is a terminal, and one plain line an epoch everywhere.
+
+    A line is `name epoch/last loss`, the accuracies, seconds and images a second; it fits 80 columns.
+    """
 
     def __init__(self, name: str, epochs: int, batches: int) -> None:
         """Name the run and say how many `epochs` of how many `batches` it has."""
@@ -22,10 +25,9 @@ class Watch(Bar):
         """Print an epoch's line, above the bar if there is one."""
         metrics = epoch.metrics
         line = (
-            f"{self._name}  epoch {epoch.number:>2}/{self._last}  loss {metrics['train.loss']:.4f}"
-            f"  accuracy train {metrics['train.accuracy']:.4f} val {metrics['val.accuracy']:.4f}"
-            f" test {metrics['test.accuracy']:.4f}"
-            f"  {epoch.seconds:.1f} s  {epoch.examples_per_second:,.0f} images/s"
+            f"{self._name} {epoch.number:>2}/{self._last} loss {metrics['train.loss']:.4f}"
+            f" train {metrics['train.accuracy']:.4f} val {metrics['val.accuracy']:.4f}"
+            f" test {metrics['test.accuracy']:.4f} {epoch.seconds:.1f} s {epoch.examples_per_second:,.0f}/s"
         )
         if self.is_shown:
             self.progress.console.print(line, highlight=False)

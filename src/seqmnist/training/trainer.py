@@ -110,8 +110,8 @@ class Trainer:
         return loss, right / len(batches.order)
 
     def _diverged(self, loss: float, where: str) -> DivergedError:
-        rate = f"lower train.learning_rate (now {self._recipe.learning_rate:g}) or set train.clip_norm"
-        return DivergedError(f"training diverged: the loss is {loss} {where}; {rate}")
+        rate = f"lower learning_rate (now {self._recipe.learning_rate:g}) or set clip_norm"
+        return DivergedError(f"training diverged: the loss is {loss} {where}; {rate} in train, or in the cell's own")
 
 
 class _CallLength:
