@@ -136,6 +136,20 @@ def test_the_raw_files_are_one_data_set(tiny_config: Config) -> None:
     assert json.loads(one.dataset.profile) == {file.name: file.sha256 for file in tiny_config.data.files.all()}
 
 
+def change_a_parameter(run: Run) -> None:
+    run.params({"a": 1})
+    run.params({"a": 2})
+
+
+def test_a_run_that_mlflow_itself_refuses_is_failed_and_told_in_one_line(tiny_config: Config) -> None:
+    with pytest.raises(UserError, match=r"\Atracking: sqlite:///.+\Z"), stage_run(tiny_config, "train", "train") as run:
+        change_a_parameter(run)
+
+    ended = logged(run)
+    assert ended.info.status == "FAILED"
+    assert "a" in ended.data.tags["error"]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [

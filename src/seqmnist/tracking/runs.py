@@ -139,12 +139,12 @@ def stage_run(config: Config, stage: str, name: str, tags: Mapping[str, str] | N
     except (KeyboardInterrupt, Terminated):
         mlflow.end_run("KILLED")
         raise
-    except MlflowException as error:
-        raise UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}") from None
     except BaseException as error:
         with suppress(MlflowException):  # the error itself matters more
             run.tags({"error": " ".join(str(error).split()) or type(error).__name__})
             mlflow.end_run("FAILED")
+        if isinstance(error, MlflowException):
+            raise UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}") from None
         raise
     mlflow.end_run("FINISHED")
 
