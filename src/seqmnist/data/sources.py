@@ -35,27 +35,28 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
     Raises:
         UserError: files are missing after the last source; the message lists each source with its reason.
     """
-    if not missing(folder, data.files.all()):
+    wanted = missing(folder, data.files.all())
+    if not wanted:
         say(f"{folder}: all files of {data.name} are there and verified, no source is asked")
+        return
     reasons = []
     for name, source in _sources(data):
-        wanted = missing(folder, data.files.all())
-        if not wanted:
-            break
         try:
             source(wanted, folder)
             say(f"{name}: {len(wanted)} files verified")
         except (SourceError, WrongBytesError) as error:
             reasons.append(f"{name}: {error}")
             say(reasons[-1])
-    if still_missing := missing(folder, data.files.all()):
-        names = ", ".join(file.name for file in still_missing)
-        why = "; ".join(reasons) or "none of its sources is set up"
-        raise UserError(
-            f"no source could give {names} of {data.name} ({why}). "
-            "Get the files in any way, plain or .gz, and name their folder: "
-            f"dvc exp run -S data={data.name} -S data.directory=/path/to/folder"
-        )
+        wanted = missing(folder, data.files.all())
+        if not wanted:
+            return
+    names = ", ".join(file.name for file in wanted)
+    why = "; ".join(reasons) or "none of its sources is set up"
+    raise UserError(
+        f"no source could give {names} of {data.name} ({why}). "
+        "Get the files in any way, plain or .gz, and name their folder: "
+        f"dvc exp run -S data={data.name} -S data.directory=/path/to/folder"
+    )
 
 
 def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], None]]]:
