@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqmnist.files import atomic_path, sha256_file, sha256_json, write_json, write_text
+from seqmnist.files import atomic_path, sha256_file, sha256_json, write_csv, write_json, write_text
 
 
 class Stop(BaseException):
@@ -118,3 +118,9 @@ def test_digest_of_json_ignores_the_order_of_keys_only(value: dict[str, Any]) ->
 def test_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     assert sha256_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_csv_holds_floats_in_full_and_quotes_what_needs_it(tmp_path: Path) -> None:
+    write_csv(tmp_path / "new" / "table.csv", [["name", "value"], ["a,b", 1 / 3], ["c", 1e-17]])
+
+    assert (tmp_path / "new" / "table.csv").read_bytes() == b'name,value\n"a,b",0.3333333333333333\nc,1e-17\n'

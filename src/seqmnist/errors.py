@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like KeyboardInterrupt it is no Exception, so that only clean-up code sees it."""
+    """SIGTERM or SIGHUP arrived. Like KeyboardInterrupt it is no Exception, so that only clean-up code sees it."""
 
 
 def run_command(main: Callable[[], None]) -> NoReturn:

@@ -1,8 +1,5 @@
 """Score the trained models on the test images: reports/metrics.json, tables and figures."""
 
-import csv
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +12,7 @@ from seqmnist.data import splits
 from seqmnist.data.splits import Split
 from seqmnist.errors import UserError, run_command
 from seqmnist.evidence import figures, scores
-from seqmnist.files import sha256_file, write_json, write_text
+from seqmnist.files import sha256_file, write_csv, write_json
 from seqmnist.paths import (
     CLASSES,
     FIGURES,
@@ -52,7 +49,7 @@ def main() -> None:
         write_json(METRICS, metrics)
         write_tables(predictions, test)
         for cell, rows in histories.items():
-            _write_csv(curves_file(cell), curves(rows))
+            write_csv(curves_file(cell), curves(rows))
         draw(histories, predictions, test)
         run.metrics({key: value for key, value in config.flatten(metrics).items() if ".seeds." not in key})
         for path in (METRICS, CLASSES, FIGURES):
@@ -103,10 +100,10 @@ def curves(rows: list[Row]) -> list[list[object]]:
 
     The names have no dots: the templates of `dvc plots` draw no field whose name has one.
     """
-    by_epoch: dict[int, list[dict[str, float]]] = {}
-    for row in rows:
-        by_epoch.setdefault(row.epoch, []).append(row.metrics)
-    means: list[list[object]] = [[epoch, *scores.mean_over_seeds(parts).values()] for epoch, parts in by_epoch.items()]
+    by_epoch = zip(*history.by_seed(rows).values(), strict=True)
+    means: list[list[object]] = [
+        [parts[0].epoch, *scores.mean_over_seeds([part.metrics for part in parts]).values()] for parts in by_epoch
+    ]
     return [["epoch", *(name.replace(".", "_") for name in rows[0].metrics)], *means]
 
 
@@ -129,15 +126,15 @@ def write_tables(predictions: dict[str, Predictions], test: Split) -> None:
         images: list[list[object]] = [["seed", "image", "label", "predicted"]]
         for seed, predicted in by_seed.items():
             classes += [
-                [cell, seed, one.digit, one.images, repr(one.precision), repr(one.recall)]
+                [cell, seed, one.digit, one.images, one.precision, one.recall]
                 for one in scores.class_scores(test.labels, predicted)
             ]
             images += [
                 [seed, index, label, guess]
                 for index, (label, guess) in enumerate(zip(test.labels.tolist(), predicted.tolist(), strict=True))
             ]
-        _write_csv(predictions_file(cell), images)
-    _write_csv(CLASSES, classes)
+        write_csv(predictions_file(cell), images)
+    write_csv(CLASSES, classes)
 
 
 def draw(histories: dict[str, list[Row]], predictions: dict[str, Predictions], test: Split) -> None:
@@ -164,12 +161,6 @@ def table(metrics: dict[str, Any]) -> str:
         for cell, part in metrics.items()
     ]
     return "\n".join([head, *rows])
-
-
-def _write_csv(path: Path, rows: list[list[object]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())
 
 
 if __name__ == "__main__":

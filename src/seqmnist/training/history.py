@@ -1,13 +1,12 @@
 """history.csv: the metrics of each seed and epoch, and which epoch is selected."""
 
 import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from seqmnist.errors import UserError
-from seqmnist.files import write_text
+from seqmnist.files import write_csv
 
 METRICS = (
     "train.loss",
@@ -47,12 +46,8 @@ def summary(rows: list[Row]) -> dict[str, float]:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """Write rows as CSV; floats in full, so that `read` gives the same values."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for row in rows:
-        writer.writerow([row.seed, row.epoch, *(repr(row.metrics[name]) for name in METRICS)])
-    write_text(path, text.getvalue())
+    values = ([row.seed, row.epoch, *(row.metrics[name] for name in METRICS)] for row in rows)
+    write_csv(path, [_COLUMNS, *values])
 
 
 def read(path: Path) -> list[Row]:
