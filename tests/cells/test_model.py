@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seqmnist.cells.model import build, permutation, view, with_probabilities
+from seqmnist.cells.model import build, exported, permutation, view
 from seqmnist.config import Cell, Sequence
 from seqmnist.randomness import generator
 
@@ -134,7 +134,7 @@ def test_probabilities_are_the_softmax_of_the_logits() -> None:
     model = build(small("rnn"), ROWS, seed=6)
     images = random_images(7)
 
-    probabilities = with_probabilities(model)(images).numpy()
+    probabilities = exported(model, small("rnn"), ROWS)(images).numpy()
 
     assert probabilities.shape == (7, 10)
     odds = np.exp(model(images).numpy())

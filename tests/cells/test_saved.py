@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seqmnist.cells import saved
-from seqmnist.cells.model import build, with_probabilities
+from seqmnist.cells.model import build, exported
 from seqmnist.config import Cell, Sequence
 from seqmnist.errors import UserError
 from seqmnist.randomness import generator
@@ -52,12 +52,12 @@ def trained(cell: Cell = RNN, sequence: Sequence = ROWS) -> "keras.Model":
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def export_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The exported models, each beside what another process made of the images with it."""
     folder = tmp_path_factory.mktemp("exported")
     np.save(folder / "images.npy", IMAGES)
     for name, (cell, sequence) in MODELS.items():
-        with_probabilities(trained(cell, sequence)).save(folder / f"{name}.keras")
+        exported(trained(cell, sequence), cell, sequence).save(folder / f"{name}.keras")
     command = [sys.executable, "-I", "-c", LOAD_EXPORTED, str(folder)]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -173,8 +173,8 @@ def test_weights_that_do_not_fit_the_description_are_refused(tmp_path: Path, des
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_exported_model_runs_where_the_package_is_not_installed(exported: Path, name: str) -> None:
-    probabilities: NDArray[np.float32] = np.load(exported / f"{name}.npy")
+def test_an_exported_model_runs_where_the_package_is_not_installed(export_folder: Path, name: str) -> None:
+    probabilities: NDArray[np.float32] = np.load(export_folder / f"{name}.npy")
 
-    expected = with_probabilities(trained(*MODELS[name]))(IMAGES).numpy()
+    expected = exported(trained(*MODELS[name]), *MODELS[name])(IMAGES).numpy()
     np.testing.assert_allclose(probabilities, expected, rtol=1e-5)

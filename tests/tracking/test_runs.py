@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as Logged
 
-from seqmnist.cells.model import build, with_probabilities
+from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Data
 from seqmnist.data.splits import Split, summary
 from seqmnist.errors import Terminated, UserError
@@ -261,7 +261,9 @@ def test_the_commit_and_its_edits_are_tagged(tiny_data: Data, tmp_path: Path, mo
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 def test_a_logged_model_says_what_it_takes_and_predicts_the_same_when_loaded(tiny_config: Config) -> None:
     start_tensorflow(2)
-    model = with_probabilities(build(tiny_config.cells["lstm"], tiny_config.sequence, 42))
+    model = exported(
+        build(tiny_config.cells["lstm"], tiny_config.sequence, 42), tiny_config.cells["lstm"], tiny_config.sequence
+    )
     images = np.random.default_rng(1).integers(0, 256, (5, 28, 28)).astype(np.uint8)
     expected = model(images).numpy()
 

@@ -1,7 +1,6 @@
 """The model: uint8 image -> scaling and sequence view -> recurrent cell -> logits.
 
-Only Keras's own layers and operations are used, so that a saved model loads where this package is not
-installed. TensorFlow must be imported through `seqmnist.training.runtime` first where threads matter.
+TensorFlow must be imported through `seqmnist.training.runtime` first where threads matter.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -15,24 +14,49 @@ from seqmnist.randomness import weight_seed
 if TYPE_CHECKING:
     import keras
 
-Part = Literal["kernel", "recurrent_kernel", "logits"]
-_UNROLLED = 28  # steps up to which unrolling the loop pays: tracing time grows with them
+Part = Literal["kernel", "logits"]
 _PERMUTATION_SEED = 92  # the one order of the permuted pixels
 
 
 def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
-    """A model with fresh weights: images uint8 [n, 28, 28] -> logits float32 [n, 10].
+    """A model of the fast layers with fresh weights: images uint8 [n, 28, 28] -> logits float32 [n, 10].
 
     The kernels start as Glorot uniform, the recurrent kernel orthogonal, the biases 0 (the LSTM's forget
     gate 1), each from a generator of its own derived from `seed`.
     """
+    from seqmnist.cells import layers
+
+    layer = {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[cell.type](
+        cell.units,
+        kernel_initializer=_glorot(seed, "kernel"),
+        recurrent_initializer=_orthogonal(seed),
+        dtype="float32",
+        name="cell",
+    )
+    return _assemble(cell, sequence, seed, layer)
+
+
+def exported(model: "keras.Model", cell: Cell, sequence: Sequence) -> "keras.Model":
+    """A trained model's weights in Keras's own layers: images uint8 [n, 28, 28] -> probabilities [n, 10].
+
+    It loads in Keras's safe mode where this package is not installed.
+    """
+    import keras
+
+    kind = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell.type]
+    stock = _assemble(cell, sequence, 0, kind(cell.units, dtype="float32", name="cell"))
+    stock.set_weights(model.get_weights())
+    softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
+    return keras.Model(stock.input, softmax(stock.output), name=model.name)
+
+
+def _assemble(cell: Cell, sequence: Sequence, seed: int, layer: "keras.Layer") -> "keras.Model":
     import keras
 
     image = keras.Input((SIZE, SIZE), dtype="uint8", name="image")
     steps = view(keras.layers.Rescaling(1 / 255, name="scaling", dtype="float32")(image), sequence)
-    state = recurrent_layer(cell, seed, unroll=steps.shape[1] <= _UNROLLED)(steps)
     dense = keras.layers.Dense(CLASSES, kernel_initializer=_glorot(seed, "logits"), dtype="float32", name="logits")
-    return keras.Model(image, dense(state), name=cell.type)
+    return keras.Model(image, dense(layer(steps)), name=cell.type)
 
 
 def view(image: "keras.KerasTensor", sequence: Sequence) -> "keras.KerasTensor":
@@ -56,30 +80,13 @@ def permutation() -> list[int]:
     return [int(pixel) for pixel in np.random.default_rng(_PERMUTATION_SEED).permutation(SIZE * SIZE)]
 
 
-def recurrent_layer(cell: Cell, seed: int, *, unroll: bool) -> "keras.Layer":
-    """The layer [n, steps, inputs] -> last state [n, units] of a cell."""
-    import keras
-
-    layer = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell.type]
-    return layer(
-        cell.units,
-        kernel_initializer=_glorot(seed, "kernel"),
-        recurrent_initializer=keras.initializers.Orthogonal(seed=weight_seed(seed, "recurrent_kernel")),
-        unroll=unroll,
-        dtype="float32",
-        name="cell",
-    )
-
-
 def _glorot(seed: int, part: Part) -> "keras.Initializer":
     import keras
 
     return keras.initializers.GlorotUniform(seed=weight_seed(seed, part))
 
 
-def with_probabilities(model: "keras.Model") -> "keras.Model":
-    """The same model with a softmax after the logits: images uint8 [n, 28, 28] -> probabilities [n, 10]."""
+def _orthogonal(seed: int) -> "keras.Initializer":
     import keras
 
-    softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
-    return keras.Model(model.input, softmax(model.output), name=model.name)
+    return keras.initializers.Orthogonal(seed=weight_seed(seed, "recurrent_kernel"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from seqmnist import config
 from seqmnist.cells import saved
-from seqmnist.cells.model import build, with_probabilities
+from seqmnist.cells.model import build, exported
 from seqmnist.config import Config
 from seqmnist.data import splits
 from seqmnist.errors import UserError, run_command
@@ -54,7 +54,7 @@ def train_seed(configuration: Config, cell: str, seed: int, data: Splits) -> lis
         rows = fit(configuration, cell, seed, model, data, name, run)
         weights = saved.save(model_folder(cell), model, configuration.cells[cell], configuration.sequence, seed)
         run.metrics(history.summary(rows))
-        run.model(with_probabilities(model), data["test"].images[:1])
+        run.model(exported(model, configuration.cells[cell], configuration.sequence), data["test"].images[:1])
         identity = sha256_file(weights)
         content = {
             "model": identity,
