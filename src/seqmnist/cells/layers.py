@@ -1,9 +1,9 @@
 """The fast Keras layers: the equations of `seqmnist.cells.reference`, arranged for a CPU.
 
-What makes them fast: the products of all steps' inputs are one product; the batch is cut into `shards`,
-independent chains that use a core each while every product runs on one thread; up to 28 steps are unrolled,
-more go through a loop of unrolled blocks. Additions have a fixed order, so with single-threaded operations
-(`seqmnist.training.runtime`) two runs give the same bits.
+What makes them fast: up to 28 steps are unrolled into a block with a gradient written by hand
+(`seqmnist.cells.blocks`), more go through a loop of blocks; the batch is cut into `shards`, independent chains that
+use a core each while every product runs on one thread. Additions have a fixed order, so with single-threaded
+operations (`seqmnist.training.runtime`) two runs give the same bits.
 
 Weights have the layout of keras.layers.SimpleRNN, LSTM and GRU (reset_after=True): `set_weights` works both ways.
 """
@@ -13,6 +13,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seqmnist.cells.blocks.gru import gru_block
+from seqmnist.cells.blocks.lstm import lstm_block
+from seqmnist.cells.blocks.rnn import rnn_block
+
 _BLOCK = 28  # steps that are unrolled: tracing takes time with each
 
 States = list[tf.Tensor]
@@ -21,7 +25,7 @@ States = list[tf.Tensor]
 class _Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """What the layers share: sequences [batch, steps, inputs] -> last output [batch, units].
 
-    A subclass says how many `gates` and `states` it has and makes one step.
+    A subclass says how many `gates` and `states` it has and runs a block of steps.
     """
 
     gates: int
@@ -95,7 +99,7 @@ class _Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         if mask is not None:
             raise ValueError(f"{self.name} can't leave out steps: masks are not supported")
         sequences = tf.convert_to_tensor(sequences)
-        starts = self._starts(initial_state)
+        starts = self._starts(initial_state, sequences)
         size = tf.shape(sequences)[0]
         parts = []
         for shard in range(self.shards):
@@ -123,71 +127,62 @@ class _Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }
 
-    def _starts(self, initial_state: Any) -> States:
-        """The initial states as a list, empty for zeros."""
+    def _starts(self, initial_state: Any, sequences: tf.Tensor) -> States:
+        """The initial states as a list: those given, or zeros."""
         if initial_state is None:
-            return []
+            return [tf.zeros([tf.shape(sequences)[0], self.units], sequences.dtype)] * self.states
         given = list(initial_state) if isinstance(initial_state, list | tuple) else [initial_state]
         if len(given) != self.states:
             raise ValueError(f"{self.name} starts from {self.states} states [batch, units], not from {len(given)}")
         return [tf.convert_to_tensor(one) for one in given]
 
     def _chain(self, sequences: tf.Tensor, states: States) -> States:
-        """One shard [n, steps, inputs]: its outputs and final states."""
-        steps, inputs = sequences.shape[1:]
+        """One shard [n, steps, inputs]: its outputs [n, units] or [n, steps, units], and final states."""
+        steps = sequences.shape[1]
         by_step = tf.transpose(sequences, [1, 0, 2])  # [steps, n, inputs]
-        projected = tf.reshape(by_step, [-1, inputs]) @ self.kernel.value + self._input_bias()
-        # Sizes in full: -1 can't be told where a small batch leaves a shard empty.
-        size, length = tf.shape(sequences)[0], tf.shape(sequences)[1]
-        projected = tf.reshape(projected, [length, size, self.gates * self.units])
-        if steps is not None and steps <= _BLOCK:
-            outputs, states = self._unrolled(projected, steps, states)
-        else:
-            outputs, states = self._looped(projected, steps, states)
-        return [tf.transpose(outputs, [1, 0, 2]) if self.return_sequences else states[0], *states]
+        run = self._block if steps is not None and steps <= _BLOCK else self._blocks
+        results = run(by_step, states)
+        return [tf.transpose(results[0], [1, 0, 2]), *results[1:]] if self.return_sequences else [results[0], *results]
 
-    def _unrolled(self, projected: tf.Tensor, steps: int, states: States) -> tuple[Any, States]:
-        """Go through [steps, n, gates * units]: outputs [steps, n, units] where they are wanted, and final states.
-
-        No states stand for zeros, which saves the first step's product.
-        """
-        outputs = []
-        for inputs in tf.unstack(projected, steps):
-            states = self._step(inputs, states)
-            outputs.append(states[0])
-        return tf.stack(outputs) if self.return_sequences else None, states
-
-    def _looped(self, projected: tf.Tensor, steps: int | None, states: States) -> tuple[Any, States]:
-        """The same for many steps or an unknown number: a loop of unrolled blocks, then what is left over."""
+    def _blocks(self, by_step: tf.Tensor, states: States) -> States:
+        """As `_block`, for many steps or an unknown number: a loop of blocks, then what is left over."""
+        steps, _, inputs = by_step.shape
         block = 1 if steps is None else _BLOCK
-        blocks, size = tf.shape(projected)[0] // block, tf.shape(projected)[1]
-        states = states or [tf.zeros([size, self.units], projected.dtype)] * self.states
-        written = tf.TensorArray(projected.dtype, blocks, element_shape=[block, None, self.units])
+        blocks, size = tf.shape(by_step)[0] // block, tf.shape(by_step)[1]
+        written = tf.TensorArray(by_step.dtype, blocks, element_shape=[block, None, self.units])
 
         def body(k: tf.Tensor, written: tf.TensorArray, *before: tf.Tensor) -> tuple[Any, ...]:
-            outputs, after = self._unrolled(projected[k * block : (k + 1) * block], block, list(before))
-            return k + 1, written.write(k, outputs) if self.return_sequences else written, *after
+            part = tf.ensure_shape(by_step[k * block : (k + 1) * block], [block, None, inputs])
+            *outputs, after = self._split(self._block(part, list(before)))
+            return k + 1, written.write(k, outputs[0]) if outputs else written, *after
 
         _, written, *states = tf.while_loop(lambda k, *_: k < blocks, body, (0, written, *states))
-        outputs = tf.reshape(written.stack(), [blocks * block, size, self.units]) if self.return_sequences else None
+        every = [tf.reshape(written.stack(), [blocks * block, size, self.units])] if self.return_sequences else []
         if left := (steps or 0) % block:
-            last, states = self._unrolled(projected[-left:], left, states)
-            outputs = tf.concat([outputs, last], 0) if self.return_sequences else None
-        return outputs, states
+            *outputs, states = self._split(self._block(by_step[-left:], states))
+            every = [tf.concat([*every, *outputs], 0)] if outputs else []
+        return [*every, *states]
 
-    def _input_bias(self) -> tf.Tensor:
-        """What is added to the product with the inputs [gates * units]."""
-        return self.bias.value
+    def _split(self, results: States) -> list[Any]:
+        """What `_block` gives: the outputs, if they are there, then the states as one list."""
+        return [*results[: -self.states], results[-self.states :]]
+
+    def _block(self, by_step: tf.Tensor, states: States) -> States:
+        """Unroll [steps, n, inputs]: with `return_sequences` the outputs [steps, n, units], then the final states."""
+        raise NotImplementedError
+
+    def _projected(self, by_step: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """The product of all steps' inputs with the kernel, plus a bias: [steps, n, gates * units]."""
+        steps, _, inputs = by_step.shape
+        product = tf.reshape(by_step, [-1, inputs]) @ self.kernel.value + bias
+        # Sizes in full: -1 can't be told where a small batch leaves a shard empty.
+        return tf.reshape(product, [steps, tf.shape(by_step)[1], self.gates * self.units])
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (self.gates * self.units,)
 
     def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         return tf.zeros(shape, dtype)
-
-    def _step(self, inputs: tf.Tensor, states: States) -> States:
-        """One step from the projected inputs [n, gates * units]; the first of the new states is the output."""
-        raise NotImplementedError
 
 
 @keras.saving.register_keras_serializable("seqmnist")
@@ -196,9 +191,9 @@ class RNN(_Recurrent):
 
     gates, states = 1, 1
 
-    def _step(self, inputs: tf.Tensor, states: States) -> States:
-        z = inputs + states[0] @ self.recurrent_kernel.value if states else inputs
-        return [tf.tanh(z)]
+    def _block(self, by_step: tf.Tensor, states: States) -> States:
+        projected = self._projected(by_step, self.bias.value)
+        return rnn_block(projected, self.recurrent_kernel.value, *states, return_sequences=self.return_sequences)
 
 
 @keras.saving.register_keras_serializable("seqmnist")
@@ -207,12 +202,9 @@ class LSTM(_Recurrent):
 
     gates, states = 4, 2
 
-    def _step(self, inputs: tf.Tensor, states: States) -> States:
-        z = inputs + states[0] @ self.recurrent_kernel.value if states else inputs
-        i, f, g, o = tf.split(z, 4, axis=1)
-        new = tf.sigmoid(i) * tf.tanh(g)
-        c = tf.sigmoid(f) * states[1] + new if states else new
-        return [tf.sigmoid(o) * tf.tanh(c), c]
+    def _block(self, by_step: tf.Tensor, states: States) -> States:
+        weights = tf.concat([self.kernel.value, self.recurrent_kernel.value], 0)
+        return lstm_block(by_step, weights, self.bias.value, states, return_sequences=self.return_sequences)
 
     def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         zeros = tf.zeros([shape[0] // 4], dtype)
@@ -225,17 +217,11 @@ class GRU(_Recurrent):
 
     gates, states = 3, 1
 
-    def _step(self, inputs: tf.Tensor, states: States) -> States:
-        x_zr, x_g = tf.split(inputs, [2 * self.units, self.units], axis=1)
-        state_bias = self.bias.value[1]
-        projected = states[0] @ self.recurrent_kernel.value + state_bias if states else state_bias[None]
-        h_zr, h_g = tf.split(projected, [2 * self.units, self.units], axis=1)
-        z, r = tf.split(tf.sigmoid(x_zr + h_zr), 2, axis=1)
-        g = tf.tanh(x_g + r * h_g)
-        return [g + z * (states[0] - g) if states else g - z * g]
-
-    def _input_bias(self) -> tf.Tensor:
-        return self.bias.value[0]
+    def _block(self, by_step: tf.Tensor, states: States) -> States:
+        before, after = self.bias.value[0], self.bias.value[1]
+        zr, g = tf.split(after, [2 * self.units, self.units])
+        projected = self._projected(by_step, before + tf.concat([zr, tf.zeros_like(g)], 0))
+        return gru_block(projected, self.recurrent_kernel.value, g, *states, return_sequences=self.return_sequences)
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (2, 3 * self.units)

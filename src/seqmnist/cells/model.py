@@ -36,18 +36,26 @@ def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
     return _assemble(cell, sequence, seed, layer)
 
 
-def exported(model: "keras.Model", cell: Cell, sequence: Sequence) -> "keras.Model":
-    """A trained model's weights in Keras's own layers: images uint8 [n, 28, 28] -> probabilities [n, 10].
-
-    It loads in Keras's safe mode where this package is not installed.
-    """
+def stock(model: "keras.Model", cell: Cell, sequence: Sequence, *, unroll: bool = False) -> "keras.Model":
+    """A model's weights in Keras's own layers: images uint8 [n, 28, 28] -> logits [n, 10]."""
     import keras
 
     kind = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell.type]
-    stock = _assemble(cell, sequence, 0, kind(cell.units, dtype="float32", name="cell"))
-    stock.set_weights(model.get_weights())
+    same = _assemble(cell, sequence, 0, kind(cell.units, unroll=unroll, dtype="float32", name="cell"))
+    same.set_weights(model.get_weights())
+    return same
+
+
+def exported(model: "keras.Model", cell: Cell, sequence: Sequence) -> "keras.Model":
+    """What is given away of a trained model: images uint8 [n, 28, 28] -> probabilities [n, 10].
+
+    It is made of Keras's own layers, so that it loads in safe mode where this package is not installed.
+    """
+    import keras
+
+    same = stock(model, cell, sequence)
     softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
-    return keras.Model(stock.input, softmax(stock.output), name=model.name)
+    return keras.Model(same.input, softmax(same.output), name=model.name)
 
 
 def _assemble(cell: Cell, sequence: Sequence, seed: int, layer: "keras.Layer") -> "keras.Model":

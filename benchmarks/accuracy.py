@@ -1,0 +1,52 @@
+"""Do the fast layers train to the accuracy of Keras's own? Both, from the same weights, over the same batches.
+
+`python -m benchmarks.accuracy` writes benchmarks/accuracy.csv: for each cell, kind of layer and seed the test accuracy
+of the epoch that validation selects, by the pipeline's recipe. It takes about 35 minutes on 2 cores.
+"""
+
+from pathlib import Path
+
+from seqmnist import config
+from seqmnist.cells.model import build, stock
+from seqmnist.config import Cell, Config
+from seqmnist.data import splits
+from seqmnist.files import write_csv
+from seqmnist.paths import PROCESSED
+from seqmnist.training.history import Row, selected
+from seqmnist.training.runtime import start_tensorflow
+from seqmnist.training.trainer import Trainer
+
+SEEDS = range(5)
+CELLS = ("rnn", "lstm", "gru")
+LAYERS = ("fast", "keras")
+TABLE = Path(__file__).parent / "accuracy.csv"
+SHARDS = 2
+
+
+def main() -> None:
+    """Train every cell with both kinds of layers and every seed."""
+    configuration = config.load()
+    data = {name: splits.load(PROCESSED, name) for name in splits.NAMES}
+    start_tensorflow(SHARDS)
+    table: list[tuple[object, ...]] = [("cell", "layers", "seed", "epoch", "val_accuracy", "test_accuracy")]
+    for cell in CELLS:
+        for seed in SEEDS:
+            for layers in LAYERS:
+                row = train(configuration, cell, layers, seed, data)
+                table.append((cell, layers, seed, row.epoch, row.metrics["val.accuracy"], row.metrics["test.accuracy"]))
+                print(*table[-1], flush=True)
+                write_csv(TABLE, table)
+
+
+def train(configuration: Config, name: str, layers: str, seed: int, data: dict[config.SplitName, splits.Split]) -> Row:
+    """The selected epoch of one training."""
+    cell = Cell.model_validate({"type": name, "units": 150, "shards": SHARDS, "train": {}})
+    model = build(cell, configuration.sequence, seed)
+    if layers == "keras":
+        model = stock(model, cell, configuration.sequence, unroll=True)
+    trainer = Trainer(model, data, configuration.train, seed=seed, shards=SHARDS, progress=lambda _: None)
+    return selected([Row(seed, epoch.number, epoch.metrics) for epoch in trainer.epochs()])
+
+
+if __name__ == "__main__":
+    main()

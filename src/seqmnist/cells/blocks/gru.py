@@ -1,0 +1,82 @@
+"""The GRU, reset after the product, over a block of steps."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from seqmnist.cells.blocks.gradients import Tensors, added, parted, weight_gradients
+
+
+def gru_block(
+    projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, *, return_sequences: bool
+) -> Tensors:
+    """Run the cell of `reference.gru`.
+
+    Args:
+        projected: x W and the biases that stand beside it, of every step [steps, n, 3 * units], gates z, r, g, the
+            number of steps known. The biases of the state's product belong here for z and r, where both are added.
+        recurrent_kernel: U [units, 3 * units].
+        bias: what is added to h U for g alone [units].
+        h: the state before the first step [n, units].
+        return_sequences: give all outputs as well.
+
+    Returns:
+        The final h [n, units]; before it the outputs [steps, n, units] with `return_sequences`.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor) -> tuple[Tensors, Any]:
+        steps = _forward(projected, recurrent_kernel, bias, h)
+        outputs = [tf.stack([step.h for step in steps])] if return_sequences else []
+        return [*outputs, steps[-1].h], lambda *upstream: _backward(steps, recurrent_kernel, upstream)
+
+    return list(run(projected, recurrent_kernel, bias, h))
+
+
+class _Step(NamedTuple):
+    """What one step read and made: `zr` both gates side by side, `s` = h_prev U + bias for g, `d` = h_prev - g."""
+
+    h_prev: tf.Tensor
+    zr: tf.Tensor
+    z: tf.Tensor
+    r: tf.Tensor
+    s: tf.Tensor
+    g: tf.Tensor
+    d: tf.Tensor
+    h: tf.Tensor
+
+
+def _forward(projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor) -> list[_Step]:
+    units = bias.shape[0]
+    # Cut once here rather than in each step: what a step reads of either is in one piece.
+    x_zr, x_g = (tf.unstack(part) for part in tf.split(projected, [2 * units, units], axis=2))
+    u_zr, u_g = tf.split(recurrent_kernel, [2 * units, units], axis=1)
+    steps = []
+    for t in range(len(x_g)):
+        zr = tf.sigmoid(x_zr[t] + h @ u_zr)
+        z, r = tf.split(zr, 2, axis=1)
+        s = tf.nn.bias_add(h @ u_g, bias)
+        g = tf.tanh(x_g[t] + r * s)
+        d = h - g
+        steps.append(_Step(h, zr, z, r, s, g, d, g + z * d))
+        h = steps[-1].h
+    return steps
+
+
+def _backward(steps: list[_Step], recurrent_kernel: tf.Tensor, upstream: tuple[tf.Tensor, ...]) -> Tensors:
+    """Gradients of projected, recurrent_kernel, bias and the first h."""
+    units = recurrent_kernel.shape[0]
+    d_outputs, (dh,) = parted(upstream, len(steps), 1)
+    transposed = tf.transpose(recurrent_kernel)  # once, rather than in each of the products below
+    d_projected: Tensors = []
+    d_products: Tensors = []
+    for step, d_output in zip(reversed(steps), reversed(d_outputs), strict=True):
+        dh = added(dh, d_output)
+        kept = dh * step.z
+        dg = tf.raw_ops.TanhGrad(y=step.g, dy=dh - kept)
+        dzr = tf.raw_ops.SigmoidGrad(y=step.zr, dy=tf.concat([dh * step.d, dg * step.s], 1))
+        d_projected.insert(0, tf.concat([dzr, dg], 1))
+        d_products.insert(0, tf.concat([dzr, dg * step.r], 1))
+        dh = kept + d_products[0] @ transposed
+    d_kernel, d_bias = weight_gradients([[step.h_prev] for step in steps], d_products)
+    return [tf.stack(d_projected), d_kernel, d_bias[2 * units :], dh]

@@ -1,0 +1,112 @@
+"""The LSTM over a block of steps.
+
+In float32 a step is one operation, LSTMBlockCell, which has no gradient registered in TensorFlow 2. LSTMBlockCellGrad
+makes the gradient of its gates; what that means for the state and the weights is here. Other types go through plain
+operations and the gradient that TensorFlow derives.
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from seqmnist.cells.blocks.gradients import Tensors, added, parted, weight_gradients
+
+
+def lstm_block(
+    by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, states: Tensors, *, return_sequences: bool
+) -> Tensors:
+    """Run the LSTM of `reference.lstm`.
+
+    Args:
+        by_step: [steps, n, inputs], the number of steps known.
+        weights: [inputs + units, 4 * units], kernel above recurrent kernel, gates i, f, g, o.
+        bias: [4 * units].
+        states: h and c before the first step [n, units].
+        return_sequences: give all outputs as well.
+
+    Returns:
+        The final h and c [n, units]; before them the outputs [steps, n, units] with `return_sequences`.
+    """
+    if by_step.dtype != tf.float32:
+        return _plain(by_step, weights, bias, *states, return_sequences=return_sequences)
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, *states: tf.Tensor) -> tuple[Tensors, Any]:
+        steps = _forward(by_step, weights, bias, *states)
+        outputs = [tf.stack([step.h for step in steps])] if return_sequences else []
+        return [*outputs, steps[-1].h, steps[-1].cs], lambda *upstream: _backward(steps, weights, bias, upstream)
+
+    # The operation refuses an empty shard of a small batch: it gets a row of zeros that is cut off again.
+    size = tf.shape(by_step)[1]
+    missing = tf.maximum(1 - size, 0)
+    by_step = tf.pad(by_step, [[0, 0], [0, missing], [0, 0]])
+    states = [tf.pad(state, [[0, missing], [0, 0]]) for state in states]
+    *outputs, h, c = run(by_step, _reordered(weights), _reordered(bias), *states)
+    return [*(output[:, :size] for output in outputs), h[:size], c[:size]]
+
+
+class _Step(NamedTuple):
+    """What one step read and made; names as in TensorFlow's operation: `ci` is g, `cs` is c, `co` is tanh(c)."""
+
+    x: tf.Tensor
+    h_prev: tf.Tensor
+    cs_prev: tf.Tensor
+    i: tf.Tensor
+    cs: tf.Tensor
+    f: tf.Tensor
+    o: tf.Tensor
+    ci: tf.Tensor
+    co: tf.Tensor
+    h: tf.Tensor
+
+
+def _forward(by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> list[_Step]:
+    steps = []
+    for x in tf.unstack(by_step):
+        made = tf.raw_ops.LSTMBlockCell(
+            x=x, cs_prev=c, h_prev=h, forget_bias=0.0, cell_clip=-1.0, **_weights(weights, bias)
+        )
+        steps.append(_Step(x, h, c, **made._asdict()))
+        h, c = made.h, made.cs
+    return steps
+
+
+def _backward(steps: list[_Step], weights: tf.Tensor, bias: tf.Tensor, upstream: tuple[tf.Tensor, ...]) -> Tensors:
+    """Gradients of by_step, weights, bias and the first h and c."""
+    d_outputs, (dh, dc) = parted(upstream, len(steps), 2)
+    inputs = steps[0].x.shape[1]
+    transposed = tf.transpose(weights[inputs:])  # once, rather than in each of the products below
+    dzs: Tensors = []
+    for step, d_output in zip(reversed(steps), reversed(d_outputs), strict=True):
+        saved = {name: value for name, value in step._asdict().items() if name != "h"}
+        made = tf.raw_ops.LSTMBlockCellGrad(cs_grad=dc, h_grad=added(dh, d_output), **saved, **_weights(weights, bias))
+        dc = made.cs_prev_grad
+        dh = made.dicfo @ transposed
+        dzs.insert(0, made.dicfo)
+    d_weights, d_bias = weight_gradients([[step.x, step.h_prev] for step in steps], dzs)
+    dx = tf.tensordot(tf.stack(dzs), weights[:inputs], [[2], [1]])
+    return [dx, d_weights, d_bias, dh, dc]
+
+
+def _weights(weights: tf.Tensor, bias: tf.Tensor) -> dict[str, Any]:
+    """The arguments that each step has in common; no peepholes."""
+    unused = tf.zeros([bias.shape[0] // 4])
+    return {"w": weights, "b": bias, "wci": unused, "wcf": unused, "wco": unused, "use_peephole": False}
+
+
+def _reordered(weights: tf.Tensor) -> tf.Tensor:
+    """Gates i, f, g, o as the operation wants them: i, g, f, o. It is its own inverse."""
+    i, f, g, o = tf.split(weights, 4, axis=-1)
+    return tf.concat([i, g, f, o], -1)
+
+
+def _plain(
+    by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, c: tf.Tensor, *, return_sequences: bool
+) -> Tensors:
+    outputs = []
+    for x in tf.unstack(by_step):
+        i, f, g, o = tf.split(tf.concat([x, h], 1) @ weights + bias, 4, axis=1)
+        c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
+        h = tf.sigmoid(o) * tf.tanh(c)
+        outputs.append(h)
+    return [*([tf.stack(outputs)] if return_sequences else []), h, c]

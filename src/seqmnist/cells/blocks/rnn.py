@@ -1,0 +1,45 @@
+"""The basic cell over a block of steps."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from seqmnist.cells.blocks.gradients import Tensors, added, parted, weight_gradients
+
+
+def rnn_block(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor, *, return_sequences: bool) -> Tensors:
+    """Run the cell of `reference.rnn`.
+
+    Args:
+        projected: x W + b of every step [steps, n, units], the number of steps known.
+        recurrent_kernel: U [units, units].
+        h: the state before the first step [n, units].
+        return_sequences: give all outputs as well.
+
+    Returns:
+        The final h [n, units]; before it the outputs [steps, n, units] with `return_sequences`.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) -> tuple[Tensors, Any]:
+        hs = [h]
+        for z in tf.unstack(projected):
+            hs.append(tf.tanh(z + hs[-1] @ recurrent_kernel))
+        outputs = [tf.stack(hs[1:])] if return_sequences else []
+        return [*outputs, hs[-1]], lambda *upstream: _backward(hs, recurrent_kernel, upstream)
+
+    return list(run(projected, recurrent_kernel, h))
+
+
+def _backward(hs: Tensors, recurrent_kernel: tf.Tensor, upstream: tuple[tf.Tensor, ...]) -> Tensors:
+    """Gradients of projected, recurrent_kernel and the first h."""
+    steps = len(hs) - 1
+    d_outputs, (dh,) = parted(upstream, steps, 1)
+    transposed = tf.transpose(recurrent_kernel)  # once, rather than in each of the products below
+    dzs: Tensors = []
+    for t in reversed(range(steps)):
+        dz = tf.raw_ops.TanhGrad(y=hs[t + 1], dy=added(dh, d_outputs[t]))
+        dh = dz @ transposed
+        dzs.insert(0, dz)
+    d_kernel, _ = weight_gradients([[h] for h in hs[:-1]], dzs)
+    return [tf.stack(dzs), d_kernel, dh]
