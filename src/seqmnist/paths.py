@@ -1,5 +1,6 @@
 """Where the stages keep what they make, relative to the working directory: dvc.yaml names the same places."""
 
+import os
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
@@ -29,3 +30,16 @@ def curves_file(cell: str) -> Path:
 def predictions_file(cell: str) -> Path:
     """What each model says of each test image."""
     return REPORTS / "predictions" / f"{cell}.csv"
+
+
+def repository() -> Path:
+    """The repository's root: DVC names it for its stages, else it is where this code stands.
+
+    What outlives a stage is kept there; a temporary experiment's working directory is deleted with it.
+    """
+    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[2]).resolve()
+
+
+def checkpoints_folder() -> Path:
+    """What interrupted trainings go on from."""
+    return repository() / "checkpoints"

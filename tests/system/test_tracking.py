@@ -13,7 +13,6 @@ from typing import Any
 
 import mlflow
 import numpy as np
-import pytest
 from mlflow.entities import Run
 
 EXPERIMENT = "seqmnist"
@@ -116,17 +115,6 @@ def test_diverged_training_ends_at_once_as_failed(project: Any) -> None:
     (run,) = runs(project, stage="train")
     assert run.info.status == "FAILED"
     assert run.data.tags["error"] in error
-
-
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
-def test_stopped_training_is_killed_in_mlflow(project: Any, signal_: signal.Signals) -> None:
-    project.edit("params.yaml", "epochs: 2", "epochs: 2000")
-    process = project.start("python", "-m", "seqmnist.stages.train", "rnn", PYTHONPATH="src")
-    result = project.interrupt(process, " 1/1999 ", signal_)
-    assert result.code == {signal.SIGINT: 130, signal.SIGTERM: 143}[signal_]
-    assert result.output.splitlines()[-1] == {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[signal_]
-    (run,) = runs(project, stage="train")
-    assert run.info.status == "KILLED"
 
 
 def test_page_serves_on_this_machine_only_and_prints_links(reproduced: Any) -> None:

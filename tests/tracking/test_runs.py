@@ -91,6 +91,56 @@ def test_metrics_are_kept_epoch_by_epoch(tiny_config: Config) -> None:
     assert logged(run).data.metrics == {"val.loss": 0.2, "val.accuracy": 0.8, "selected.epoch": 1}
 
 
+def test_a_resumed_run_goes_on_without_metrics_twice(tiny_config: Config) -> None:
+    with stage_run(tiny_config, "train", "train@rnn") as run:
+        run.metrics({"val.loss": 0.5, "val.accuracy": 0.1}, step=0)
+        run.metrics({"val.loss": 0.4}, step=1)
+    before = logged(run).info
+
+    with stage_run(tiny_config, "train", "train@rnn", {"cell": "rnn"}, resume=run.id) as resumed:
+        assert logged(run).info.status == "RUNNING"
+        for step in range(3):
+            resumed.metrics({"val.loss": 0.5 - step / 10, "val.accuracy": 0.1}, step=step)
+        resumed.metrics({"selected.epoch": 2})
+    with stage_run(tiny_config, "train", "train@rnn", resume=run.id) as again:
+        again.metrics({"selected.epoch": 2})
+
+    assert resumed.id == again.id == run.id
+    assert (logged(run).info.status, logged(run).info.start_time) == ("FINISHED", before.start_time)
+    assert logged(run).data.tags["cell"] == "rnn"
+    history = {name: MlflowClient().get_metric_history(run.id, name) for name in logged(run).data.metrics}
+    assert {name: [(one.step, one.value) for one in points] for name, points in history.items()} == {
+        "val.loss": [(0, 0.5), (1, 0.4), (2, 0.3)],
+        "val.accuracy": [(0, 0.1), (1, 0.1), (2, 0.1)],
+        "selected.epoch": [(0, 2)],
+    }
+
+
+def test_a_resumed_run_loses_its_earlier_error(tiny_config: Config) -> None:
+    with pytest.raises(UserError), stage_run(tiny_config, "train", "train@rnn") as run:
+        raise UserError("disk full")
+
+    with stage_run(tiny_config, "train", "train@rnn", resume=run.id):
+        pass
+
+    assert logged(run).info.status == "FINISHED"
+    assert "error" not in logged(run).data.tags
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_run_that_is_gone_is_replaced_by_a_new_one(tiny_config: Config, is_deleted: bool) -> None:
+    with stage_run(tiny_config, "train", "train@rnn") as run:
+        pass
+    if is_deleted:
+        MlflowClient().delete_run(run.id)
+
+    with stage_run(tiny_config, "train", "train@rnn", resume=run.id if is_deleted else "0" * 32) as other:
+        pass
+
+    assert other.id != run.id
+    assert logged(other).info.status == "FINISHED"
+
+
 def test_files_and_folders_become_artifacts(tiny_config: Config, tmp_path: Path) -> None:
     (tmp_path / "figures" / "inner").mkdir(parents=True)
     for name in ("metrics.json", "figures/a.png", "figures/inner/b.png"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.entities import Run as LoggedRun
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
@@ -20,20 +21,32 @@ from seqmnist.data.splits import CLASSES, SIZE, Summary
 from seqmnist.errors import Terminated, UserError
 from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import PARAMS
+from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.store import open_store
 
 if TYPE_CHECKING:
     import keras
 
 _CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
+_ERROR = "error"  # the tag that says why a run failed
 _DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column has room for
 
 
 class Run:
-    """A running MLflow run: what can be logged into it."""
+    """A running MLflow run: what can be logged into it.
+
+    What a resumed run has already is left out: no metric stands twice at a step, and no second model is logged.
+    """
 
     def __init__(self, run_id: str) -> None:
         self.id = run_id
+        logged = mlflow.get_run(run_id)
+        client = mlflow.MlflowClient()
+        self._logged = {
+            (name, point.step) for name in logged.data.metrics for point in client.get_metric_history(run_id, name)
+        }
+        models = logged.outputs.model_outputs if logged.outputs else []
+        self._has_model = any(client.get_logged_model(one.model_id).status == "READY" for one in models)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested values as parameters with dotted names."""
@@ -43,7 +56,9 @@ class Run:
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics in one call, those of an epoch with its number as `step`."""
-        mlflow.log_metrics(dict(values), step=step, run_id=self.id)
+        new = {name: value for name, value in values.items() if (name, step or 0) not in self._logged}
+        if new:
+            mlflow.log_metrics(new, step=step, run_id=self.id)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
@@ -68,6 +83,8 @@ class Run:
 
     def model(self, model: "keras.Model", example: NDArray[np.uint8]) -> None:
         """Log a model of images uint8 [n, 28, 28]; `example` is such an array."""
+        if self._has_model:
+            return
         import keras
         import tensorflow as tf
         from mlflow.models import Model, ModelSignature
@@ -116,23 +133,31 @@ class _KerasFlavor:
 
 
 @contextmanager
-def stage_run(config: Config, stage: str, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
+def stage_run(
+    config: Config, stage: str, name: str, tags: Mapping[str, str] | None = None, *, resume: str | None = None
+) -> Iterator[Run]:
     """Start a run and end it as what it came to: FINISHED, FAILED with its error, or KILLED.
+
+    Runs whose process was ended before it could say so become KILLED.
 
     Args:
         config: the pipeline's configuration.
         stage: download, preprocess, train or evaluate.
         name: of the run: the name of the stage in DVC.
         tags: further tags.
+        resume: the id of a run to go on with, where this store has it.
 
     Raises:
         UserError: the store can't be used, or no longer.
     """
     client, experiment_id = open_store(config.tracking)
     mlflow.set_tracking_uri(client.tracking_uri)
-    all_tags = {"stage": stage, **identity_tags(config.data), **(tags or {})}
-    mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=all_tags)
-    run = Run(mlflow.active_run().info.run_id)
+    all_tags = {"stage": stage, **identity_tags(config.data), **process_tags(), **(tags or {})}
+    try:
+        end_stale_runs(client, experiment_id)
+        run = _started(client, experiment_id, name, all_tags, resume)
+    except MlflowException as error:
+        raise _refused(client, error) from None
     try:
         run.artifact(PARAMS)
         yield run
@@ -141,12 +166,40 @@ def stage_run(config: Config, stage: str, name: str, tags: Mapping[str, str] | N
         raise
     except BaseException as error:
         with suppress(MlflowException):  # the error itself matters more
-            run.tags({"error": " ".join(str(error).split()) or type(error).__name__})
+            run.tags({_ERROR: " ".join(str(error).split()) or type(error).__name__})
             mlflow.end_run("FAILED")
         if isinstance(error, MlflowException):
-            raise UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}") from None
+            raise _refused(client, error) from None
         raise
     mlflow.end_run("FINISHED")
+
+
+def _started(
+    client: mlflow.MlflowClient, experiment_id: str, name: str, tags: dict[str, str], resume: str | None
+) -> Run:
+    """A new run, or the one to resume where this experiment has it."""
+    if resume and (before := _find(client, resume)) and before.info.experiment_id == experiment_id:
+        if _ERROR in before.data.tags:
+            client.delete_tag(resume, _ERROR)
+        mlflow.start_run(run_id=resume, tags=tags)
+    else:
+        mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=tags)
+    return Run(mlflow.active_run().info.run_id)
+
+
+def _find(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
+    """The run with this id, unless it is deleted or the store has none."""
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _refused(client: mlflow.MlflowClient, error: MlflowException) -> UserError:
+    return UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}")
 
 
 def data_sha256(data: Data) -> str:

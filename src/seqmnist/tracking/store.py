@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
+from seqmnist.paths import repository
 
 _SQLITE = "sqlite:///"
 _DESCRIPTION = """\
@@ -20,11 +21,6 @@ _DESCRIPTION = """\
 A click on a metric's name there draws its curve for both. The other runs are those of the stages `download`,
 `preprocess` and `evaluate`; all runs of one configuration share the tag `config.sha256`.
 """
-
-
-def repository() -> Path:
-    """The repository's root: DVC names it for its stages, else it is where this code stands."""
-    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[3]).resolve()
 
 
 def tracking_uri(tracking: Tracking) -> str:

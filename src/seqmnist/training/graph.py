@@ -58,6 +58,19 @@ class TrainingGraph:
         losses, correct = self._run(*arguments)
         return losses.numpy(), correct.numpy()
 
+    def state(self) -> list[NDArray[np.float32]]:
+        """All that the next batch depends on: weights, then Adam's moments."""
+        return [variable.numpy() for variable in self._variables()]
+
+    def restore(self, state: list[NDArray[np.float32]]) -> None:
+        """Go on from what `state` gave."""
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> "list[tf.Variable]":
+        weights = [weight.value for weight in self._model.trainable_variables]
+        return weights + [moment for both in self._optimizer.moments for moment in both]
+
     def _run_batches(
         self, order: "tf.Tensor", bounds: "tf.Tensor", rates: "tf.Tensor", powers: "tf.Tensor"
     ) -> "tuple[tf.Tensor, tf.Tensor]":

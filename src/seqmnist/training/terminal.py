@@ -12,9 +12,10 @@ class Watch(Bar):
     A line is `name epoch/last loss`, the accuracies, seconds and images a second; it fits 80 columns.
     """
 
-    def __init__(self, name: str, epochs: int, batches: int) -> None:
-        """Name the run and say how many `epochs` of how many `batches` it has."""
+    def __init__(self, name: str, epochs: int, batches: int, first: int = 0) -> None:
+        """Name the run and say how many `epochs` of how many `batches` it has, and which epoch is the first."""
         super().__init__(name, epochs * batches, MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress.reset(self.task, completed=first * batches)
         self._name, self._last = name, epochs - 1
 
     def batches(self, done: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqmnist.config import SplitName, Train
 from seqmnist.data.splits import Split
@@ -63,14 +64,22 @@ class Trainer:
         self._scoring = ScoringGraph(model, shards)
         self._calls = _CallLength()
 
-    def epochs(self) -> Iterator[Epoch]:
-        """Train the recipe's epochs, one at each step of the iteration.
+    def epochs(self, first: int = 0) -> Iterator[Epoch]:
+        """Train the recipe's epochs from `first` on, one at each step of the iteration.
 
         Raises:
             DivergedError: a batch's loss, or that of the validation images after an epoch, is not a number.
         """
-        for number in range(self._recipe.epochs):
+        for number in range(first, self._recipe.epochs):
             yield self._epoch(number)
+
+    def state(self) -> list[NDArray[np.float32]]:
+        """All that the next epoch depends on beside its number."""
+        return self._training.state()
+
+    def restore(self, state: list[NDArray[np.float32]]) -> None:
+        """Take over what `state` gave, here or in another process."""
+        self._training.restore(state)
 
     def _epoch(self, number: int) -> Epoch:
         train = self._splits["train"]

@@ -1,0 +1,30 @@
+"""Which process makes a run, and what becomes of runs whose process is gone."""
+
+import socket
+from collections.abc import Mapping
+
+import psutil
+from mlflow import MlflowClient
+
+HOST, PID, STARTED = "process.host", "process.pid", "process.started"
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that tell this process from any other, also from a later one with the same number."""
+    process = psutil.Process()
+    return {HOST: socket.gethostname(), PID: str(process.pid), STARTED: str(process.create_time())}
+
+
+def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
+    """Mark as KILLED the runs that a process of this machine left RUNNING: it was killed, or the machine was."""
+    condition = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
+    for run in client.search_runs([experiment_id], condition):
+        if not _is_alive(run.data.tags):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_alive(tags: Mapping[str, str]) -> bool:
+    try:
+        return str(psutil.Process(int(tags[PID])).create_time()) == tags[STARTED]
+    except psutil.NoSuchProcess:
+        return False

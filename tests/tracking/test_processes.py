@@ -1,0 +1,59 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from seqmnist.config import Config
+from seqmnist.tracking.processes import HOST, PID, STARTED, end_stale_runs, process_tags
+from seqmnist.tracking.runs import stage_run
+from seqmnist.tracking.store import open_store
+
+pytestmark = pytest.mark.usefixtures("project")
+
+
+def ended_process() -> dict[str, str]:
+    """The tags of a process that is over."""
+    code = "from seqmnist.tracking.processes import process_tags; import json; print(json.dumps(process_tags()))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    tags: dict[str, str] = json.loads(result.stdout)
+    assert tags[PID] != str(os.getpid())
+    return tags
+
+
+def status_after(config: Config, tags: dict[str, str]) -> str:
+    """What becomes of a run that was left RUNNING with these tags."""
+    client, experiment = open_store(config.tracking)
+    run = client.create_run(experiment, tags=tags)
+    end_stale_runs(client, experiment)
+    status = str(client.get_run(run.info.run_id).info.status)
+    client.delete_run(run.info.run_id)
+    return status
+
+
+def test_a_run_of_an_ended_process_is_killed(tiny_config: Config) -> None:
+    assert status_after(tiny_config, ended_process()) == "KILLED"
+
+
+def test_a_run_of_an_earlier_process_with_a_living_ones_number_is_killed(tiny_config: Config) -> None:
+    assert status_after(tiny_config, process_tags() | {STARTED: "1.0"}) == "KILLED"
+
+
+def test_runs_of_living_processes_and_of_other_machines_are_left_alone(tiny_config: Config) -> None:
+    assert status_after(tiny_config, process_tags()) == "RUNNING"
+    assert status_after(tiny_config, ended_process() | {HOST: f"not-{socket.gethostname()}"}) == "RUNNING"
+    assert status_after(tiny_config, {}) == "RUNNING"
+
+
+def test_every_stage_ends_stale_runs_and_says_whose_its_own_is(tiny_config: Config) -> None:
+    client, experiment = open_store(tiny_config.tracking)
+    stale = client.create_run(experiment, tags=ended_process())
+
+    with stage_run(tiny_config, "preprocess", "preprocess") as run:
+        pass
+
+    assert client.get_run(stale.info.run_id).info.status == "KILLED"
+    assert MlflowClient().get_run(run.id).data.tags[PID] == str(os.getpid())
