@@ -87,6 +87,15 @@ def test_data_sets_carry_the_digests_of_the_splits(reproduced: Any) -> None:
     assert inputs == {f"tiny.{name}": part["sha256"] for name, part in summary.items()}
 
 
+def test_each_cells_graph_is_there_as_a_picture_and_for_tensorboard(reproduced: Any) -> None:
+    for cell in ("rnn", "lstm"):
+        (run,) = runs(reproduced, stage="train", cell=cell)
+        folder = Path(urllib.parse.urlsplit(run.info.artifact_uri).path) / "graph"
+        assert (folder / "model.png").read_bytes().startswith(b"\x89PNG")
+        (events,) = (folder / "tensorboard").glob("events.out.tfevents.*")
+        assert b"cell" in events.read_bytes()
+
+
 def test_logged_model_loads_where_the_package_is_not(reproduced: Any, tmp_path: Path) -> None:
     (run,) = runs(reproduced, stage="train", cell="lstm")
     model = f"models:/{run.outputs.model_outputs[0].model_id}"

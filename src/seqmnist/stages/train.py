@@ -106,6 +106,7 @@ def train_seed(training: Training, keep: Checkpoints) -> list[Row]:
         run.params(run_parameters(configuration, training.cell, training.seed))
         run.splits(configuration.data, training.summary)
         model = build(training.model, configuration.sequence, training.seed)
+        run.graph(model)
         rows = _fit(training, model, keep, last, run)
         _save(training, model, rows, run)
     return rows

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
 _ERROR = "error"  # the tag that says why a run failed
+_GRAPH = "graph"  # the artifacts' folder
 _DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column has room for
 
 
@@ -80,6 +82,17 @@ class Run:
         """Log each split as a data set with its digest."""
         for name, split in summary.items():
             self._dataset(f"{data.name}.{name}", split["sha256"], dict(split), _CONTEXTS[name])
+
+    def graph(self, model: "keras.Model") -> None:
+        """Log a picture of a model's graph and what TensorBoard draws it from, once."""
+        from seqmnist.tracking.graphs import draw, write_tensorboard
+
+        if mlflow.MlflowClient().list_artifacts(self.id, _GRAPH):
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            draw(model, Path(folder, "model.png"))
+            write_tensorboard(model, Path(folder, "tensorboard"))
+            self.artifact(Path(folder), _GRAPH)
 
     def model(self, model: "keras.Model", example: NDArray[np.uint8]) -> None:
         """Log a model of images uint8 [n, 28, 28]; `example` is such an array."""

@@ -1,0 +1,102 @@
+"""A model's graph for people: a picture, and TensorBoard's interactive one. Neither needs Graphviz's program."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+if TYPE_CHECKING:
+    import keras
+
+Point = tuple[float, float]
+
+_BOX, _GAP = 1.0, 0.8  # heights, in the unit of both axes
+_WIDTH = 10.0
+_SHOWN = 3  # steps drawn before the dots
+_LAYER, _CELL = "#DCE9F5", "#FBE3D0"
+
+
+def draw(model: "keras.Model", path: Path) -> None:
+    """Draw a model whose operations follow one another, the input below, a recurrent layer unrolled over its steps.
+
+    Args:
+        model: of Keras's layers and operations and at most one of `seqmnist.cells.layers`.
+        path: of the PNG file.
+    """
+    height = len(model.operations) * (_BOX + _GAP)
+    figure = Figure(figsize=(_WIDTH, height * 0.7), layout="tight")
+    axes = figure.subplots()
+    axes.set_xlim(0, _WIDTH)
+    axes.set_ylim(0, height)
+    axes.set_axis_off()
+    below: Point | None = None
+    for level, operation in enumerate(model.operations):
+        bottom = level * (_BOX + _GAP) + _GAP / 2
+        one = _unrolled if hasattr(operation, "recurrent_kernel") else _plain
+        entries, above = one(axes, operation, bottom)
+        for entry in entries:
+            if below:
+                _arrow(axes, below, entry)
+        below = above
+    figure.savefig(path, dpi=150)
+
+
+def write_tensorboard(model: "keras.Model", folder: Path) -> None:
+    """Write the graph of the model's operations as an event file for `tensorboard --logdir folder`."""
+    signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    graph = tf.function(model).get_concrete_function(*signature).graph
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        tf.summary.graph(graph)
+
+
+def _plain(axes: Axes, operation: "keras.Operation", bottom: float) -> tuple[list[Point], Point]:
+    """A box; where arrows come in, and where one leaves."""
+    text = f"{operation.name}: {type(operation).__name__}\n{_shape(operation.output)}{_weights(operation)}"
+    _box(axes, (_WIDTH - 5) / 2, bottom, 5, text, _LAYER)
+    return [(_WIDTH / 2, bottom)], (_WIDTH / 2, bottom + _BOX)
+
+
+def _unrolled(axes: Axes, layer: "keras.Layer", bottom: float) -> tuple[list[Point], Point]:
+    """The same for a row of boxes: the first steps, dots, the last step, with arrows that carry the states."""
+    steps = layer.input.shape[1]
+    shown = [str(step) for step in range(min(_SHOWN, steps))]
+    labels = [*shown, "...", str(steps - 1)] if steps > _SHOWN else shown
+    pitch, middle = _WIDTH / len(labels), bottom + _BOX / 2
+    entries = []
+    for index, label in enumerate(labels):
+        left, centre = (index + 1 / 8) * pitch, (index + 1 / 2) * pitch
+        if label == "...":
+            axes.text(centre, middle, label, ha="center", va="center", fontsize=20)
+        else:
+            _box(axes, left, bottom, pitch * 3 / 4, f"{type(layer).__name__}\nstep {label}: x({label})", _CELL)
+            entries.append((centre, bottom))
+        if index:
+            _arrow(axes, (left - pitch / 4, middle), (left, middle))
+            carried = "h, c" if layer.states == 2 else "h"
+            axes.text(left - pitch / 8, middle + 0.08, carried, ha="center", va="bottom", fontsize=9)
+    note = f"{layer.name}: {layer.units} units, the same weights in all {steps} steps\n"
+    note += f"{_shape(layer.output)}{_weights(layer)}"
+    axes.text(pitch / 8, bottom + _BOX + 0.1, note, va="bottom", fontsize=10)
+    return entries, (centre, bottom + _BOX)
+
+
+def _box(axes: Axes, left: float, bottom: float, width: float, text: str, colour: str) -> None:
+    style = "round,pad=0,rounding_size=0.1"
+    axes.add_patch(FancyBboxPatch((left, bottom), width, _BOX, boxstyle=style, facecolor=colour, edgecolor="black"))
+    axes.text(left + width / 2, bottom + _BOX / 2, text, ha="center", va="center", fontsize=10)
+
+
+def _arrow(axes: Axes, start: Point, end: Point) -> None:
+    axes.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "->", "linewidth": 1.5})
+
+
+def _shape(tensor: "keras.KerasTensor") -> str:
+    return f"{tensor.dtype} [{', '.join('n' if size is None else str(size) for size in tensor.shape)}]"
+
+
+def _weights(operation: "keras.Operation") -> str:
+    count = sum(weight.shape.num_elements() for weight in getattr(operation, "trainable_variables", []))
+    return f", {count:,} weights" if count else ""
