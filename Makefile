@@ -12,9 +12,9 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro ui figures test lint types lock
+.PHONY: help setup repro ui figures bench bench-quick test lint types lock
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv from requirements.lock (every other target does this when needed)
 
@@ -39,6 +39,12 @@ ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and
 
 figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/
+
+bench: $(READY) ## measure against Keras, PyTorch (where installed) and the matrix-product floor: half an hour or more
+	@python -m benchmarks.run
+
+bench-quick: $(READY) ## the same in two minutes: two cells, a tenth of the images
+	@python -m benchmarks.run --quick
 
 test: $(READY) ## run all tests
 	@python -m pytest

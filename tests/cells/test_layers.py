@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from seqmnist.cells import reference
 
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 CELLS = ["rnn", "lstm", "gru"]
 STATES = {"rnn": 1, "lstm": 2, "gru": 1}
 Layer = "keras.Layer"
@@ -49,6 +51,18 @@ def outputs_and_gradients(layer: Any, x: Any, states: list[Any]) -> tuple[list[A
 
 def largest(difference: Any, of: Any) -> float:
     return float(np.abs(difference).max() / max(np.abs(of).max(), 1e-30))
+
+
+@pytest.mark.parametrize("section", ["basic_rnn", "static_rnn"])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_layer_gives_what_the_notebook_printed(section: str, shards: int) -> None:
+    golden = GOLDEN[section]
+    x = np.array(GOLDEN["X"], np.float32).swapaxes(0, 1)
+    layer = ours("rnn")(5, return_sequences=True, shards=shards)
+    layer.build(x.shape)
+    layer.set_weights([np.array(golden[name]) for name in ("kernel", "recurrent_kernel", "bias")])
+
+    np.testing.assert_allclose(np.swapaxes(layer(x), 0, 1), golden["Y"], atol=1e-5)
 
 
 @pytest.mark.parametrize(("dtype", "output", "gradient"), [("float32", 2e-5, 1e-4), ("float64", 1e-10, 1e-10)])

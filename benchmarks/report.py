@@ -1,0 +1,128 @@
+"""Tables and a figure of what `benchmarks.run` measured."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.variants import PEAK_FLOP
+from seqmnist.files import atomic_path, write_text
+
+COLOURS = {
+    "fast": "#0072B2",
+    "fast in fit": "#56B4E9",
+    "keras": "#D55E00",
+    "keras unrolled": "#E69F00",
+    "pytorch": "#009E73",
+}
+
+
+def floor_seconds(one: dict[str, Any]) -> float:
+    """The least seconds an epoch: its matrix products at the peak rate of the same run."""
+    peak_seconds: float = statistics.median(one["peak_seconds"])
+    flop: int = one["flop"]
+    return flop / PEAK_FLOP * peak_seconds
+
+
+def table(results: dict[str, Any]) -> str:
+    """The comparison, in Markdown."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine.items() if name not in ("processor", "cores"))
+    lines = [f"{machine['cores']} cores, {machine['processor']}, {versions}", ""]
+    heads = [
+        "cell",
+        "variant",
+        "seconds an epoch: median (least to most)",
+        "examples/s",
+        "times fast",
+        "times the floor",
+    ]
+    heads += ["first step after", "most memory"]
+    lines += [f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|---:|---:|"]
+    for one in results["compared"]:
+        lines += _rows(one)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(one: dict[str, Any]) -> list[str]:
+    cell, images, floor = one["workload"]["cell"], one["workload"]["images"], floor_seconds(one)
+    fast = statistics.median(one["variants"]["fast"]["seconds"])
+    rows = []
+    for variant, figures in one["variants"].items():
+        seconds = figures["seconds"]
+        median = statistics.median(seconds)
+        first = f"{figures['first_step_seconds']:.1f} s" if "first_step_seconds" in figures else ""
+        rows.append(
+            f"| {cell} | {variant} | {median:.2f} ({min(seconds):.2f} to {max(seconds):.2f}) | {images / median:,.0f} |"
+            f" {median / fast:.2f} | {median / floor:.2f} | {first} | {figures['peak_mebibytes']:,.0f} MiB |"
+        )
+    peak = PEAK_FLOP / statistics.median(one["peak_seconds"]) / 1e9
+    return [
+        *rows,
+        f"| {cell} | floor: {one['flop'] / 1e9:,.0f} GFLOP at {peak:.0f} GFLOP/s | {floor:.2f} | | | 1 | | |",
+    ]
+
+
+def scaling_table(results: dict[str, Any]) -> str:
+    """Seconds an epoch by units, steps and batch size, in Markdown."""
+    variants = list(results["scaling"][0]["variants"])
+    lines = [
+        f"| cell | units | steps x inputs | batch | {' | '.join(variants)} | fast: times the floor |",
+        "|---|---:|---:|---:|" + "---:|" * (len(variants) + 1),
+    ]
+    for one in results["scaling"]:
+        work = one["workload"]
+        medians = [statistics.median(one["variants"][variant]["seconds"]) for variant in variants]
+        lines.append(
+            f"| {work['cell']} | {work['units']} | {work['steps']} x {784 // work['steps']} | {work['batch']} | "
+            f"{' | '.join(f'{median:.2f}' for median in medians)} | {medians[0] / floor_seconds(one):.2f} |"
+        )
+    return "\n".join(dict.fromkeys(lines)) + "\n"
+
+
+def write(results: dict[str, Any], folder: Path) -> None:
+    """Write results.md and results.png."""
+    images = results["scaling"][0]["workload"]["images"]
+    text = f"{table(results)}\nSeconds an epoch of {images:,} images:\n\n{scaling_table(results)}"
+    write_text(folder / "results.md", text)
+    figure = Figure(figsize=(12, 7.5), layout="tight")
+    rows = figure.subplots(2, 3)
+    for axes, one in zip(rows[0], results["compared"], strict=True):
+        _bars(axes, one)
+    for axes, varied in zip(rows[1], ("units", "steps", "batch"), strict=True):
+        _scaling(axes, varied, [one for one in results["scaling"] if one["varied"] == varied])
+    with atomic_path(folder / "results.png") as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _bars(axes: Any, one: dict[str, Any]) -> None:
+    """Median seconds an epoch, a dot for each round, a line at the floor."""
+    for index, (variant, figures) in enumerate(one["variants"].items()):
+        seconds = figures["seconds"]
+        axes.barh(index, statistics.median(seconds), color=COLOURS[variant], alpha=0.7)
+        axes.plot(seconds, [index] * len(seconds), "k.", markersize=3)
+    axes.axvline(floor_seconds(one), color="black", linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(one["variants"])), one["variants"])
+    axes.invert_yaxis()
+    axes.set_title(one["workload"]["cell"])
+    axes.set_xlabel("seconds an epoch; dashed: the floor")
+
+
+def _scaling(axes: Any, varied: str, measured: list[dict[str, Any]]) -> None:
+    """Times the floor by what is varied, for the fast layers of each cell and the LSTM of the others."""
+    for cell, style in (("rnn", ":"), ("lstm", "-"), ("gru", "--")):
+        points = [one for one in measured if one["workload"]["cell"] == cell]
+        for variant in points[0]["variants"]:
+            ratios = [statistics.median(one["variants"][variant]["seconds"]) / floor_seconds(one) for one in points]
+            values = [one["workload"][varied] for one in points]
+            axes.plot(values, ratios, style, marker=".", color=COLOURS[variant], label=f"{variant} {cell}")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(values, [str(value) for value in values])
+    axes.minorticks_off()
+    axes.set_xlabel(varied)
+    axes.set_ylabel("times the floor")
+    axes.grid(alpha=0.3)
+    if varied == "batch":
+        axes.legend(fontsize=7, ncols=len(measured) // 3)

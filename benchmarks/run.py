@@ -1,0 +1,172 @@
+"""Measure: `python -m benchmarks.run` (under an hour) or `python -m benchmarks.run --quick` (two minutes).
+
+Variants of one workload run in processes of their own that stay up; in each round one after another trains an epoch,
+while the others wait. So whatever slows the machine for a while slows all of them.
+"""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from benchmarks import report
+from benchmarks.variants import VARIANTS
+from benchmarks.workload import Workload
+from seqmnist.errors import UserError, run_command
+from seqmnist.files import write_json
+
+FOLDER = Path(__file__).parent
+CELLS = ("rnn", "lstm", "gru")
+SCALING: dict[str, tuple[int, ...]] = {"units": (50, 150, 512), "steps": (28, 112, 784), "batch": (32, 150, 1024)}
+SCALED = ("fast", "keras", "pytorch")
+FEW = 5_500  # images where a tenth of the data is enough
+LIBRARIES = ("keras", "numpy", "tensorflow", "torch")
+PYTORCH_HINT = "PyTorch is not installed and left out; `pip install torch==2.13.0` brings it in"
+
+
+def main() -> None:
+    """Measure what the command line asks for and report it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two minutes: a tenth of the images, no scaling")
+    quick = parser.parse_args().quick
+    if not _has_pytorch():
+        print(PYTORCH_HINT, flush=True)
+    results = quick_results() if quick else full_results()
+    name = "quick" if quick else "results"
+    write_json(FOLDER / f"{name}.json", results)
+    text = report.table(results)
+    print(text)
+    if not quick:
+        report.write(results, FOLDER)
+
+
+def quick_results() -> dict[str, Any]:
+    """Epochs of a tenth of the images, for the two cells of the pipeline."""
+    compared = [compare(Workload(cell, images=FEW), SCALED, rounds=3) for cell in ("rnn", "lstm")]
+    return {"machine": machine(), "compared": compared}
+
+
+def full_results() -> dict[str, Any]:
+    """Whole epochs of all cells and variants, then the scaling on a tenth of the images."""
+    compared = [compare(Workload(cell), tuple(VARIANTS), rounds=7) for cell in CELLS]
+    for one in compared:
+        for variant, figures in one["variants"].items():
+            batch = Workload(one["workload"]["cell"], images=one["workload"]["batch"])
+            with Worker(variant, batch) as worker:
+                figures["first_step_seconds"] = worker.set_up_seconds
+    scaling = [
+        compare(Workload(cell=cell, images=FEW, **{name: value}), SCALED, rounds=3) | {"varied": name}
+        for cell in CELLS
+        for name, values in SCALING.items()
+        for value in values
+    ]
+    return {"machine": machine(), "compared": compared, "scaling": scaling}
+
+
+def compare(work: Workload, variants: tuple[str, ...], rounds: int) -> dict[str, Any]:
+    """Seconds an epoch of each variant in each round, in turn; the matrix products' peak among them."""
+    print(f"{work}", flush=True)
+    names = [name for name in (*variants, "peak") if name != "pytorch" or _has_pytorch()]
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(name, work)) for name in dict.fromkeys(names)}
+        for number in range(rounds):
+            for worker in workers.values():
+                worker.round()
+            latest = ", ".join(
+                f"{name} {worker.seconds[-1]:.2f} s" for name, worker in workers.items() if name != "peak"
+            )
+            print(f"  round {number + 1}/{rounds}: {latest}", flush=True)
+        peak = workers.pop("peak")
+        return {
+            "workload": dataclasses.asdict(work),
+            "flop": work.flop(),
+            "peak_seconds": peak.seconds,
+            "variants": {
+                name: {"seconds": worker.seconds, "peak_mebibytes": worker.peak_mebibytes()}
+                for name, worker in workers.items()
+            },
+        }
+
+
+class Worker:
+    """A process that trains one variant, an epoch at a time."""
+
+    def __init__(self, variant: str, work: Workload) -> None:
+        """Say what to train; it starts with the `with` statement."""
+        self._variant = variant
+        self._command = [sys.executable, "-m", "benchmarks.worker", variant, json.dumps(dataclasses.asdict(work))]
+        self._stack = ExitStack()
+        self.seconds: list[float] = []
+
+    def __enter__(self) -> Self:
+        """Start the process and wait for the end of its first epoch."""
+        self._errors: IO[str] = self._stack.enter_context(tempfile.TemporaryFile("w+"))
+        process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, bufsize=1
+        )
+        self._process = self._stack.enter_context(process)
+        self._stack.callback(process.kill)
+        self.set_up_seconds = self._answer()["seconds"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def round(self) -> None:
+        """Train one epoch."""
+        print("go", file=self._process.stdin, flush=True)
+        self.seconds.append(self._answer()["seconds"])
+
+    def peak_mebibytes(self) -> float:
+        """The most memory that the process had."""
+        print("memory", file=self._process.stdin, flush=True)
+        return self._answer()["mebibytes"]
+
+    def _answer(self) -> dict[str, float]:
+        if self._process.stdout and (line := self._process.stdout.readline()):
+            answer: dict[str, float] = json.loads(line)
+            return answer
+        self._errors.seek(0)
+        *_, last = self._errors.read().splitlines() or ["no message"]
+        raise UserError(f"the variant {self._variant!r} failed: {last}")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    versions = {}
+    for name in LIBRARIES:
+        if importlib.util.find_spec(name):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _has_pytorch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+if __name__ == "__main__":
+    run_command(main)
