@@ -14,10 +14,10 @@ import platform
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from benchmarks import report
 from benchmarks.variants import VARIANTS
@@ -62,7 +62,7 @@ def full_results() -> dict[str, Any]:
     for one in compared:
         for variant, figures in one["variants"].items():
             batch = Workload(one["workload"]["cell"], images=one["workload"]["batch"])
-            with Worker(variant, batch) as worker:
+            with start(variant, batch) as worker:
                 figures["first_step_seconds"] = worker.set_up_seconds
     scaling = [
         compare(Workload(cell=cell, images=FEW, **{name: value}), SCALED, rounds=3) | {"varied": name}
@@ -78,7 +78,7 @@ def compare(work: Workload, variants: tuple[str, ...], rounds: int) -> dict[str,
     print(f"{work}", flush=True)
     names = [name for name in (*variants, "peak") if name != "pytorch" or _has_pytorch()]
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(Worker(name, work)) for name in dict.fromkeys(names)}
+        workers = {name: stack.enter_context(start(name, work)) for name in dict.fromkeys(names)}
         for number in range(rounds):
             for worker in workers.values():
                 worker.round()
@@ -98,31 +98,28 @@ def compare(work: Workload, variants: tuple[str, ...], rounds: int) -> dict[str,
         }
 
 
+@contextmanager
+def start(variant: str, work: Workload) -> Iterator["Worker"]:
+    """Start a process that trains one variant, wait for the end of its first epoch, and end it with the block."""
+    command = [sys.executable, "-m", "benchmarks.worker", variant, json.dumps(dataclasses.asdict(work))]
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
+    ):
+        try:
+            yield Worker(variant, process, errors)
+        finally:
+            process.kill()
+
+
 class Worker:
-    """A process that trains one variant, an epoch at a time."""
+    """Speaks with the process that trains one variant, an epoch at a time."""
 
-    def __init__(self, variant: str, work: Workload) -> None:
-        """Say what to train; it starts with the `with` statement."""
-        self._variant = variant
-        self._command = [sys.executable, "-m", "benchmarks.worker", variant, json.dumps(dataclasses.asdict(work))]
-        self._stack = ExitStack()
-        self.seconds: list[float] = []
-
-    def __enter__(self) -> Self:
-        """Start the process and wait for the end of its first epoch."""
-        self._errors: IO[str] = self._stack.enter_context(tempfile.TemporaryFile("w+"))
-        process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, bufsize=1
-        )
-        self._process = self._stack.enter_context(process)
-        self._stack.callback(process.kill)
+    def __init__(self, variant: str, process: "subprocess.Popen[str]", errors: IO[str]) -> None:
+        self._variant, self._process, self._errors = variant, process, errors
         self.set_up_seconds = self._answer()["seconds"]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+        self.seconds: list[float] = []
 
     def round(self) -> None:
         """Train one epoch."""

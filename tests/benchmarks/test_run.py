@@ -1,0 +1,34 @@
+import psutil
+import pytest
+
+from benchmarks.run import compare, machine, start
+from benchmarks.workload import Workload
+from seqmnist.errors import UserError
+
+TINY = Workload("lstm", units=4, batch=10, images=25)
+
+
+def test_variants_are_measured_in_turn_and_their_processes_end(capsys: pytest.CaptureFixture[str]) -> None:
+    result = compare(TINY, ("fast", "keras"), rounds=2)
+
+    assert list(result["variants"]) == ["fast", "keras"]
+    for figures in result["variants"].values():
+        assert len(figures["seconds"]) == 2
+        assert all(seconds > 0 for seconds in figures["seconds"])
+        assert figures["peak_mebibytes"] > 100
+    assert len(result["peak_seconds"]) == 2
+    assert result["flop"] == TINY.flop()
+    assert "round 2/2: fast " in capsys.readouterr().out
+    assert not [child for child in psutil.Process().children() if "benchmarks.worker" in child.cmdline()]
+
+
+def test_a_variant_that_fails_is_named_with_its_last_message() -> None:
+    with pytest.raises(UserError, match="'abacus' failed: KeyError: 'abacus'"), start("abacus", TINY):
+        pass
+
+
+def test_the_machine_is_described_without_a_path() -> None:
+    described = machine()
+    assert described["cores"] >= 1
+    assert described["tensorflow"]
+    assert not any("/" in str(value) for value in described.values())
