@@ -142,7 +142,7 @@ def make_tiny(project: Project, data: Data) -> None:
     (project.root / "conf/data/tiny.yaml").write_text(yaml.safe_dump(data.model_dump()))
     project.edit("conf/config.yaml", "- data: mnist", "- data: tiny")
     project.edit("conf/train/default.yaml", "epochs: 15", "epochs: 2\nbatch_size: 20")
-    for cell in ("rnn", "lstm"):
+    for cell in ("rnn", "lstm", "gru"):
         project.edit(f"conf/cell/{cell}.yaml", "units: 150", "units: 8")
     project.succeed("git", "add", "--all")
     project.succeed("git", "commit", "--quiet", "--message", "Use tiny data")

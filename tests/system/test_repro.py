@@ -83,6 +83,15 @@ def test_experiment_can_override_one_cell_s_recipe(project: Any) -> None:
     assert [len(project.history(cell)) for cell in ("rnn", "lstm")] == [1, 2]
 
 
+def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
+    project.edit("conf/config.yaml", "lstm: lstm\n", "lstm: lstm\n  - cell@cells.gru: gru\n")
+    project.edit("dvc.yaml", "cell: [rnn, lstm]", "cell: [rnn, lstm, gru]")
+    result = project.succeed("dvc", "repro")
+    assert result.stages_run == ["compose", "train@gru", "evaluate"]
+    assert list(project.metrics()) == ["rnn", "lstm", "gru"]
+    assert len(project.history("gru")) == 2
+
+
 def test_temporary_experiment_runs_the_code_of_its_own_tree(project: Any) -> None:
     project.edit("src/seqmnist/stages/preprocess.py", "print(table(summary))", "print('edited', table(summary))")
     result = project.succeed("dvc", "exp", "run", "--temp", "-S", "data.validation=12")
