@@ -18,6 +18,9 @@ COLOURS = {
 }
 
 
+SIZES = ("units", "steps", "batch")
+
+
 def floor_seconds(one: dict[str, Any]) -> float:
     """The least seconds an epoch: its matrix products at the peak rate of the same run."""
     peak_seconds: float = statistics.median(one["peak_seconds"])
@@ -78,7 +81,7 @@ def scaling_table(results: dict[str, Any]) -> str:
             f"| {work['cell']} | {work['units']} | {work['steps']} x {784 // work['steps']} | {work['batch']} | "
             f"{' | '.join(f'{median:.2f}' for median in medians)} | {medians[0] / floor_seconds(one):.2f} |"
         )
-    return "\n".join(dict.fromkeys(lines)) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -90,8 +93,8 @@ def write(results: dict[str, Any], folder: Path) -> None:
     rows = figure.subplots(2, 3)
     for axes, one in zip(rows[0], results["compared"], strict=True):
         _bars(axes, one)
-    for axes, varied in zip(rows[1], ("units", "steps", "batch"), strict=True):
-        _scaling(axes, varied, [one for one in results["scaling"] if one["varied"] == varied])
+    for axes, varied in zip(rows[1], SIZES, strict=True):
+        _scaling(axes, varied, results["scaling"])
     with atomic_path(folder / "results.png") as temporary:
         figure.savefig(temporary, dpi=150)
 
@@ -110,19 +113,23 @@ def _bars(axes: Any, one: dict[str, Any]) -> None:
 
 
 def _scaling(axes: Any, varied: str, measured: list[dict[str, Any]]) -> None:
-    """Times the floor by what is varied, for the fast layers of each cell and the LSTM of the others."""
+    """Times the floor by the size that is varied, for each cell and variant; the other sizes are the usual ones."""
     for cell, style in (("rnn", ":"), ("lstm", "-"), ("gru", "--")):
-        points = [one for one in measured if one["workload"]["cell"] == cell]
+        of_cell = [one for one in measured if one["workload"]["cell"] == cell]
+        usual = {name: statistics.mode(one["workload"][name] for one in of_cell) for name in SIZES}
+        others = [name for name in SIZES if name != varied]
+        points = [one for one in of_cell if all(one["workload"][name] == usual[name] for name in others)]
+        points.sort(key=lambda one: one["workload"][varied])
+        values = [one["workload"][varied] for one in points]
         for variant in points[0]["variants"]:
             ratios = [statistics.median(one["variants"][variant]["seconds"]) / floor_seconds(one) for one in points]
-            values = [one["workload"][varied] for one in points]
             axes.plot(values, ratios, style, marker=".", color=COLOURS[variant], label=f"{variant} {cell}")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(values, [str(value) for value in values])
     axes.minorticks_off()
-    axes.set_xlabel(varied)
+    axes.set_xlabel(f"{varied} (otherwise {usual[varied]})")
     axes.set_ylabel("times the floor")
     axes.grid(alpha=0.3)
     if varied == "batch":
-        axes.legend(fontsize=7, ncols=len(measured) // 3)
+        axes.legend(fontsize=7, ncols=3)

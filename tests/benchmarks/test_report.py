@@ -23,12 +23,8 @@ def results() -> dict[str, Any]:
     compared = [measured(cell) for cell in ("rnn", "lstm", "gru")]
     for one in compared:
         one["variants"]["fast"]["first_step_seconds"] = 7.25
-    scaling = [
-        measured(cell, images=550, **{name: value}) | {"varied": name}
-        for cell in ("rnn", "lstm", "gru")
-        for name, values in {"units": (50, 150), "steps": (28, 784), "batch": (150, 1024)}.items()
-        for value in values
-    ]
+    sizes: list[dict[str, int]] = [{"units": 50}, {}, {"steps": 784}, {"batch": 1024}]
+    scaling = [measured(cell, images=550, **size) for cell in ("rnn", "lstm", "gru") for size in sizes]
     machine = {"processor": "Abacus", "cores": 2, "python": "3.11"}
     return {"machine": machine, "compared": compared, "scaling": scaling}
 
@@ -47,11 +43,11 @@ def test_the_table_has_medians_ratios_and_the_floor(results: dict[str, Any]) -> 
     assert {line.count("|") for line in lines[2:]} == {9}
 
 
-def test_the_scaling_table_has_each_workload_once(results: dict[str, Any]) -> None:
+def test_the_scaling_table_has_every_workload(results: dict[str, Any]) -> None:
     lines = scaling_table(results).splitlines()
 
     assert "| lstm | 150 | 784 x 1 | 150 | 2.00 | 5.00 | 4.00 |" in lines
-    assert len(lines) == 2 + 3 * 4, "units 150, 28 steps and batch 150 are one workload"
+    assert len(lines) == 2 + 3 * 4
 
 
 def test_tables_and_figure_are_written(results: dict[str, Any], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import psutil
 import pytest
 
-from benchmarks.run import compare, machine, start
+from benchmarks.run import compare, machine, scaled, start
 from benchmarks.workload import Workload
 from seqmnist.errors import UserError
 
@@ -32,3 +32,13 @@ def test_the_machine_is_described_without_a_path() -> None:
     assert described["cores"] >= 1
     assert described["tensorflow"]
     assert not any("/" in str(value) for value in described.values())
+
+
+def test_one_size_is_varied_at_a_time() -> None:
+    works = scaled("gru")
+    assert len(works) == len(set(works)) == 7
+    usual = Workload("gru", images=5_500)
+    assert usual in works
+    for work in works:
+        different = [name for name, value in vars(work).items() if value != getattr(usual, name)]
+        assert len(different) <= 1
