@@ -328,3 +328,20 @@ def test_a_logged_model_says_what_it_takes_and_predicts_the_same_when_loaded(tin
     assert [(one.type, one.shape) for one in signature.inputs] == [(np.uint8, (-1, 28, 28))]
     assert [(one.type, one.shape) for one in signature.outputs] == [(np.float32, (-1, 10))]
     np.testing.assert_array_equal(by_pyfunc.input_example, images[:1])
+
+    with stage_run(tiny_config, "train", "train@lstm", resume=run.id) as again:
+        again.model(model, images[:1])
+    assert len(logged(run).outputs.model_outputs) == 1
+
+
+def test_a_graph_is_logged_once(tiny_config: Config) -> None:
+    start_tensorflow(2)
+    model = build(tiny_config.cells["rnn"], tiny_config.sequence, 42)
+
+    with stage_run(tiny_config, "train", "train@rnn") as run:
+        run.graph(model)
+    with stage_run(tiny_config, "train", "train@rnn", resume=run.id) as again:
+        again.graph(model)
+
+    assert artifacts(run, "graph") == ["graph/model.png", "graph/tensorboard"]
+    assert len(artifacts(run, "graph/tensorboard")) == 1

@@ -158,10 +158,8 @@ def _saying_how_to_go_on(name: str, keep: Checkpoints) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Terminated):
-        next_ = (
-            f"goes on at epoch {keep.epochs}" if keep.epochs else "starts anew, nothing is kept of less than an epoch"
-        )
-        print(f"{name}: stopped; the same command {next_}", flush=True)
+        how = f"goes on at epoch {keep.epochs}" if keep.epochs else "starts anew: no epoch was over"
+        print(f"{name}: stopped; the same command {how}", flush=True)
         raise
 
 
