@@ -27,7 +27,11 @@ def model_of(kind: str, view: str) -> Any:
     [
         ("rnn", "rows", ["image: InputLayer\nuint8 [n, 28, 28]", "RNN\nstep 27: x(27)", "h"]),
         ("lstm", "columns", ["columns: Permute\nfloat32 [n, 28, 28]", "LSTM\nstep 0: x(0)", "h, c"]),
-        ("gru", "permuted_pixels", ["take: Take\nfloat32 [n, 784, 1]", "GRU\nstep 783: x(783)", "h"]),
+        (
+            "gru",
+            "permuted_pixels",
+            ["pixels: Reshape\nfloat32 [n, 784, 1]", "Take\nfloat32 [n, 784, 1]", "GRU\nstep 783: x(783)", "h"],
+        ),
     ],
 )
 def test_a_picture_names_every_operation_with_its_shape(
@@ -47,7 +51,7 @@ def test_a_picture_names_every_operation_with_its_shape(
 
     weights = sum(array.size for array in model.get_layer("cell").get_weights())
     for text in [*expected, "logits: Dense\nfloat32 [n, 10], 60 weights"]:
-        assert text in texts
+        assert any(drawn.endswith(text) for drawn in texts)
     assert any(f"float32 [n, 5], {weights:,} weights" in text for text in texts)
     image = imread(tmp_path / "model.png")
     assert image.shape[1] == 1500
