@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.variants import PEAK_FLOP
+from benchmarks.workload import PIXELS
 from seqmnist.files import atomic_path, write_text
 
 COLOURS = {
@@ -16,8 +17,6 @@ COLOURS = {
     "keras unrolled": "#E69F00",
     "pytorch": "#009E73",
 }
-
-
 SIZES = ("units", "steps", "batch")
 
 
@@ -40,8 +39,9 @@ def table(results: dict[str, Any]) -> str:
         "examples/s",
         "times fast",
         "times the floor",
+        "first step after",
+        "most memory",
     ]
-    heads += ["first step after", "most memory"]
     lines += [f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|---:|---:|"]
     for one in results["compared"]:
         lines += _rows(one)
@@ -78,7 +78,7 @@ def scaling_table(results: dict[str, Any]) -> str:
         work = one["workload"]
         medians = [statistics.median(one["variants"][variant]["seconds"]) for variant in variants]
         lines.append(
-            f"| {work['cell']} | {work['units']} | {work['steps']} x {784 // work['steps']} | {work['batch']} | "
+            f"| {work['cell']} | {work['units']} | {work['steps']} x {PIXELS // work['steps']} | {work['batch']} | "
             f"{' | '.join(f'{median:.2f}' for median in medians)} | {medians[0] / floor_seconds(one):.2f} |"
         )
     return "\n".join(lines) + "\n"

@@ -48,11 +48,7 @@ def fast_fit(work: Workload) -> Epoch:
     from seqmnist.training.runtime import start_tensorflow
 
     start_tensorflow(SHARDS)
-    from seqmnist.cells import layers
-
-    return _fitted(
-        work, {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[work.cell](work.units, shards=SHARDS)
-    )
+    return _fitted(work, _fast_layer(work, shards=SHARDS))
 
 
 def keras_default(work: Workload) -> Epoch:
@@ -119,12 +115,15 @@ VARIANTS: dict[str, Callable[[Workload], Epoch]] = {
 def _images_model(work: Workload) -> Any:
     import keras
 
-    from seqmnist.cells import layers
-
-    kind = {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[work.cell]
     image = keras.Input((28, 28), dtype="uint8")
     steps = keras.layers.Reshape((work.steps, work.inputs))(keras.layers.Rescaling(1 / 255)(image))
-    return keras.Model(image, keras.layers.Dense(CLASSES)(kind(work.units)(steps)))
+    return keras.Model(image, keras.layers.Dense(CLASSES)(_fast_layer(work, shards=1)(steps)))
+
+
+def _fast_layer(work: Workload, *, shards: int) -> Any:
+    from seqmnist.cells import layers
+
+    return {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[work.cell](work.units, shards=shards)
 
 
 def _keras_layer(work: Workload, *, unroll: bool) -> Any:
