@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from benchmarks.variants import PEAK_FLOP
 from benchmarks.workload import PIXELS
@@ -89,12 +90,16 @@ def write(results: dict[str, Any], folder: Path) -> None:
     images = results["scaling"][0]["workload"]["images"]
     text = f"{table(results)}\nSeconds an epoch of {images:,} images:\n\n{scaling_table(results)}"
     write_text(folder / "results.md", text)
-    figure = Figure(figsize=(12, 7.5), layout="tight")
+    figure = Figure(figsize=(12, 8.2), layout="constrained")
     rows = figure.subplots(2, 3)
     for axes, one in zip(rows[0], results["compared"], strict=True):
         _bars(axes, one)
     for axes, varied in zip(rows[1], SIZES, strict=True):
         _scaling(axes, varied, results["scaling"])
+    lines, names = rows[1][0].get_legend_handles_labels()
+    figure.legend(
+        lines, names, ncols=len(lines), fontsize=8, handlelength=3.2, columnspacing=1, loc="outside lower center"
+    )
     with atomic_path(folder / "results.png") as temporary:
         figure.savefig(temporary, dpi=150)
 
@@ -131,5 +136,5 @@ def _scaling(axes: Any, varied: str, measured: list[dict[str, Any]]) -> None:
     axes.set_xlabel(f"{varied} (otherwise {usual[varied]})")
     axes.set_ylabel("times the floor")
     axes.grid(alpha=0.3)
-    if varied == "batch":
-        axes.legend(fontsize=7, ncols=3)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
