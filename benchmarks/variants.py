@@ -122,16 +122,15 @@ def _images_model(work: Workload) -> Any:
 
 
 def _fast_layer(work: Workload, *, shards: int) -> Any:
-    from seqmnist.cells import layers
+    from seqmnist.cells.layers import layer_class
 
-    return {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[work.cell](work.units, shards=shards)
+    return layer_class(work.cell)(work.units, shards=shards)
 
 
 def _keras_layer(work: Workload, *, unroll: bool) -> Any:
-    import keras
+    from seqmnist.cells.layers import layer_class
 
-    kind = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[work.cell]
-    return kind(work.units, unroll=unroll)
+    return layer_class(work.cell).stock(work.units, unroll=unroll)  # type: ignore[misc]  # these three have one
 
 
 def _fitted(work: Workload, layer: Any) -> Epoch:

@@ -38,7 +38,7 @@ def refusal(values: dict[str, Any]) -> str:
 def overrides() -> list[str]:
     """Each option of each group, as Hydra's command line names it."""
     options = []
-    for path in sorted(CONF.glob("*/*.yaml")):
+    for path in sorted(set(CONF.glob("*/*.yaml")) - set(CONF.glob("search/*"))):  # those are for sweeps alone
         group, option = path.parent.name, path.stem
         places = ["cell@cells.rnn", "cell@cells.lstm"] if group == "cell" else [group]
         options += [f"{place}={option}" for place in places]
@@ -56,8 +56,10 @@ def test_each_option_of_each_group_is_valid(override: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
 def test_configuration_depends_on_nothing_but_its_files(path: Path) -> None:
-    text = path.read_text()
-    assert [resolver for resolver in ("${now:", "${hydra:", "${oc.env:") if resolver in text] == []
+    values = yaml.safe_load(path.read_text())
+    values.pop("hydra", None)  # Hydra's own values, of a sweep alone, may name the time and the job
+    text = yaml.safe_dump(values)
+    assert [resolver for resolver in ("${now:", "${hydra:", "${hydra.", "${oc.env:") if resolver in text] == []
 
 
 def test_committed_configuration_loads() -> None:
@@ -134,7 +136,7 @@ def test_wrong_type_is_refused(tiny_values: dict[str, Any], key: str, value: Any
         ("train.beta_1", 1.0, "less than 1"),
         ("train.beta_2", -0.5, "greater than or equal to 0"),
         ("cells.rnn.units", 0, "greater than or equal to 1"),
-        ("cells.rnn.type", "mlp", "'rnn', 'lstm' or 'gru'"),
+        ("cells.rnn.type", "mlp", "one of gru, lstm, rnn"),
         ("cells.rnn.shards", 0, "greater than or equal to 1"),
         ("cells.rnn.shards", 11, "1 to 10, the batch size"),
         ("cells.rnn.train.epochs", 0, "greater than or equal to 1"),

@@ -93,3 +93,43 @@ def test_signal_within_a_write_leaves_the_old_file_alone(tmp_path: Path) -> None
     assert run_and_signal("\n".join(lines), signal.SIGTERM) == (143, "terminated\n")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+DROPPED = """
+import weakref
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Thing: pass
+thing = Thing()
+def callback(_reference):
+    os.kill(os.getpid(), signal.NUMBER)
+    while True: pass
+reference = weakref.ref(thing, callback)
+del thing
+while True: pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("SIGINT", (130, "interrupted\n")), ("SIGTERM", (143, "terminated\n")), ("SIGHUP", (143, "terminated\n"))],
+)
+def test_a_signal_in_a_callback_where_python_drops_it_is_not_lost(number: str, expected: tuple[int, str]) -> None:
+    result = run(DROPPED.replace("NUMBER", number))
+    assert (result.returncode, result.stderr) == expected
+
+
+def test_other_errors_in_a_finaliser_are_shown_as_ever() -> None:
+    result = run("class Thing:\n    def __del__(self): raise ValueError('oops')\nThing()\nprint('done')")
+    assert result.returncode == 0
+    assert "ValueError: oops" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_can_wait_for_the_end_of_a_block(number: str, code: int) -> None:
+    body = (
+        "from seqmnist.errors import signals_waiting\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"with signals_waiting():\n    os.kill(os.getpid(), signal.{number})\n    print('whole')\nprint('never')"
+    )
+    result = run(body)
+    assert (result.returncode, result.stdout) == (code, "whole\n")

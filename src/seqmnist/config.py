@@ -20,6 +20,9 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # no folders, not hidden
 SplitName = Literal["train", "validation", "test"]
 
+_TYPES = "seqmnist/cells/types"
+CELL_TYPES = sorted(file.stem for file in Path(__file__).parents[1].glob(f"{_TYPES}/[!_]*.py"))
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -124,10 +127,16 @@ class Train(_Section):
 class Cell(_Section):
     """A recurrent cell; `train` replaces single values of the shared recipe for this cell alone."""
 
-    type: Literal["rnn", "lstm", "gru"]
+    type: str
     units: Positive
     shards: Positive
     train: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _have_a_type(self) -> "Cell":
+        if self.type not in CELL_TYPES:
+            raise _impossible("type", self.type, f"one of {', '.join(CELL_TYPES)}, the files in {_TYPES}")
+        return self
 
 
 class Tracking(_Section):

@@ -1,10 +1,15 @@
 """Mistakes that a user can mend, told in one line."""
 
+import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
+
+_SOON = 0.05  # seconds
 
 
 class UserError(Exception):
@@ -21,6 +26,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     The exit code is 0, 1 after a `UserError` or an operating-system error, 130 after Ctrl-C, 143 after SIGTERM or
     SIGHUP. Anything else is a defect of the program and keeps its traceback.
     """
+    sys.unraisablehook = _ask_again
     signal.signal(signal.SIGTERM, _raise_terminated)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _raise_terminated)  # the terminal was closed
@@ -37,8 +43,34 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
+@contextmanager
+def signals_waiting() -> Iterator[None]:
+    """Let signals that arrive within the block wait for its end: for what an exception would leave half done."""
+    arrived: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in handlers.items():
+        if handler not in {signal.SIG_IGN, signal.SIG_DFL}:
+            signal.signal(number, lambda number, _frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
+
+
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _ask_again(dropped: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again whose exception was raised in a finaliser or callback, where Python drops it."""
+    if isinstance(dropped.exc_value, KeyboardInterrupt | Terminated):
+        number = signal.SIGINT if isinstance(dropped.exc_value, KeyboardInterrupt) else signal.SIGTERM
+        threading.Timer(_SOON, os.kill, (os.getpid(), number)).start()  # here it would be dropped again
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _leave(message: str, code: int) -> NoReturn:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+CONF = Path("conf")
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")

@@ -17,9 +17,9 @@ Layer = "keras.Layer"
 
 
 def ours(cell: str) -> Any:
-    from seqmnist.cells import layers
+    from seqmnist.cells.layers import layer_class
 
-    return {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[cell]
+    return layer_class(cell)
 
 
 def stock(cell: str) -> Any:

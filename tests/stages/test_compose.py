@@ -101,10 +101,10 @@ def test_broken_params_are_replaced(project: Path) -> None:
         ("train/default.yaml", "epochs: 15", "epochs: ${nothing}", "nothing"),
         ("train/default.yaml", "epochs: 15", "epochs: 0", "train.epochs = 0 is impossible"),
         ("train/default.yaml", "epochs: 15", "epoch: 15", "train.epoch: unknown key"),
-        ("config.yaml", "train: default", "train: nothing", "train/nothing"),
-        ("config.yaml", "data: mnist", "datum: mnist", "datum/mnist"),
+        ("base.yaml", "train: default", "train: nothing", "train/nothing"),
+        ("base.yaml", "data: mnist", "datum: mnist", "datum/mnist"),
         ("config.yaml", "experiment: null", "experiment: nothing", "experiment/nothing"),
-        ("config.yaml", "  - data: mnist", "  - 5", "conf"),
+        ("base.yaml", "  - data: mnist", "  - 5", "conf"),
         ("train/default.yaml", "- notebook", "- default", "conf"),
     ],
     ids=[

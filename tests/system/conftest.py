@@ -140,7 +140,7 @@ def clone(target: Path) -> Project:
 def make_tiny(project: Project, data: Data) -> None:
     """Give a clone the tiny data set and a training of seconds, and commit that."""
     (project.root / "conf/data/tiny.yaml").write_text(yaml.safe_dump(data.model_dump()))
-    project.edit("conf/config.yaml", "- data: mnist", "- data: tiny")
+    project.edit("conf/base.yaml", "- data: mnist", "- data: tiny")
     project.edit("conf/train/default.yaml", "epochs: 15", "epochs: 2\nbatch_size: 20")
     for cell in ("rnn", "lstm", "gru"):
         project.edit(f"conf/cell/{cell}.yaml", "units: 150", "units: 8")

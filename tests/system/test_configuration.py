@@ -15,7 +15,7 @@ import pytest
         ("conf/data/tiny.yaml", "validation: 10", "validation: 60", ["data.validation", "60", "1 to 59"]),
         ("conf/sequence/rows.yaml", "view: rows", "view: spiral", ["sequence.view", "'spiral'", "'columns'"]),
         ("conf/train/notebook.yaml", "smoothing: 0.0", "smoothing: 1.5", ["label_smoothing", "1.5", "equal to 1"]),
-        ("conf/config.yaml", "train: default", "train: nothing", ["train/nothing", "default"]),
+        ("conf/base.yaml", "train: default", "train: nothing", ["train/nothing", "default"]),
         ("conf/config.yaml", "seeds: [42]", "seeds: [42", ["conf"]),
     ],
     ids=[

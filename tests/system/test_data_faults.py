@@ -79,7 +79,7 @@ def test_another_data_set_removes_the_files_of_the_first(project: Any, tmp_path:
         file["name"] = new_name
     other |= {"name": "second", "directory": str(folder)}
     (project.root / "conf/data/second.yaml").write_text(yaml.safe_dump(other))
-    project.edit("conf/config.yaml", "data: tiny", "data: second")
+    project.edit("conf/base.yaml", "data: tiny", "data: second")
     project.succeed("dvc", "repro", "preprocess")
     names = {path.name for path in (project.root / "data/raw").iterdir()}
     assert names == {file["name"] for file in other["files"].values()}

@@ -16,9 +16,9 @@ from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Data
 from seqmnist.data.splits import Split, summary
 from seqmnist.errors import Terminated, UserError
-from seqmnist.stages.train import run_parameters
 from seqmnist.tracking.runs import Run, data_sha256, identity_tags, stage_run
 from seqmnist.training.runtime import start_tensorflow
+from seqmnist.trainings import run_parameters
 
 pytestmark = pytest.mark.usefixtures("project")
 SPLIT = Split(np.zeros((3, 28, 28), np.uint8), np.array([1, 1, 9], np.uint8))

@@ -55,7 +55,7 @@ def test_links_lead_to_all_runs_and_to_the_cells_compared(
     client, experiment = client_and_experiment
     rnn, lstm = add_run("rnn"), add_run("lstm")
 
-    links = ui.links(client, experiment, ["rnn", "another", "lstm"])
+    links = ui.links(client, experiment, ["rnn", "another", "lstm"], "")
 
     assert list(links) == ["all runs", "rnn and lstm compared"], "a cell without a run is not named"
     assert links["all runs"] == f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
@@ -70,7 +70,7 @@ def test_the_newest_run_of_each_cell_is_compared(
         add_run(cell)
     lstm, rnn = add_run("lstm"), add_run("rnn")
 
-    links = ui.links(client, experiment, ["rnn", "lstm"])
+    links = ui.links(client, experiment, ["rnn", "lstm"], "")
 
     assert compared(links["rnn and lstm compared"])["runs"] == [rnn, lstm]
 
@@ -87,7 +87,7 @@ def test_only_finished_trainings_are_compared(
     rnn, lstm = add_run("rnn"), add_run("lstm")
     add_run("rnn", status, stage)
 
-    links = ui.links(client, experiment, ["rnn", "lstm"])
+    links = ui.links(client, experiment, ["rnn", "lstm"], "")
 
     assert compared(links["rnn and lstm compared"])["runs"] == [rnn, lstm]
 
@@ -99,7 +99,7 @@ def test_a_cell_without_a_run_leaves_nothing_to_compare(
     add_run("rnn")
     add_run("rnn")
 
-    assert list(ui.links(client, experiment, ["rnn", "lstm"])) == ["all runs"]
+    assert list(ui.links(client, experiment, ["rnn", "lstm"], "")) == ["all runs"]
 
 
 def test_runs_of_another_experiment_are_not_compared(
@@ -110,7 +110,7 @@ def test_runs_of_another_experiment_are_not_compared(
     add_run("lstm")
     _, other = open_store(Tracking(uri=None, experiment="other than the runs'"))
 
-    assert list(ui.links(client, other, ["rnn", "lstm"])) == ["all runs"]
+    assert list(ui.links(client, other, ["rnn", "lstm"], "")) == ["all runs"]
 
 
 def test_links_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:

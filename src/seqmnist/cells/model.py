@@ -24,9 +24,9 @@ def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
     The kernels start as Glorot uniform, the recurrent kernel orthogonal, the biases 0 (the LSTM's forget
     gate 1), each from a generator of its own derived from `seed`.
     """
-    from seqmnist.cells import layers
+    from seqmnist.cells.layers import layer_class
 
-    layer = {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}[cell.type](
+    layer = layer_class(cell.type)(
         cell.units,
         kernel_initializer=_glorot(seed, "kernel"),
         recurrent_initializer=_orthogonal(seed),
@@ -36,12 +36,16 @@ def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
     return _assemble(cell, sequence, seed, layer)
 
 
-def stock(model: "keras.Model", cell: Cell, sequence: Sequence, *, unroll: bool = False) -> "keras.Model":
-    """A model's weights in Keras's own layers: images uint8 [n, 28, 28] -> logits [n, 10]."""
-    import keras
+def stock(model: "keras.Model", cell: Cell, sequence: Sequence, **options: bool) -> "keras.Model":
+    """A model's weights in Keras's own layers, where Keras has the cell: images uint8 [n, 28, 28] -> logits [n, 10].
 
-    kind = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell.type]
-    same = _assemble(cell, sequence, 0, kind(cell.units, unroll=unroll, dtype="float32", name="cell"))
+    `options` go to the layer.
+    """
+    from seqmnist.cells.layers import layer_class
+
+    fast = layer_class(cell.type)
+    layer = (fast.stock or fast)(cell.units, dtype="float32", name="cell", **options)
+    same = _assemble(cell, sequence, 0, layer)
     same.set_weights(model.get_weights())
     return same
 
@@ -49,7 +53,8 @@ def stock(model: "keras.Model", cell: Cell, sequence: Sequence, *, unroll: bool 
 def exported(model: "keras.Model", cell: Cell, sequence: Sequence) -> "keras.Model":
     """What is given away of a trained model: images uint8 [n, 28, 28] -> probabilities [n, 10].
 
-    It is made of Keras's own layers, so that it loads in safe mode where this package is not installed.
+    It is made of Keras's own layers where Keras has the cell, so that it loads in safe mode where this package is not
+    installed.
     """
     import keras
 

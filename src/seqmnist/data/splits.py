@@ -122,6 +122,15 @@ def load(folder: Path, name: SplitName) -> Split:
     return Split(images, labels)
 
 
+def load_all(folder: Path) -> dict[SplitName, Split]:
+    """Read the three splits that `save` wrote.
+
+    Raises:
+        UserError: a file is missing or broken.
+    """
+    return {name: load(folder, name) for name in NAMES}
+
+
 def _load_array(path: Path) -> NDArray[Any]:
     with path.open("rb") as file:  # np.load leaves a path's file open where it finds broken bytes
         array: NDArray[Any] = np.load(file, allow_pickle=False)

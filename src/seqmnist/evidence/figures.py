@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LABEL, TICK, DPI = 14, 12, 300
 # Okabe and Ito's colours, told apart by the colour-blind; each cell has the same one everywhere.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = {"train": (":", "training"), "val": ("-", "validation"), "test": ("--", "test")}
 
 
@@ -25,12 +25,12 @@ def learning_curves(path: Path, histories: Mapping[str, list[Row]]) -> None:
     """Loss and accuracy of all cells by epoch: means over seeds, with a thin line for each of several seeds."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    figure = _figure(width=12, height=5)
+    figure = new_figure(width=12, height=5)
     loss, accuracy = figure.subplots(1, 2)
     for index, (cell, rows) in enumerate(histories.items()):
         for axes, metric in ((loss, "loss"), (accuracy, "accuracy")):
             for split in _LINES:
-                _curve(axes, rows, f"{split}.{metric}", cell, _COLOURS[index % len(_COLOURS)])
+                _curve(axes, rows, f"{split}.{metric}", cell, COLOURS[index % len(COLOURS)])
     loss.set_yscale("log")
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -44,12 +44,12 @@ def learning_curves(path: Path, histories: Mapping[str, list[Row]]) -> None:
         axes.tick_params(labelsize=TICK)
         axes.grid(alpha=0.3)
     accuracy.legend(fontsize=TICK, ncols=len(histories), loc="lower right")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def confusion_matrix(path: Path, matrix: NDArray[np.int64], title: str) -> None:
     """Counts by true class (rows) and predicted class (columns), shaded by the share of the true class."""
-    figure = _figure(width=7, height=6.4)
+    figure = new_figure(width=7, height=6.4)
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # The diagonal would drown the mistakes: shades end at 2 % of a class.
@@ -67,7 +67,7 @@ def confusion_matrix(path: Path, matrix: NDArray[np.int64], title: str) -> None:
     bar = figure.colorbar(image, extend="max", fraction=0.046, pad=0.04)
     bar.set_label("% of the true class", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _curve(axes: "Axes", rows: list[Row], metric: str, cell: str, colour: str) -> None:
@@ -86,12 +86,14 @@ def _lowest_shown(histories: Mapping[str, list[Row]]) -> float:
     return max(0.0, min(shown) - 0.01)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure, of inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="tight")
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG, atomically."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})  # the same bytes each time

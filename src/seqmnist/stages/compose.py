@@ -7,9 +7,8 @@ from typing import Any, cast
 from seqmnist.config import Config, flatten, read_yaml, validate
 from seqmnist.errors import UserError, run_command
 from seqmnist.files import write_text
-from seqmnist.paths import PARAMS
+from seqmnist.paths import CONF, PARAMS
 
-CONF = Path("conf")
 PIPELINE = Path("dvc.yaml")
 
 

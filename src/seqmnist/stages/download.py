@@ -1,9 +1,15 @@
 """Put the data set's verified raw files into data/raw."""
 
+from typing import TYPE_CHECKING
+
 from seqmnist import config
+from seqmnist.config import Data
 from seqmnist.data import raw, sources
 from seqmnist.errors import run_command
 from seqmnist.paths import RAW
+
+if TYPE_CHECKING:
+    from seqmnist.tracking.runs import Run
 
 
 def main() -> None:
@@ -13,15 +19,25 @@ def main() -> None:
     configuration = config.load()
     data = configuration.data
     with stage_run(configuration, "download", "download") as run:
-        run.params({"data": data.model_dump()})
+        log_inputs(run, data)
         RAW.mkdir(parents=True, exist_ok=True)
         for name in raw.remove_others(RAW, data.files.all()):
             print(f"{RAW / name}: removed, it does not belong to {data.name}")
         sources.fetch(data, RAW)
-        run.raw_data(data)
-        run.metrics({f"data.{file.name}.bytes": file.bytes for file in data.files.all()})
+        log_results(run, data)
     for file in data.files.all():
         print(f"{file.sha256}  {file.name}")
+
+
+def log_inputs(run: "Run", data: Data) -> None:
+    """Tell MLflow what the stage is asked for."""
+    run.params({"data": data.model_dump()})
+
+
+def log_results(run: "Run", data: Data) -> None:
+    """Tell MLflow what the stage made."""
+    run.raw_data(data)
+    run.metrics({f"data.{file.name}.bytes": file.bytes for file in data.files.all()})
 
 
 if __name__ == "__main__":

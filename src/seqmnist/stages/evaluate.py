@@ -1,11 +1,11 @@
 """Score the trained models on the test images: reports/metrics.json, tables and figures."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqmnist import config
+from seqmnist import config, trainings
 from seqmnist.cells import saved
 from seqmnist.config import Config
 from seqmnist.data import splits
@@ -27,6 +27,9 @@ from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.runtime import start_tensorflow
 
+if TYPE_CHECKING:
+    from seqmnist.tracking.runs import Run
+
 Predictions = dict[int, NDArray[np.uint8]]  # by seed, uint8 [n]
 
 
@@ -38,11 +41,16 @@ def main() -> None:
     histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
     for cell, rows in histories.items():
         check_trained_as_configured(configuration, cell, rows)
-    test = splits.load(PROCESSED, "test")
+    data = splits.load_all(PROCESSED)
+    test, summary = data["test"], splits.summary(data)
     start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
+    trained = [
+        trainings.in_mlflow(training, rows_of(histories[cell], training.seed))
+        for cell in configuration.cells
+        for training in trainings.of_stage(configuration, cell, data, summary)
+    ]
     with stage_run(configuration, "evaluate", "evaluate") as run:
-        run.params(configuration.model_dump(include={"cells", "train", "sequence", "seeds"}))
-        run.splits(configuration.data, {"test": splits.summary({"test": test})["test"]})
+        log_inputs(run, configuration, summary, trained)
         metrics, predictions = {}, {}
         for cell, rows in histories.items():
             metrics[cell], predictions[cell] = evaluate_cell(configuration, cell, rows, test)
@@ -51,11 +59,34 @@ def main() -> None:
         for cell, rows in histories.items():
             write_csv(curves_file(cell), curves(rows))
         draw(histories, predictions, test)
-        run.metrics({key: value for key, value in config.flatten(metrics).items() if ".seeds." not in key})
-        for path in (METRICS, CLASSES, FIGURES):
-            run.artifact(path)
-        run.tags({f"model.sha256.{cell}": model_digests(cell, configuration.seeds) for cell in configuration.cells})
+        log_results(run, metrics)
     print(table(metrics))
+
+
+def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, trained: list[str]) -> None:
+    """Tell MLflow what the stage reads; `trained` are the ids of the trainings' runs."""
+    run.params(configuration.model_dump(include={"cells", "train", "sequence", "seeds"}))
+    run.splits(configuration.data, {"test": summary["test"]})
+    run.tags({"train.runs": " ".join(trained)})
+    run.tags({f"model.sha256.{cell}": model_digests(cell, configuration.seeds) for cell in configuration.cells})
+
+
+def log_results(run: "Run", metrics: dict[str, Any]) -> None:
+    """Tell MLflow what the stage made."""
+    run.metrics({key: value for key, value in config.flatten(metrics).items() if ".seeds." not in key})
+    for path in (METRICS, CLASSES, FIGURES):
+        run.artifact(path)
+    run.tags(identity())
+
+
+def identity() -> dict[str, str]:
+    """The tag that says what came out."""
+    return {"metrics.sha256": sha256_file(METRICS)}
+
+
+def rows_of(rows: list[Row], seed: int) -> list[Row]:
+    """The rows of one seed."""
+    return history.by_seed(rows)[seed]
 
 
 def evaluate_cell(configuration: Config, cell: str, rows: list[Row], test: Split) -> tuple[dict[str, Any], Predictions]:

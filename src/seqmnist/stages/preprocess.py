@@ -1,10 +1,16 @@
 """Check the raw files and write the splits to data/processed."""
 
+from typing import TYPE_CHECKING
+
 from seqmnist import config
+from seqmnist.config import Data
 from seqmnist.data import splits
 from seqmnist.errors import run_command
-from seqmnist.files import write_json
+from seqmnist.files import sha256_json, write_json
 from seqmnist.paths import PROCESSED, RAW
+
+if TYPE_CHECKING:
+    from seqmnist.tracking.runs import Run
 
 
 def main() -> None:
@@ -14,16 +20,32 @@ def main() -> None:
     configuration = config.load()
     data = configuration.data
     with stage_run(configuration, "preprocess", "preprocess") as run:
-        run.params({"data": data.model_dump()})
-        run.raw_data(data)
+        log_inputs(run, data)
         parts = splits.read_raw(RAW, data)
         splits.save(PROCESSED, parts)
         summary = splits.summary(parts)
         write_json(PROCESSED / splits.SUMMARY, summary)
-        run.splits(data, summary)
-        run.metrics({f"data.{name}.images": part["images"] for name, part in summary.items()})
-        run.artifact(PROCESSED / splits.SUMMARY)
+        log_results(run, data, summary)
     print(table(summary))
+
+
+def log_inputs(run: "Run", data: Data) -> None:
+    """Tell MLflow what the stage reads."""
+    run.params({"data": data.model_dump()})
+    run.raw_data(data)
+
+
+def log_results(run: "Run", data: Data, summary: splits.Summary) -> None:
+    """Tell MLflow what the stage made."""
+    run.splits(data, summary)
+    run.metrics({f"data.{name}.images": part["images"] for name, part in summary.items()})
+    run.artifact(PROCESSED / splits.SUMMARY)
+    run.tags(identity(summary))
+
+
+def identity(summary: splits.Summary) -> dict[str, str]:
+    """The tag that says what came out."""
+    return {"splits.sha256": sha256_json(summary)}
 
 
 def table(summary: splits.Summary) -> str:

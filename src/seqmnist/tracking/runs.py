@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from seqmnist.config import Config, Data, SplitName, flatten
 from seqmnist.data.splits import CLASSES, SIZE, Summary
-from seqmnist.errors import Terminated, UserError
+from seqmnist.errors import Terminated, UserError, signals_waiting
 from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import PARAMS
 from seqmnist.tracking.processes import end_stale_runs, process_tags
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import keras
 
 _CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
-_ERROR = "error"  # the tag that says why a run failed
+CONFIG = "config.sha256"  # the tag with the SHA-256 of params.yaml
+ERROR = "error"  # the tag that says why a run failed
 _GRAPH = "graph"  # the artifacts' folder
 _DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column has room for
 
@@ -60,7 +61,8 @@ class Run:
         """Log metrics in one call, those of an epoch with its number as `step`."""
         new = {name: value for name, value in values.items() if (name, step or 0) not in self._logged}
         if new:
-            mlflow.log_metrics(new, step=step, run_id=self.id)
+            with _whole_transactions():
+                mlflow.log_metrics(new, step=step, run_id=self.id)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
@@ -131,7 +133,15 @@ class Run:
             profile=json.dumps(profile),
         )
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
-        mlflow.MlflowClient().log_inputs(self.id, inputs)
+        try:
+            mlflow.MlflowClient().log_inputs(self.id, inputs)
+        except MlflowException:  # two processes that are the first to log a data set: one of them fails (3.17)
+            mlflow.MlflowClient().log_inputs(self.id, inputs)
+
+
+def _whole_transactions() -> AbstractContextManager[None]:
+    """An exception of a signal would leave SQLite's transaction open, and the database locked for this very process."""
+    return signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext()
 
 
 class _KerasFlavor:
@@ -179,7 +189,7 @@ def stage_run(
         raise
     except BaseException as error:
         with suppress(MlflowException):  # the error itself matters more
-            run.tags({_ERROR: " ".join(str(error).split()) or type(error).__name__})
+            run.tags({ERROR: " ".join(str(error).split()) or type(error).__name__})
             mlflow.end_run("FAILED")
         if isinstance(error, MlflowException):
             raise _refused(client, error) from None
@@ -192,8 +202,8 @@ def _started(
 ) -> Run:
     """A new run, or the one to resume where this experiment has it."""
     if resume and (before := _find(client, resume)) and before.info.experiment_id == experiment_id:
-        if _ERROR in before.data.tags:
-            client.delete_tag(resume, _ERROR)
+        if ERROR in before.data.tags:
+            client.delete_tag(resume, ERROR)
         mlflow.start_run(run_id=resume, tags=tags)
     else:
         mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=tags)
@@ -222,12 +232,21 @@ def data_sha256(data: Data) -> str:
 
 def identity_tags(data: Data) -> dict[str, str]:
     """What finds the runs of one configuration, data set, commit or DVC experiment."""
-    tags = {"config.sha256": sha256_file(PARAMS), "data.sha256": data_sha256(data)}
+    tags = {"data.sha256": data_sha256(data), **experiment_tags()}
     if commit := _git("rev-parse", "HEAD"):
         # dvc.lock and params.yaml are written while the pipeline runs: that is no edit.
-        ours = [":!dvc.lock", ":!params.yaml"]
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *ours)
+        ours = [f":(top,exclude,glob)**/{name}" for name in ("dvc.lock", "params.yaml")]
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *ours)
         tags |= {"git.commit": commit, "git.dirty": str(bool(changed)).lower()}
+    return tags
+
+
+def experiment_tags() -> dict[str, str]:
+    """The digest of the configuration, and the name of the DVC experiment if this is in one.
+
+    A run whose outputs serve others too has all of theirs, separated by spaces.
+    """
+    tags = {CONFIG: sha256_file(PARAMS)}
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = experiment
     return tags

@@ -16,6 +16,10 @@ from mlflow import MlflowClient
 from seqmnist import config
 from seqmnist.config import Tracking
 from seqmnist.errors import Terminated, UserError, run_command
+from seqmnist.files import sha256_file
+from seqmnist.paths import PARAMS
+from seqmnist.tracking.lineage import newest_finished
+from seqmnist.tracking.runs import CONFIG
 from seqmnist.tracking.store import open_store, tracking_uri
 
 HOST = "127.0.0.1"
@@ -28,7 +32,9 @@ def main() -> None:
     configuration = config.load()
     client, experiment = open_store(configuration.tracking)
     uri = tracking_uri(configuration.tracking)
-    found = links(client, experiment, list(configuration.cells))
+    found = links(client, experiment, list(configuration.cells), sha256_file(PARAMS))
+    if sweeps := client.get_experiment_by_name(f"{configuration.tracking.experiment}-sweeps"):
+        found["sweeps"] = experiment_link(sweeps.experiment_id)
     if uri.startswith("http"):
         print_links(uri.rstrip("/"), found)
         return
@@ -46,25 +52,27 @@ def main() -> None:
         stop_server(server)
 
 
-def links(client: MlflowClient, experiment: str, cells: list[str]) -> dict[str, str]:
-    """Paths on the server by what they show: all runs, and the newest train run of each cell compared."""
-    found = {"all runs": f"/#/experiments/{experiment}/runs?workflowType=machine_learning"}
-    newest = {cell: run for cell in cells if (run := newest_train_run(client, experiment, cell))}
+def links(client: MlflowClient, experiment: str, cells: list[str], config: str) -> dict[str, str]:
+    """Paths on the server by what they show: all runs, and one finished train run of each cell compared.
+
+    It is the newest of the configuration with the digest `config`; the newest of all where that has none.
+    """
+    found = {"all runs": experiment_link(experiment)}
+    newest = {}
+    for cell in cells:
+        wanted = {"stage": "train", "cell": cell}
+        run = newest_finished(client, experiment, {**wanted, CONFIG: config})
+        if run := run or newest_finished(client, experiment, wanted):
+            newest[cell] = run.info.run_id
     if len(newest) > 1:
         runs, experiments = (urllib.parse.quote(json.dumps(ids)) for ids in (list(newest.values()), [experiment]))
         found[f"{' and '.join(newest)} compared"] = f"/#/compare-runs?runs={runs}&experiments={experiments}"
     return found
 
 
-def newest_train_run(client: MlflowClient, experiment: str, cell: str) -> str | None:
-    """The id of the newest finished training of a cell."""
-    runs = client.search_runs(
-        [experiment],
-        f"tags.stage = 'train' and tags.cell = '{cell}' and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    return str(runs[0].info.run_id) if runs else None
+def experiment_link(experiment: str) -> str:
+    """The path to an experiment's runs, in the view for training models."""
+    return f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
 
 
 def print_links(address: str, paths: dict[str, str]) -> None:

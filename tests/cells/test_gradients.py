@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqmnist.cells.blocks.gradients import parted, weight_gradients
+from seqmnist.cells.gradients import parted, weight_gradients
 
 
 @pytest.mark.parametrize("steps", [1, 7, 8, 28])

@@ -1,16 +1,35 @@
-"""The GRU, reset after the product, over a block of steps."""
+"""The gated recurrent unit (Cho et al. 2014), reset after the product."""
 
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
-from seqmnist.cells.blocks.gradients import Tensors, added, parted, weight_gradients
+from seqmnist.cells.gradients import Tensors, added, parted, weight_gradients
+from seqmnist.cells.recurrent import Recurrent
 
 
-def gru_block(
+@keras.saving.register_keras_serializable("seqmnist")
+class GRU(Recurrent):
+    """The gated recurrent unit of `reference.gru`; weights as keras.layers.GRU with reset_after=True."""
+
+    gates, states = 3, 1
+    stock = keras.layers.GRU
+
+    def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
+        before, after = self.bias.value[0], self.bias.value[1]
+        zr, g = tf.split(after, [2 * self.units, self.units])
+        projected = self._projected(by_step, before + tf.concat([zr, tf.zeros_like(g)], 0))
+        return _run(projected, self.recurrent_kernel.value, g, *states, return_sequences=self.return_sequences)
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (2, 3 * self.units)
+
+
+def _run(
     projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, *, return_sequences: bool
 ) -> Tensors:
-    """Run the cell of `reference.gru`.
+    """Run the cell over a block of steps.
 
     Args:
         projected: x W and the biases that stand beside it, of every step [steps, n, 3 * units], gates z, r, g, the

@@ -1,4 +1,4 @@
-"""The LSTM over a block of steps.
+"""Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gate).
 
 In float32 a step is one operation, LSTMBlockCell, which has no gradient registered in TensorFlow 2. LSTMBlockCellGrad
 makes the gradient of its gates; what that means for the state and the weights is here. Other types go through plain
@@ -7,15 +7,33 @@ operations and the gradient that TensorFlow derives.
 
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
-from seqmnist.cells.blocks.gradients import Tensors, added, parted, weight_gradients
+from seqmnist.cells.gradients import Tensors, added, parted, weight_gradients
+from seqmnist.cells.recurrent import Recurrent
 
 
-def lstm_block(
+@keras.saving.register_keras_serializable("seqmnist")
+class LSTM(Recurrent):
+    """Long short-term memory of `reference.lstm`; weights as keras.layers.LSTM. The forget gate's bias starts at 1."""
+
+    gates, states = 4, 2
+    stock = keras.layers.LSTM
+
+    def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
+        weights = tf.concat([self.kernel.value, self.recurrent_kernel.value], 0)
+        return _run(by_step, weights, self.bias.value, states, return_sequences=self.return_sequences)
+
+    def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+        zeros = tf.zeros([shape[0] // 4], dtype)
+        return tf.concat([zeros, zeros + 1, zeros, zeros], 0)
+
+
+def _run(
     by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, states: Tensors, *, return_sequences: bool
 ) -> Tensors:
-    """Run the LSTM of `reference.lstm`.
+    """Run the cell over a block of steps.
 
     Args:
         by_step: [steps, n, inputs], the number of steps known.

@@ -1,4 +1,8 @@
-"""What the gradients of all blocks have in common."""
+"""What the gradients written by hand have in common.
+
+TensorFlow's own gradient of unrolled steps makes a product for each step and weight, and adds them up; here the
+weights' gradients are one product for several steps. The functions are built while a graph is traced.
+"""
 
 from collections.abc import Sequence
 from typing import Any

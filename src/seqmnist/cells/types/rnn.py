@@ -1,14 +1,28 @@
-"""The basic cell over a block of steps."""
+"""The basic recurrent cell: h = tanh(x W + h U + b)."""
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from seqmnist.cells.blocks.gradients import Tensors, added, parted, weight_gradients
+from seqmnist.cells.gradients import Tensors, added, parted, weight_gradients
+from seqmnist.cells.recurrent import Recurrent
 
 
-def rnn_block(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor, *, return_sequences: bool) -> Tensors:
-    """Run the cell of `reference.rnn`.
+@keras.saving.register_keras_serializable("seqmnist")
+class RNN(Recurrent):
+    """The basic recurrent cell of `reference.rnn`; weights as keras.layers.SimpleRNN."""
+
+    gates, states = 1, 1
+    stock = keras.layers.SimpleRNN
+
+    def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
+        projected = self._projected(by_step, self.bias.value)
+        return _run(projected, self.recurrent_kernel.value, *states, return_sequences=self.return_sequences)
+
+
+def _run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor, *, return_sequences: bool) -> Tensors:
+    """Run the cell over a block of steps.
 
     Args:
         projected: x W + b of every step [steps, n, units], the number of steps known.

@@ -1,0 +1,69 @@
+"""The command `seqmnist`, also as `python -m seqmnist`: what DVC, Hydra and MLflow don't do."""
+
+import argparse
+from pathlib import Path
+
+from seqmnist.errors import run_command
+
+_DESCRIPTION = """\
+What DVC, Hydra and MLflow leave open between them.
+
+The rest is theirs: `dvc repro` runs the pipeline, `dvc exp run -S KEY=VALUE` an experiment,
+`python -m seqmnist.sweep -m KEY=VALUE,VALUE` a sweep, `make ui` opens MLflow's page.
+"""
+
+
+def main() -> None:
+    """Run the sub-command that the command line names."""
+    arguments = vars(_parser().parse_args())
+    arguments.pop("run")(**arguments)
+
+
+def entry() -> None:
+    """The installed script."""
+    run_command(main)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "seqmnist", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
+    promote.add_argument(
+        "source", metavar="TRIAL", help="the id of a trial's or sweep's MLflow run, or a sweep's folder"
+    )
+    promote.add_argument("--name", help="of conf/experiment/NAME.yaml; by default made of the values")
+    promote.set_defaults(run=_promote)
+
+    resume = commands.add_parser("resume", help="run what is missing of a sweep that was stopped or had failures")
+    resume.add_argument("folder", type=Path, help="of the sweep, as sweeps/2026-11-25_07-30-12")
+    resume.set_defaults(run=_resume)
+
+    sync = commands.add_parser("sync", help="give MLflow the runs of stages that DVC restored from its cache")
+    sync.set_defaults(run=_sync)
+    return parser
+
+
+# TensorFlow, MLflow and Hydra take seconds to import: only where they are used.
+def _promote(source: str, name: str | None) -> None:
+    from seqmnist.promote import promote
+
+    promote(source, name)
+
+
+def _resume(folder: Path) -> None:
+    from seqmnist.sweep.resume import resume
+
+    resume(folder)
+
+
+def _sync() -> None:
+    from seqmnist.sync import sync
+
+    sync()
+
+
+if __name__ == "__main__":
+    entry()

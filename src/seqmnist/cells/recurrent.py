@@ -1,0 +1,187 @@
+"""What the fast Keras layers share: the equations of `seqmnist.cells.reference`, arranged for a CPU.
+
+What makes them fast: up to 28 steps are unrolled into a block with a gradient written by hand
+(`seqmnist.cells.types`), more go through a loop of blocks; the batch is cut into `shards`, independent chains that
+use a core each while every product runs on one thread. Additions have a fixed order, so with single-threaded
+operations (`seqmnist.training.runtime`) two runs give the same bits.
+
+Weights have the layout of the Keras layer named as `stock`: `set_weights` works both ways.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from seqmnist.cells.gradients import Tensors
+
+_BLOCK = 28  # steps that are unrolled: tracing takes time with each
+
+
+class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """What the layers share: sequences [batch, steps, inputs] -> last output [batch, units].
+
+    A subclass is a cell type: it says how many gates and states it has and runs a block of steps.
+
+    Attributes:
+        gates: how many products of `units` columns a step has.
+        states: how many tensors [n, units] one step hands to the next.
+        stock: Keras's own layer with the same mathematics and weights, or None.
+    """
+
+    gates: int
+    states: int
+    stock: type[keras.layers.Layer] | None = None
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        shards: int = 1,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        **base: Any,
+    ) -> None:
+        """Describe the layer.
+
+        Args:
+            units: width of the state.
+            return_sequences: give the outputs of all steps [batch, steps, units] instead of the last one.
+            return_state: give the final states as well.
+            shards: parts of the batch that run side by side.
+            kernel_initializer: of the weights of the inputs.
+            recurrent_initializer: of the weights of the state.
+            base: what every Keras layer takes: name, dtype, trainable.
+
+        Raises:
+            ValueError: units or shards are no whole number from 1.
+        """
+        super().__init__(**base)
+        sizes: dict[str, Any] = {"units": units, "shards": shards}
+        for name, value in sizes.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} = {value!r} is impossible: it must be a whole number from 1")
+        self.units, self.shards = units, shards
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for sequences [batch, steps, inputs].
+
+        Raises:
+            ValueError: the shape is another, or the number of inputs is not known.
+        """
+        if len(input_shape) != 3 or input_shape[2] is None:
+            raise ValueError(f"{self.name} reads sequences [batch, steps, inputs], not a shape of {input_shape}")
+        width = self.gates * self.units
+        self.kernel = self.add_weight((input_shape[2], width), initializer=self.kernel_initializer, name="kernel")
+        self.recurrent_kernel = self.add_weight(
+            (self.units, width), initializer=self.recurrent_initializer, name="recurrent_kernel"
+        )
+        self.bias = self.add_weight(self._bias_shape(), initializer=self._start_bias, name="bias")
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        """Run sequences through the cell.
+
+        Args:
+            sequences: [batch, steps, inputs], at least one step.
+            initial_state: the state before the first step [batch, units], two of them for the LSTM; zeros if None.
+            mask: refused: every step is read.
+
+        Returns:
+            The last output [batch, units], or all [batch, steps, units] with `return_sequences`; with
+            `return_state` a list of that and the final states.
+
+        Raises:
+            ValueError: a mask, or a wrong number of initial states.
+        """
+        if mask is not None:
+            raise ValueError(f"{self.name} can't leave out steps: masks are not supported")
+        sequences = tf.convert_to_tensor(sequences)
+        starts = self._starts(initial_state, sequences)
+        size = tf.shape(sequences)[0]
+        parts = []
+        for shard in range(self.shards):
+            rows = slice(size * shard // self.shards, size * (shard + 1) // self.shards)
+            parts.append(self._chain(sequences[rows], [start[rows] for start in starts]))
+        outputs, *states = (part[0] if self.shards == 1 else tf.concat(part, 0) for part in zip(*parts, strict=True))
+        return [outputs, *states] if self.return_state else outputs
+
+    def compute_output_shape(self, sequences_shape: tuple[int | None, ...], *_: Any) -> Any:
+        """Shapes of what `call` returns."""
+        batch, steps, _inputs = sequences_shape
+        last = (batch, self.units)
+        outputs = (batch, steps, self.units) if self.return_sequences else last
+        return [outputs, *[last] * self.states] if self.return_state else outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """What rebuilds the layer."""
+        config: dict[str, Any] = super().get_config()
+        return config | {
+            "units": self.units,
+            "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
+            "shards": self.shards,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
+        }
+
+    def _starts(self, initial_state: Any, sequences: tf.Tensor) -> Tensors:
+        """The initial states as a list: those given, or zeros."""
+        if initial_state is None:
+            return [tf.zeros([tf.shape(sequences)[0], self.units], sequences.dtype)] * self.states
+        given = list(initial_state) if isinstance(initial_state, list | tuple) else [initial_state]
+        if len(given) != self.states:
+            raise ValueError(f"{self.name} starts from {self.states} states [batch, units], not from {len(given)}")
+        return [tf.convert_to_tensor(one) for one in given]
+
+    def _chain(self, sequences: tf.Tensor, states: Tensors) -> Tensors:
+        """One shard [n, steps, inputs]: its outputs [n, units] or [n, steps, units], and final states."""
+        steps = sequences.shape[1]
+        by_step = tf.transpose(sequences, [1, 0, 2])  # [steps, n, inputs]
+        run = self._block if steps is not None and steps <= _BLOCK else self._blocks
+        results = run(by_step, states)
+        return [tf.transpose(results[0], [1, 0, 2]), *results[1:]] if self.return_sequences else [results[0], *results]
+
+    def _blocks(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
+        """As `_block`, for many steps or an unknown number: a loop of blocks, then what is left over."""
+        steps, _, inputs = by_step.shape
+        block = 1 if steps is None else _BLOCK
+        blocks, size = tf.shape(by_step)[0] // block, tf.shape(by_step)[1]
+        written = tf.TensorArray(by_step.dtype, blocks, element_shape=[block, None, self.units])
+
+        def body(k: tf.Tensor, written: tf.TensorArray, *before: tf.Tensor) -> tuple[Any, ...]:
+            part = tf.ensure_shape(by_step[k * block : (k + 1) * block], [block, None, inputs])
+            *outputs, after = self._split(self._block(part, list(before)))
+            return k + 1, written.write(k, outputs[0]) if outputs else written, *after
+
+        _, written, *states = tf.while_loop(lambda k, *_: k < blocks, body, (0, written, *states))
+        every = [tf.reshape(written.stack(), [blocks * block, size, self.units])] if self.return_sequences else []
+        if left := (steps or 0) % block:
+            *outputs, states = self._split(self._block(by_step[-left:], states))
+            every = [tf.concat([*every, *outputs], 0)] if outputs else []
+        return [*every, *states]
+
+    def _split(self, results: Tensors) -> list[Any]:
+        """What `_block` gives: the outputs, if they are there, then the states as one list."""
+        return [*results[: -self.states], results[-self.states :]]
+
+    def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
+        """Unroll [steps, n, inputs]: with `return_sequences` the outputs [steps, n, units], then the final states."""
+        raise NotImplementedError
+
+    def _projected(self, by_step: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """The product of all steps' inputs with the kernel, plus a bias: [steps, n, gates * units]."""
+        steps, _, inputs = by_step.shape
+        product = tf.reshape(by_step, [-1, inputs]) @ self.kernel.value + bias
+        # Sizes in full: -1 can't be told where a small batch leaves a shard empty.
+        return tf.reshape(product, [steps, tf.shape(by_step)[1], self.gates * self.units])
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
+    def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+        return tf.zeros(shape, dtype)

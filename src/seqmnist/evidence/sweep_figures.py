@@ -1,0 +1,105 @@
+"""Figures of a sweep's trials."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.evidence.figures import COLOURS, LABEL, TICK, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FEW = 8  # different numbers that are each marked on an axis
+
+
+def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
+    """Validation accuracy by epoch of some trials, by name."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure = new_figure(width=9, height=5)
+    axes = figure.subplots()
+    for index, (name, curve) in enumerate(curves.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        axes.plot(range(len(curve)), curve, color=colour, marker="o", markersize=3, label=name)
+    axes.set_xlabel("epoch", fontsize=LABEL)
+    axes.set_ylabel("validation accuracy", fontsize=LABEL)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(labelsize=TICK)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=TICK - 2, loc="lower right")
+    save_figure(figure, path)
+
+
+def parallel_coordinates(path: Path, columns: Mapping[str, Sequence[Any]], accuracies: Sequence[float]) -> None:
+    """A line for each trial through its values, coloured by what it reached.
+
+    Args:
+        path: of the PNG file.
+        columns: for each parameter that varies its value in each trial.
+        accuracies: the validation accuracy of each trial.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import Normalize
+
+    figure = new_figure(width=2.2 * (len(columns) + 1) + 1.5, height=5)
+    axes = figure.subplots()
+    scales = [*(_axis_of(values) for values in columns.values()), _scale(accuracies)]
+    heights = np.array([scale for scale, _ in scales])  # [parameters + 1, trials]
+    shade = Normalize(min(accuracies), max(accuracies))
+    for trial in np.argsort(accuracies):  # the best on top
+        colour = colormaps["viridis"](shade(accuracies[trial]))
+        axes.plot(heights[:, trial], color=colour, linewidth=1.8, alpha=0.8)
+    for x, (_, marks) in enumerate(scales):
+        _draw_axis(axes, x, marks)
+    axes.set_xticks(range(len(scales)), [*columns, "validation\naccuracy"], fontsize=LABEL)
+    axes.set_xlim(-0.3, len(scales) - 0.4)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    save_figure(figure, path)
+
+
+Axis = tuple[NDArray[np.float64], list[tuple[float, str]]]  # heights 0 to 1 of the values, and marks
+
+
+def _axis_of(values: Sequence[Any]) -> Axis:
+    """Different values each marked where they are few or no numbers; else a scale."""
+    is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    different = sorted(set(values)) if is_number else sorted(set(values), key=str)
+    if is_number and len(different) > _FEW:
+        return _scale(values)
+    places = np.linspace(0, 1, len(different)) if len(different) > 1 else np.array([0.5])
+    marks = [(float(place), _text(value)) for value, place in zip(different, places, strict=True)]
+    return np.array([places[different.index(value)] for value in values]), marks
+
+
+def _scale(values: Sequence[float]) -> Axis:
+    """Numbers on a scale with marks at its ends and in the middle; logarithmic over ten times and more."""
+    low, high = min(values), max(values)
+    use_log = low > 0 and high / low >= 10
+    bend, unbend = (np.log, np.exp) if use_log else (np.asarray, np.asarray)
+    ends = bend([low, high])
+    heights = (bend(np.array(values, float)) - ends[0]) / (np.ptp(ends) or 1.0)
+    middle = float(unbend(ends.mean()))
+    return heights, [(0.0, _text(low)), (0.5, _text(middle)), (1.0, _text(high))]
+
+
+def _draw_axis(axes: "Axes", x: int, marks: list[tuple[float, str]]) -> None:
+    axes.axvline(x, color="black", linewidth=1)
+    for height, text in marks:
+        axes.plot([x - 0.02, x + 0.02], [height, height], color="black", linewidth=1)
+        axes.annotate(
+            text,
+            (x, height),
+            xytext=(5, 0),
+            textcoords="offset points",
+            fontsize=TICK,
+            va="center",
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        )
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)

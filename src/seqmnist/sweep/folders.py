@@ -1,0 +1,124 @@
+"""What the folder of a sweep, and that of each trial in it, holds.
+
+<sweep>/sweep.json           what was asked for
+<sweep>/<number>/trial.json  what the trial's process must know besides
+<sweep>/<number>/params.yaml the trial as a pipeline of one cell and one seed
+<sweep>/<number>/trial.log   what it printed
+<sweep>/<number>/result.json what came out
+<sweep>/<number>/models, reports, checkpoints
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from seqmnist.errors import UserError
+from seqmnist.files import sha256_file, write_json
+from seqmnist.paths import PARAMS
+
+CHECKPOINTS = Path("checkpoints")
+LOG = Path("trial.log")
+_SWEEP, _TRIAL, _RESULT = Path("sweep.json"), Path("trial.json"), Path("result.json")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        overrides: of the sweep's command line, as typed, but for Hydra's own.
+        hydra: Hydra's own.
+        tracking: the configuration of the store that the sweep is in.
+    """
+
+    overrides: list[str]
+    hydra: list[str]
+    tracking: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write it into a sweep's folder."""
+        write_json(folder / _SWEEP, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read it from a sweep's folder.
+
+        Raises:
+            UserError: the folder is none of a sweep.
+        """
+        return cls(**_read(folder / _SWEEP, "the folder of a sweep"))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial's process must know beside its configuration.
+
+    Attributes:
+        name: what was swept, of the MLflow run too.
+        sweep: the sweep's folder, absolute; None for a trial on its own.
+        number: of the job in its sweep.
+        data: the folder of the processed splits, absolute.
+        threads: how many operations may run side by side; no result depends on it.
+    """
+
+    name: str
+    sweep: str | None
+    number: int
+    data: str
+    threads: int
+
+    def write(self, folder: Path) -> None:
+        """Write it into the trial's folder."""
+        write_json(folder / _TRIAL, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read it from the trial's folder.
+
+        Raises:
+            UserError: the folder is none of a trial.
+        """
+        return cls(**_read(folder / _TRIAL, "the folder of a trial"))
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended.
+
+    Attributes:
+        status: as in MLflow.
+        config: the SHA-256 of its params.yaml: the same folder may be used again for another trial.
+        accuracy: the best on the validation images; None unless it is finished.
+        epoch: the one with that accuracy.
+        error: why it is not finished.
+    """
+
+    status: Literal["FINISHED", "FAILED", "KILLED"]
+    config: str
+    accuracy: float | None = None
+    epoch: int | None = None
+    error: str = ""
+
+    def write(self, folder: Path) -> None:
+        """Write it into the trial's folder."""
+        write_json(folder / _RESULT, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Read it from the trial's folder; None where there is none, or one of another configuration."""
+        try:
+            result = cls(**json.loads((folder / _RESULT).read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return result if result.config == sha256_file(folder / PARAMS) else None
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path.parent} is not {what}: it has no {path.name}") from None
+    except ValueError:
+        raise UserError(f"{path} can't be read: it is no JSON") from None
+    return values

@@ -1,0 +1,167 @@
+"""One job of a sweep, as Hydra's launchers run it: start the trial's process, wait for it, say what came out.
+
+The trial has a process of its own so that whatever kills it, or its memory, takes no other trial with it: a worker of
+joblib's that dies loses every job of the sweep. The job itself never raises; a failed trial is a result.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from seqmnist.config import Tracking, flatten
+from seqmnist.files import sha256_file, write_text
+from seqmnist.paths import PARAMS, PROCESSED
+from seqmnist.sweep.folders import LOG, Request, Result, Trial
+from seqmnist.sweep.names import trial_name
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+
+MODULE = "seqmnist.sweep.trial"
+DRIVER = "SEQMNIST_SWEEP_DRIVER"  # in the environment: host and number of the process that the user started
+_WORST = 0.0  # sweepers of all kinds can deal with a number
+_PATIENCE = 1.0  # seconds between looks at whether the driver lives
+
+
+def run_trial(config: DictConfig) -> float:
+    """Train the trial of a composed configuration unless its folder has the result.
+
+    Returns:
+        The best validation accuracy; 0, the worst there is, if the trial failed.
+    """
+    if _is_worker():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    trial = _prepare(folder, config, hydra)
+    result = Result.read(folder)
+    if result is None or result.status != "FINISHED":
+        result = _run(folder, trial)
+        result.write(folder)
+    if _is_worker() and not _lives(_driver()):
+        os._exit(1)  # nobody hears of the result; joblib would keep this process for minutes
+    print(_line(trial, result), flush=True)
+    if result.accuracy is None and not trial.sweep:
+        sys.exit(1)
+    return result.accuracy or _WORST
+
+
+def pipeline_values(config: DictConfig) -> dict[str, Any]:
+    """A trial's configuration as that of a pipeline with one cell and one seed."""
+    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    cell, seed = values.pop("cell"), values.pop("seed")
+    return {
+        "data": values.pop("data"),
+        "sequence": values.pop("sequence"),
+        "cells": {str(cell["type"]): cell},
+        "train": values.pop("train"),
+        "tracking": values.pop("tracking"),
+        "seeds": [seed],
+        **values,  # nothing, or keys that the schema refuses
+    }
+
+
+def threads(launcher: DictConfig) -> int:
+    """A trial's share of the cores where a launcher runs several trials side by side."""
+    from joblib import effective_n_jobs
+
+    cores, workers = int(effective_n_jobs(-1)), int(effective_n_jobs(launcher.get("n_jobs", 1)))
+    return max(1, cores // workers)
+
+
+def _prepare(folder: Path, config: DictConfig, hydra: "HydraConf") -> Trial:
+    """Write what the trial's process reads."""
+    write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(pipeline_values(config))))
+    values = flatten(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    overrides = list(hydra.overrides.task)
+    number = hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig; missing outside a sweep
+    sweep = None if number is None else folder.parent
+    trial = Trial(
+        name=trial_name(values, overrides, Request.read(sweep).overrides if sweep else ()),
+        sweep=str(sweep) if sweep else None,
+        number=number or 0,
+        data=str(PROCESSED.resolve()),
+        threads=threads(hydra.launcher) if sweep else threads(OmegaConf.create({})),
+    )
+    trial.write(folder)
+    return trial
+
+
+def _run(folder: Path, trial: Trial) -> Result:
+    """Run the trial's process to its end and make MLflow agree with how it ended."""
+    command = [sys.executable, "-m", MODULE, str(folder)]
+    with (folder / LOG).open("ab") as log:
+        output = log if trial.sweep else None
+        # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
+            code = _wait(process)
+    result = Result.read(folder)
+    if code == 0 and result:
+        return result
+    failed = _failure(code, folder)
+    if trial.sweep:
+        from seqmnist.tracking.sweeps import Sweep
+
+        tracking = Tracking.model_validate(Request.read(Path(trial.sweep)).tracking)
+        sweep = Sweep.configured(tracking, Path(trial.sweep))
+        sweep.settle(trial.number, failed.config, trial.name, failed.status, failed.error)
+    return failed
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a trial's process, which is ended when the driver is gone."""
+    while True:
+        try:
+            return process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            if _is_worker() and not _lives(_driver()):
+                process.terminate()
+
+
+def _failure(code: int, folder: Path) -> Result:
+    config = sha256_file(folder / PARAMS)
+    if code < 0:
+        return Result("KILLED", config, error=f"killed by {signal.Signals(-code).name}")
+    if code in {130, 143}:
+        return Result("KILLED", config, error="stopped")
+    log = folder / LOG  # a trial on its own has none: it has printed its error
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    last = lines[-1] if lines else f"exit code {code}"
+    return Result("FAILED", config, error=last.removeprefix("error: "))
+
+
+def name_driver() -> None:
+    """Make this process known as the driver to those that launchers start."""
+    os.environ[DRIVER] = f"{socket.gethostname()} {os.getpid()}"
+
+
+def _is_worker() -> bool:
+    """Whether this is a process that a launcher started on the driver's machine."""
+    host, _, _ = os.environ.get(DRIVER, "").partition(" ")
+    return host == socket.gethostname() and _driver() != os.getpid()
+
+
+def _driver() -> int:
+    return int(os.environ[DRIVER].partition(" ")[2])
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _line(trial: Trial, result: Result) -> str:
+    number = f"#{trial.number} " if trial.sweep else ""
+    if result.accuracy is None:
+        return f"{number}{trial.name}: {result.status}: {result.error}"
+    return f"{number}{trial.name}: validation accuracy {result.accuracy:.4f} (epoch {result.epoch})"

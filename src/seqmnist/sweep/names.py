@@ -1,0 +1,34 @@
+"""What a trial is called: the cell, and each value that the sweep varies."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_SHORT = {"learning_rate": "lr", "batch_size": "batch", "clip_norm": "clip", "label_smoothing": "smoothing"}
+
+
+def trial_name(values: Mapping[str, Any], overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
+    """The name of a trial, e.g. `lstm units=150 lr=0.003 seed=2`.
+
+    Args:
+        values: the trial's configuration, flat, with dotted keys.
+        overrides: the trial's, as `key=value`.
+        constant: overrides that all trials of the sweep have.
+    """
+    varied = [override for override in overrides if override not in constant]
+    keys = [override.partition("=")[0].lstrip("+~") for override in varied]
+    parts = [f"{short(key)}={_text(values[key])}" for key in keys if key in values]
+    groups = [override for override, key in zip(varied, keys, strict=True) if key not in values and key != "cell"]
+    return " ".join([values["cell.type"], *groups, *parts])
+
+
+def short(key: str) -> str:
+    """The last part of a dotted key, shorter still where the field has a short word for it."""
+    last = key.rpartition(".")[2]
+    return _SHORT.get(last, last)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)

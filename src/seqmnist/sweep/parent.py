@@ -1,0 +1,122 @@
+"""The sweep's own run in MLflow, above those of its trials."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
+
+from seqmnist import config
+from seqmnist.config import Data, Tracking, describe
+from seqmnist.errors import UserError
+from seqmnist.paths import PARAMS, PROCESSED
+from seqmnist.sweep import summary
+from seqmnist.sweep.folders import Request
+from seqmnist.tracking.runs import identity_tags
+from seqmnist.tracking.sweeps import COMMAND, Sweep
+
+
+class Refused(BaseException):
+    """The sweep can't start. No Exception: Hydra turns those of its callbacks into warnings."""
+
+
+class ParentRun(Callback):
+    """Starts the parent run before the first trial, in one process: that also makes a missing database.
+
+    Hydra calls `on_multirun_end` only where no job raised; `close` is called by the application whatever happened.
+    """
+
+    _folder: ClassVar[Path]
+    _sweep: ClassVar[Sweep | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Check what all trials have in common, and start the run.
+
+        Raises:
+            Refused: the data are not there, or the MLflow store can't be used.
+        """
+        try:
+            self._start(config)
+        except UserError as error:
+            raise Refused(str(error)) from None
+
+    def _start(self, values: DictConfig) -> None:
+        overrides = list(values.hydra.overrides.task)
+        check_data(values.data, overrides)
+        folder = Path(values.hydra.sweep.dir).resolve()
+        tracking = _tracking(values)
+        Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump()).write(folder)
+        sweep = Sweep.configured(tracking, folder)
+        sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
+        ParentRun._folder, ParentRun._sweep = folder, sweep
+        print(f"sweep {folder.name}: the trials are in {_shown(folder)}; `make ui` shows them", flush=True)
+
+    @classmethod
+    def close(cls, *, stopped: bool) -> str:
+        """End the run, if there is one, with the table and figures of its trials.
+
+        Args:
+            stopped: the sweep did not come to its end.
+
+        Returns:
+            What to tell a user whose trials did not all finish; empty if they did.
+        """
+        sweep, cls._sweep = cls._sweep, None
+        if sweep is None:
+            return ""
+        sweep.settle_stale()
+        trials = sweep.trials()
+        if not trials:
+            sweep.remove()
+            return ""
+        failed = [trial for trial in trials if trial.status != "FINISHED"]
+        summary.record(sweep, trials)
+        sweep.end("KILLED" if stopped else "FAILED" if failed else "FINISHED")
+        print(summary.table(trials), flush=True)
+        how = f"`seqmnist resume {_shown(cls._folder)}` runs what is missing"
+        if stopped:
+            print(f"sweep {cls._folder.name}: stopped; {how}", flush=True)
+        return f"{len(failed)} of {len(trials)} trials did not finish: {how}" if failed else ""
+
+
+def check_data(data: DictConfig, overrides: list[str]) -> None:
+    """Refuse a sweep over data sets, and one over another data set than data/processed holds.
+
+    Raises:
+        UserError: it is one.
+    """
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if str(override.key_or_group).partition(".")[0] == "data" and override.is_sweep_override():
+            raise UserError(f"{override.input_line}: data can't be swept: all trials read {PROCESSED}")
+    if not PROCESSED.is_dir():
+        raise UserError(f"{PROCESSED} is missing: run `dvc repro preprocess`")
+    try:
+        wanted = Data.model_validate(OmegaConf.to_container(data, resolve=True))
+    except ValidationError as error:
+        raise UserError(f"conf: {describe(error, 'data')}") from None
+    if wanted != config.load().data:
+        raise UserError(
+            f"data: {PROCESSED} was made with other values, which are in {PARAMS}: set yours in conf/ and run"
+            " `dvc repro preprocess`"
+        )
+
+
+def command_line() -> str:
+    """What the user typed."""
+    return shlex.join(["python", "-m", "seqmnist.sweep", *sys.argv[1:]])
+
+
+def _tracking(values: DictConfig) -> Tracking:
+    try:
+        return Tracking.model_validate(OmegaConf.to_container(values.tracking, resolve=True))
+    except ValidationError as error:
+        raise UserError(f"conf: {describe(error, 'tracking')}") from None
+
+
+def _shown(folder: Path) -> str:
+    """A folder relative to the working directory where it is inside."""
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)

@@ -1,0 +1,217 @@
+"""Sweeps in MLflow: one parent run each, found by the sweep's folder, and one child for every trial."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+from seqmnist.config import Tracking
+from seqmnist.errors import UserError
+from seqmnist.tracking.processes import end_stale_runs, process_tags
+from seqmnist.tracking.runs import CONFIG, ERROR
+from seqmnist.tracking.store import open_store
+
+FOLDER, TRIAL, COMMAND = "sweep.folder", "sweep.trial", "sweep.command"
+_DESCRIPTION = """\
+A run for each sweep, and below it (the *+* before its name) a run for each trial, named by what was swept.
+
+A sweep's *Artifacts* hold the table of its trials, their parallel coordinates and the learning curves of the best;
+its tag `best.run_id` names the best trial. `seqmnist promote <run id>` carries a trial's values into the pipeline.
+"""
+_AT_ONCE = 1000  # runs a page
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What MLflow knows of one trial.
+
+    Attributes:
+        number: of the job in its sweep.
+        run_id: of its run.
+        name: of its run: what was swept.
+        status: MLflow's.
+        error: why it failed; empty if it did not.
+        minutes: from start to end.
+        command: of its sweep.
+        parameters: by dotted name.
+        metrics: the last value of each.
+    """
+
+    number: int
+    run_id: str
+    name: str
+    status: str
+    error: str
+    minutes: float
+    command: str
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class Sweep:
+    """The runs of one sweep."""
+
+    def __init__(self, client: MlflowClient, experiment: str, folder: str) -> None:
+        """Name the store, the experiment's id, and the sweep's folder, absolute."""
+        self._client, self._experiment, self._folder = client, experiment, folder
+        self._parent = self._find(f"tags.`{FOLDER}` = {_quoted(folder)}")
+
+    @classmethod
+    def configured(cls, tracking: Tracking, folder: Path) -> Self:
+        """The sweep of a folder in the configured experiment.
+
+        Raises:
+            UserError: the store can't be used.
+        """
+        return cls(*open_store(tracking), str(folder.resolve()))
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the parent run, if there is one."""
+        return str(self._parent.info.run_id) if self._parent else None
+
+    def start(self, name: str, tags: Mapping[str, str]) -> None:
+        """Start the parent run, or go on with the one that the folder has."""
+        all_tags = {FOLDER: self._folder, **process_tags(), **tags}
+        self._client.set_experiment_tag(self._experiment, "mlflow.note.content", _DESCRIPTION)
+        if self._parent is None:
+            self._parent = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
+            return
+        for key, value in all_tags.items():
+            self._client.set_tag(self.run_id, key, value)
+        self._client.update_run(self.run_id, status="RUNNING")
+
+    def end(self, status: Status) -> None:
+        """End the parent run."""
+        self._client.set_terminated(self.run_id, status)
+
+    def remove(self) -> None:
+        """Delete the parent run: it has no trial."""
+        self._client.delete_run(self.run_id)
+
+    def record(self, metrics: Mapping[str, float], tags: Mapping[str, str], files: Path) -> None:
+        """Log what the whole sweep came to: metrics, tags, and a folder of files."""
+        for name, value in metrics.items():
+            self._client.log_metric(self.run_id, name, value)
+        for name, text in tags.items():
+            self._client.set_tag(self.run_id, name, text)
+        self._client.log_artifacts(self.run_id, str(files))
+
+    def trial_tags(self, number: int) -> dict[str, str]:
+        """Tags that make a run a trial of this sweep."""
+        if self._parent is None:
+            return {}
+        command = self._parent.data.tags.get(COMMAND, "")
+        return {MLFLOW_PARENT_RUN_ID: self._parent.info.run_id, TRIAL: str(number), COMMAND: command}
+
+    def trial_run_id(self, number: int, config: str) -> str | None:
+        """The newest run of a trial with this configuration, by the SHA-256 of its params.yaml."""
+        run = self._trial_run(number, config)
+        return str(run.info.run_id) if run else None
+
+    def settle(self, number: int, config: str, name: str, status: Status, error: str) -> None:
+        """Make the run of a trial whose process is gone say how it ended; one is made where there is none.
+
+        Args:
+            number: of the trial.
+            config: the SHA-256 of its params.yaml.
+            name: of the run that may have to be made.
+            status: what a run that is not ended yet ends as.
+            error: why, unless the run says it itself.
+        """
+        run = self._trial_run(number, config)
+        if run is None:
+            tags = {**self.trial_tags(number), "stage": "train", CONFIG: config}
+            run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+        if ERROR not in run.data.tags:
+            self._client.set_tag(run.info.run_id, ERROR, error)
+        if run.info.status == "RUNNING":
+            self._client.set_terminated(run.info.run_id, status)
+
+    def settle_stale(self) -> None:
+        """Mark as KILLED the trials whose process was killed before it could say so."""
+        end_stale_runs(self._client, self._experiment)
+
+    def trials(self) -> list[Trial]:
+        """The newest run of every trial, by number."""
+        runs: dict[int, Run] = {}
+        for run in self._search(self._children()):  # the newest first
+            runs.setdefault(int(run.data.tags[TRIAL]), run)
+        return [_trial(number, runs[number]) for number in sorted(runs)]
+
+    def curve(self, trial: Trial, metric: str) -> list[float]:
+        """A trial's metric by epoch."""
+        points = self._client.get_metric_history(trial.run_id, metric)
+        return [point.value for point in sorted(points, key=lambda point: point.step)]
+
+    def _children(self) -> str:
+        return f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
+
+    def _trial_run(self, number: int, config: str) -> Run | None:
+        condition = f"{self._children()} and tags.`{TRIAL}` = '{number}' and tags.`{CONFIG}` = '{config}'"
+        return self._find(condition) if self._parent else None
+
+    def _find(self, condition: str) -> Run | None:
+        found = self._client.search_runs([self._experiment], condition, max_results=1)
+        return found[0] if found else None
+
+    def _search(self, condition: str) -> list[Run]:
+        runs, token = [], None
+        while True:
+            page = self._client.search_runs([self._experiment], condition, max_results=_AT_ONCE, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+
+def read_run(tracking: Tracking, run_id: str) -> Trial | list[Trial]:
+    """The trial or other training with this run, or the trials of the sweep with it.
+
+    Raises:
+        UserError: the store can't be used or has no such run.
+    """
+    client, _ = open_store(tracking)
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        raise UserError(f"{run_id!r} is no run of {client.tracking_uri}, and no folder of a sweep") from None
+    if folder := run.data.tags.get(FOLDER):
+        return Sweep(client, run.info.experiment_id, folder).trials()
+    return _trial(int(run.data.tags.get(TRIAL, 0)), run)
+
+
+def _trial(number: int, run: Run) -> Trial:
+    end = run.info.end_time or run.info.start_time
+    return Trial(
+        number=number,
+        run_id=run.info.run_id,
+        name=run.data.tags.get(MLFLOW_RUN_NAME, ""),
+        status=run.info.status,
+        error=run.data.tags.get(ERROR, ""),
+        minutes=(end - run.info.start_time) / 60_000,
+        command=run.data.tags.get(COMMAND, ""),
+        parameters={key: _value(text) for key, text in run.data.params.items()},
+        metrics=dict(run.data.metrics),
+    )
+
+
+def _value(text: str) -> Any:
+    """A parameter as it was before `Run.params` made it a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _quoted(text: str) -> str:
+    """Text as a value in a search condition, which knows both kinds of quotes and no escapes."""
+    return f'"{text}"' if "'" in text else f"'{text}'"

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from seqmnist.errors import UserError
+from seqmnist.files import sha256_file
+from seqmnist.sweep.folders import Request, Result, Trial
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    request = Request(["cell=rnn,lstm"], ["hydra/launcher=basic"], {"uri": None, "experiment": "sweeps"})
+    trial = Trial("rnn seed=2", "/a folder", 3, "/data", 1)
+    request.write(tmp_path)
+    trial.write(tmp_path)
+    assert Request.read(tmp_path) == request
+    assert Trial.read(tmp_path) == trial
+
+
+@pytest.mark.parametrize("kind", [Request, Trial])
+def test_another_folder_is_refused(tmp_path: Path, kind: type[Request | Trial]) -> None:
+    with pytest.raises(UserError, match="is not the folder of a"):
+        kind.read(tmp_path)
+    with pytest.raises(UserError, match="is not the folder of a"):
+        kind.read(tmp_path / "nowhere")
+
+
+def test_a_broken_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(UserError, match=r"sweep\.json can't be read"):
+        Request.read(tmp_path)
+
+
+def test_a_result_counts_for_its_configuration_alone(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text("seeds: [1]\n")
+    assert Result.read(tmp_path) is None
+    result = Result("FINISHED", sha256_file(params), accuracy=0.5, epoch=1)
+    result.write(tmp_path)
+    assert Result.read(tmp_path) == result
+    params.write_text("seeds: [2]\n")
+    assert Result.read(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"status": "FINISHED"}', '{"other": 1}'])
+def test_a_broken_result_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "result.json").write_text(content)
+    assert Result.read(tmp_path) is None

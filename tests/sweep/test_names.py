@@ -1,0 +1,30 @@
+from typing import Any
+
+import pytest
+
+from seqmnist.sweep.names import trial_name
+
+VALUES: dict[str, Any] = {
+    "cell.type": "lstm",
+    "cell.units": 150,
+    "train.learning_rate": 0.003,
+    "train.clip_norm": None,
+    "train.schedule": "cosine",
+    "seed": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "constant", "name"),
+    [
+        ([], [], "lstm"),
+        (["cell=lstm"], [], "lstm"),
+        (["cell=lstm", "cell.units=150", "train.learning_rate=3e-3", "seed=2"], [], "lstm units=150 lr=0.003 seed=2"),
+        (["train.learning_rate=3e-3", "cell=lstm"], ["cell=lstm"], "lstm lr=0.003"),
+        (["train.clip_norm=null", "train.schedule=cosine"], [], "lstm clip=null schedule=cosine"),
+        (["sequence=columns", "+train.learning_rate=0.003"], [], "lstm sequence=columns lr=0.003"),
+        (["seed=2", "cell.units=150"], ["seed=0,1,2", "cell.units=150"], "lstm seed=2"),
+    ],
+)
+def test_a_trial_is_named_by_its_cell_and_by_what_varies(overrides: list[str], constant: list[str], name: str) -> None:
+    assert trial_name(VALUES, overrides, constant) == name

@@ -1,0 +1,28 @@
+"""docs/extending.md, followed to the letter."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+
+
+def test_the_page_on_a_new_cell_works_as_written(project: Any) -> None:
+    blocks = re.findall(r"^```(\w+)\n(.+?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    files = {}
+    for kind, text in blocks:
+        if kind != "console":
+            first, _, rest = text.partition("\n")
+            files[first.removeprefix("# ")] = rest
+    for name, text in files.items():
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / name).write_text(text.replace("units: 150", "units: 8"))
+    (commands,) = [text.splitlines() for kind, text in blocks if kind == "console"]
+    for command in commands:
+        result = project.succeed("sh", "-c", command)
+
+    assert "train@mgu" in result.stages_run
+    assert list(project.metrics()) == ["rnn", "lstm", "mgu"]
+    assert (project.root / "reports/figures/confusion_mgu.png").exists()
+    (test,) = [name for name in files if name.startswith("tests/")]
+    project.succeed("python", "-m", "pytest", "-q", test, PYTHONPATH="src")
