@@ -16,7 +16,8 @@ from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Data
 from seqmnist.data.splits import Split, summary
 from seqmnist.errors import Terminated, UserError
-from seqmnist.tracking.runs import Run, data_sha256, identity_tags, stage_run
+from seqmnist.tracking.identity import data_sha256, identity_tags
+from seqmnist.tracking.runs import Run, stage_run
 from seqmnist.training.runtime import start_tensorflow
 from seqmnist.trainings import run_parameters
 

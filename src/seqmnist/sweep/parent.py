@@ -16,7 +16,7 @@ from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED
 from seqmnist.sweep import summary
 from seqmnist.sweep.folders import Request
-from seqmnist.tracking.runs import identity_tags
+from seqmnist.tracking.identity import identity_tags
 from seqmnist.tracking.sweeps import COMMAND, Sweep
 
 

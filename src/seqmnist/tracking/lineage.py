@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as LoggedRun
 
 from seqmnist.config import Config
-from seqmnist.tracking.runs import CONFIG, Run, experiment_tags, stage_run
+from seqmnist.tracking.identity import CONFIG, experiment_tags
+from seqmnist.tracking.runs import Run, stage_run
 from seqmnist.tracking.store import open_store
 
 SOURCE = {"source": "dvc-cache"}  # the tag of stand-ins

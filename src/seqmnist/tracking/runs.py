@@ -1,12 +1,10 @@
 """One MLflow run for each thing that a stage does."""
 
 import json
-import os
-import subprocess
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +18,8 @@ from numpy.typing import NDArray
 from seqmnist.config import Config, Data, SplitName, flatten
 from seqmnist.data.splits import CLASSES, SIZE, Summary
 from seqmnist.errors import Terminated, UserError, signals_waiting
-from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import PARAMS
+from seqmnist.tracking.identity import data_sha256, identity_tags
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.store import open_store
 
@@ -29,10 +27,16 @@ if TYPE_CHECKING:
     import keras
 
 _CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
-CONFIG = "config.sha256"  # the tag with the SHA-256 of params.yaml
 ERROR = "error"  # the tag that says why a run failed
 _GRAPH = "graph"  # the artifacts' folder
 _DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column has room for
+
+
+@contextmanager
+def _whole_transactions() -> Iterator[None]:
+    """An exception of a signal would leave SQLite's transaction open, and the database locked for this very process."""
+    with signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext():
+        yield
 
 
 class Run:
@@ -51,19 +55,21 @@ class Run:
         models = logged.outputs.model_outputs if logged.outputs else []
         self._has_model = any(client.get_logged_model(one.model_id).status == "READY" for one in models)
 
+    @_whole_transactions()
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested values as parameters with dotted names."""
         flat = flatten(dict(values))
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
         mlflow.log_params(texts, run_id=self.id)
 
+    @_whole_transactions()
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics in one call, those of an epoch with its number as `step`."""
         new = {name: value for name, value in values.items() if (name, step or 0) not in self._logged}
         if new:
-            with _whole_transactions():
-                mlflow.log_metrics(new, step=step, run_id=self.id)
+            mlflow.log_metrics(new, step=step, run_id=self.id)
 
+    @_whole_transactions()
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         mlflow.set_tags(dict(values))
@@ -124,6 +130,7 @@ class Run:
             ],
         )
 
+    @_whole_transactions()
     def _dataset(self, name: str, sha256: str, profile: Mapping[str, Any], context: str) -> None:
         dataset = Dataset(
             name=name,
@@ -137,11 +144,6 @@ class Run:
             mlflow.MlflowClient().log_inputs(self.id, inputs)
         except MlflowException:  # two processes that are the first to log a data set: one of them fails (3.17)
             mlflow.MlflowClient().log_inputs(self.id, inputs)
-
-
-def _whole_transactions() -> AbstractContextManager[None]:
-    """An exception of a signal would leave SQLite's transaction open, and the database locked for this very process."""
-    return signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext()
 
 
 class _KerasFlavor:
@@ -223,39 +225,3 @@ def _find(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
 
 def _refused(client: mlflow.MlflowClient, error: MlflowException) -> UserError:
     return UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}")
-
-
-def data_sha256(data: Data) -> str:
-    """One digest for the four raw files: of their names and SHA-256."""
-    return sha256_json({file.name: file.sha256 for file in data.files.all()})
-
-
-def identity_tags(data: Data) -> dict[str, str]:
-    """What finds the runs of one configuration, data set, commit or DVC experiment."""
-    tags = {"data.sha256": data_sha256(data), **experiment_tags()}
-    if commit := _git("rev-parse", "HEAD"):
-        # dvc.lock and params.yaml are written while the pipeline runs: that is no edit.
-        ours = [f":(top,exclude,glob)**/{name}" for name in ("dvc.lock", "params.yaml")]
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *ours)
-        tags |= {"git.commit": commit, "git.dirty": str(bool(changed)).lower()}
-    return tags
-
-
-def experiment_tags() -> dict[str, str]:
-    """The digest of the configuration, and the name of the DVC experiment if this is in one.
-
-    A run whose outputs serve others too has all of theirs, separated by spaces.
-    """
-    tags = {CONFIG: sha256_file(PARAMS)}
-    if experiment := os.environ.get("DVC_EXP_NAME"):
-        tags["dvc.experiment"] = experiment
-    return tags
-
-
-def _git(*arguments: str) -> str:
-    """A git command's output; empty where there is no git or no repository."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""

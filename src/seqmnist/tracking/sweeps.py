@@ -13,8 +13,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
+from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.processes import end_stale_runs, process_tags
-from seqmnist.tracking.runs import CONFIG, ERROR
+from seqmnist.tracking.runs import ERROR
 from seqmnist.tracking.store import open_store
 
 FOLDER, TRIAL, COMMAND = "sweep.folder", "sweep.trial", "sweep.command"

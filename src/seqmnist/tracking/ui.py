@@ -18,8 +18,8 @@ from seqmnist.config import Tracking
 from seqmnist.errors import Terminated, UserError, run_command
 from seqmnist.files import sha256_file
 from seqmnist.paths import PARAMS
+from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.lineage import newest_finished
-from seqmnist.tracking.runs import CONFIG
 from seqmnist.tracking.store import open_store, tracking_uri
 
 HOST = "127.0.0.1"
