@@ -35,14 +35,16 @@ def promote(source: str, name: str | None) -> None:
     trial = _chosen(trials, pipeline)
     cell = _cell(trial, pipeline)
     path = EXPERIMENTS / f"{name or _file_name(trial)}.yaml"
-    values = _differing(trial, cell, pipeline)
-    command = ["dvc", "exp", "run", "-S", f"experiment={path.stem}", *_shared(trial, cell, pipeline)]
-    text = _header(trials, shlex.join(command)) + _yaml({"cells": {cell: values}} if values else {})
+    ours = flatten(run_parameters(pipeline, cell, pipeline.seeds[0]))  # what the pipeline would train the cell with
+    values = _differing(trial, ours)
+    own_seed = [] if trial.parameters[SEED] in pipeline.seeds else ["-S", f"seeds=[{trial.parameters[SEED]}]"]
+    command = ["dvc", "exp", "run", "-S", f"experiment={path.stem}", *_shared(trial, ours), *own_seed]
+    text = _header(trials, shlex.join(command)) + (_yaml({"cells": {cell: values}}) if values else "")
     if path.exists() and path.read_text() != text:
         raise UserError(f"{path} exists with other content: choose another name with --name, or remove it")
     write_text(path, text)
     print(f"{path}:\n{text}")
-    if SEED in trial.parameters and trial.parameters[SEED] not in pipeline.seeds:
+    if own_seed:
         print(f"seed {trial.parameters[SEED]} is not the pipeline's: with it, the other cells are trained anew too")
     print(shlex.join(command))
 
@@ -76,31 +78,22 @@ def _cell(trial: Trial, pipeline: Config) -> str:
     return str(kind)
 
 
-def _parameters(cell: str, pipeline: Config) -> dict[str, Any]:
-    """What the pipeline would train the cell with, as the parameters of a run."""
-    return flatten(run_parameters(pipeline, cell, pipeline.seeds[0]))
-
-
-def _differing(trial: Trial, cell: str, pipeline: Config) -> dict[str, Any]:
+def _differing(trial: Trial, ours: dict[str, Any]) -> dict[str, Any]:
     """The trial's values that the pipeline has otherwise, as below `cells.<cell>`."""
-    own = {
-        key: trial.parameters[key]
-        for key, value in _parameters(cell, pipeline).items()
-        if trial.parameters.get(key) != value
-    }
+    own = {key: trial.parameters[key] for key, value in ours.items() if trial.parameters.get(key) != value}
     values = {key.removeprefix("cell."): value for key, value in own.items() if key.startswith("cell.")}
     train = {key.removeprefix("train."): value for key, value in own.items() if key.startswith("train.")}
     return values | ({"train": train} if train else {})
 
 
-def _shared(trial: Trial, cell: str, pipeline: Config) -> list[str]:
-    """Arguments for values that all cells share.
+def _shared(trial: Trial, ours: dict[str, Any]) -> list[str]:
+    """Arguments for values of the sequence, which all cells share.
 
     Raises:
         UserError: the trial was trained on other data.
     """
     arguments = []
-    for key, value in _parameters(cell, pipeline).items():
+    for key, value in ours.items():
         given = trial.parameters.get(key)
         if key.startswith("data.") and given != value:
             raise UserError(
@@ -108,8 +101,6 @@ def _shared(trial: Trial, cell: str, pipeline: Config) -> list[str]:
             )
         if key.startswith("sequence.") and given != value:
             arguments += ["-S", f"{key}={given}"]
-    if trial.parameters.get(SEED) not in pipeline.seeds:
-        arguments += ["-S", f"seeds=[{trial.parameters.get(SEED)}]"]
     return arguments
 
 
@@ -138,4 +129,4 @@ def _header(trials: list[Trial], command: str) -> str:
 def _yaml(values: dict[str, Any]) -> str:
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_yaml(OmegaConf.create(values)) if values else ""
+    return OmegaConf.to_yaml(OmegaConf.create(values))

@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-from seqmnist import config, trainings
+from seqmnist import config
 from seqmnist.config import Config
 from seqmnist.data import splits
 from seqmnist.errors import UserError
-from seqmnist.paths import METRICS, PROCESSED, history_file
+from seqmnist.paths import METRICS, PROCESSED
 from seqmnist.stages import download, evaluate, preprocess
+from seqmnist.tracking.identity import data_sha256
 from seqmnist.tracking.lineage import found_or_restored
-from seqmnist.tracking.runs import Run, data_sha256
-from seqmnist.training import history
+from seqmnist.tracking.runs import Run
 
 
 def sync() -> None:
@@ -24,18 +24,12 @@ def sync() -> None:
         UserError: outputs are missing, or are not those of params.yaml.
     """
     configuration = config.load()
-    histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
-    for cell, rows in histories.items():
-        evaluate.check_trained_as_configured(configuration, cell, rows)
+    histories = evaluate.read_histories(configuration)
     metrics = _metrics()
     data = splits.load_all(PROCESSED)
     summary = splits.summary(data)
     _sync_data(configuration, summary)
-    trained = [
-        trainings.in_mlflow(training, evaluate.rows_of(histories[cell], training.seed))
-        for cell in configuration.cells
-        for training in trainings.of_stage(configuration, cell, data, summary)
-    ]
+    trained = evaluate.training_runs(configuration, histories, data, summary)
     _sync_evaluation(configuration, summary, trained, metrics)
 
 

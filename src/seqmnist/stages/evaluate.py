@@ -38,17 +38,11 @@ def main() -> None:
     from seqmnist.tracking.runs import stage_run
 
     configuration = config.load()
-    histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
-    for cell, rows in histories.items():
-        check_trained_as_configured(configuration, cell, rows)
+    histories = read_histories(configuration)
     data = splits.load_all(PROCESSED)
     test, summary = data["test"], splits.summary(data)
     start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
-    trained = [
-        trainings.in_mlflow(training, rows_of(histories[cell], training.seed))
-        for cell in configuration.cells
-        for training in trainings.of_stage(configuration, cell, data, summary)
-    ]
+    trained = training_runs(configuration, histories, data, summary)
     with stage_run(configuration, "evaluate", "evaluate") as run:
         log_inputs(run, configuration, summary, trained)
         metrics, predictions = {}, {}
@@ -84,9 +78,30 @@ def identity() -> dict[str, str]:
     return {"metrics.sha256": sha256_file(METRICS)}
 
 
-def rows_of(rows: list[Row], seed: int) -> list[Row]:
-    """The rows of one seed."""
-    return history.by_seed(rows)[seed]
+def read_histories(configuration: Config) -> dict[str, list[Row]]:
+    """The history of each cell.
+
+    Raises:
+        UserError: one is missing, or a cell was trained otherwise than it is configured.
+    """
+    histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
+    for cell, rows in histories.items():
+        check_trained_as_configured(configuration, cell, rows)
+    return histories
+
+
+def training_runs(
+    configuration: Config,
+    histories: dict[str, list[Row]],
+    data: dict[config.SplitName, Split],
+    summary: splits.Summary,
+) -> list[str]:
+    """The ids of the MLflow runs of all trainings, made of their outputs where there is none."""
+    return [
+        trainings.in_mlflow(training, history.by_seed(histories[cell])[training.seed])
+        for cell in configuration.cells
+        for training in trainings.of_stage(configuration, cell, data, summary)
+    ]
 
 
 def evaluate_cell(configuration: Config, cell: str, rows: list[Row], test: Split) -> tuple[dict[str, Any], Predictions]:

@@ -11,7 +11,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file, write_json
@@ -19,11 +19,37 @@ from seqmnist.paths import PARAMS
 
 CHECKPOINTS = Path("checkpoints")
 LOG = Path("trial.log")
-_SWEEP, _TRIAL, _RESULT = Path("sweep.json"), Path("trial.json"), Path("result.json")
+_RESULT = Path("result.json")
+
+
+class _Written:
+    """What a dataclass of a JSON file in a folder can do."""
+
+    _file: ClassVar[Path]
+    _what: ClassVar[str]  # the folder's kind, for people
+
+    def write(self, folder: Path) -> None:
+        """Write it into its folder."""
+        write_json(folder / self._file, asdict(self))  # type: ignore[call-overload]  # every subclass is a dataclass
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read it from its folder.
+
+        Raises:
+            UserError: the folder has none, or a broken one.
+        """
+        path = folder / cls._file
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{folder} is not {cls._what}: it has no {path.name}") from None
+        except ValueError:
+            raise UserError(f"{path} can't be read: it is no JSON") from None
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(_Written):
     """What was asked for.
 
     Attributes:
@@ -36,22 +62,11 @@ class Request:
     hydra: list[str]
     tracking: dict[str, Any]
 
-    def write(self, folder: Path) -> None:
-        """Write it into a sweep's folder."""
-        write_json(folder / _SWEEP, asdict(self))
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read it from a sweep's folder.
-
-        Raises:
-            UserError: the folder is none of a sweep.
-        """
-        return cls(**_read(folder / _SWEEP, "the folder of a sweep"))
+    _file, _what = Path("sweep.json"), "the folder of a sweep"
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(_Written):
     """What a trial's process must know beside its configuration.
 
     Attributes:
@@ -68,18 +83,7 @@ class Trial:
     data: str
     threads: int
 
-    def write(self, folder: Path) -> None:
-        """Write it into the trial's folder."""
-        write_json(folder / _TRIAL, asdict(self))
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read it from the trial's folder.
-
-        Raises:
-            UserError: the folder is none of a trial.
-        """
-        return cls(**_read(folder / _TRIAL, "the folder of a trial"))
+    _file, _what = Path("trial.json"), "the folder of a trial"
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,3 @@ class Result:
         except (FileNotFoundError, ValueError, TypeError):
             return None
         return result if result.config == sha256_file(folder / PARAMS) else None
-
-
-def _read(path: Path, what: str) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path.parent} is not {what}: it has no {path.name}") from None
-    except ValueError:
-        raise UserError(f"{path} can't be read: it is no JSON") from None
-    return values
