@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-IMPORTS = "import os, signal, sys\nfrom pathlib import Path\nfrom seqmnist.errors import UserError, run_command\n"
+# SIGHUP as outside of nohup, which has it ignored.
+IMPORTS = (
+    "import os, signal, sys\nfrom pathlib import Path\nfrom seqmnist.errors import UserError, run_command\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+)
 
 
 def program(body: str) -> list[str]:
@@ -15,7 +19,7 @@ def program(body: str) -> list[str]:
 
 
 def run(body: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(program(body), capture_output=True, text=True, check=False)
+    return subprocess.run(program(body), capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize(
