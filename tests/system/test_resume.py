@@ -48,8 +48,10 @@ def kill(project: Any, cell: str, epoch: int) -> list[Path]:
     for line in process.stdout:
         if f" {epoch}/{EPOCHS - 1} " in line:
             break
-    for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-        one.kill()
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()  # DVC first: on a child's death it would rewrite its lock file, and be killed in the midst of that
+    for child in children:
+        child.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     (run,) = train_runs(project, cell)
