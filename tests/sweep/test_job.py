@@ -59,11 +59,23 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, workers: int, 
 def test_how_a_process_ended_says_why_the_trial_failed(
     tmp_path: Path, code: int, log: str | None, status: str, error: str
 ) -> None:
-    (tmp_path / "params.yaml").touch()
     if log is not None:
         (tmp_path / "trial.log").write_text(log)
-    result = job._failure(code, tmp_path)
-    assert (result.status, result.error, result.accuracy) == (status, error, None)
+    assert job._failure(code, tmp_path) == (status, error)
+
+
+@pytest.mark.parametrize("overrides", [["train.epochs=3"], ["cell=lstm", "+train.epochs=3", "train.batch_size=5"]])
+def test_a_value_that_the_cell_replaces_is_refused(overrides: list[str]) -> None:
+    config = composed("+cell.train.epochs=2")
+    assert job.shadowed(config, overrides) == (
+        "train.epochs = 3 has no effect on lstm, whose own train has it: set cell.train.epochs"
+    )
+
+
+@pytest.mark.parametrize("overrides", [["train.batch_size=5"], ["cell.train.epochs=3"], ["train=notebook"], ["seed=1"]])
+def test_values_that_have_an_effect_are_not_refused(overrides: list[str]) -> None:
+    assert job.shadowed(composed("+cell.train.epochs=2"), overrides) is None
+    assert job.shadowed(composed(), [*overrides, "train.epochs=3"]) is None
 
 
 def test_only_another_process_of_this_machine_is_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqmnist.evidence.figures import COLOURS, LABEL, TICK, new_figure, save_figure
+from seqmnist.evidence.figures import LABEL, TICK, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MARKERS = "osD^v"
 _FEW = 8  # different numbers that are each marked on an axis
 
 
 def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
-    """Validation accuracy by epoch of some trials, by name."""
+    """Validation accuracy by epoch of some trials, by name, the best first."""
+    from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(width=9, height=5)
     axes = figure.subplots()
+    shades = colormaps["viridis"](np.linspace(0.85, 0, len(curves)))  # by rank: a cell's colour would be its trials'
     for index, (name, curve) in enumerate(curves.items()):
-        colour = COLOURS[index % len(COLOURS)]
-        axes.plot(range(len(curve)), curve, color=colour, marker="o", markersize=3, label=name)
+        axes.plot(range(len(curve)), curve, color=shades[index], marker=_MARKERS[index % len(_MARKERS)], label=name)
     axes.set_xlabel("epoch", fontsize=LABEL)
     axes.set_ylabel("validation accuracy", fontsize=LABEL)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -48,7 +50,8 @@ def parallel_coordinates(path: Path, columns: Mapping[str, Sequence[Any]], accur
     axes = figure.subplots()
     scales = [*(_axis_of(values) for values in columns.values()), _scale(accuracies)]
     heights = np.array([scale for scale, _ in scales])  # [parameters + 1, trials]
-    shade = Normalize(min(accuracies), max(accuracies))
+    low, high = min(accuracies), max(accuracies)
+    shade = Normalize(low, high + (high - low) / 5)  # the map's last yellow is too pale for a line
     for trial in np.argsort(accuracies):  # the best on top
         colour = colormaps["viridis"](shade(accuracies[trial]))
         axes.plot(heights[:, trial], color=colour, linewidth=1.8, alpha=0.8)

@@ -1,7 +1,13 @@
-"""The command `python -m seqmnist.sweep`."""
+"""The command `python -m seqmnist.sweep`, or `seqmnist-sweep`, which a shell can complete."""
 
 from seqmnist.errors import run_command
 from seqmnist.sweep.app import main
 
-if __name__ == "__main__":
+
+def entry() -> None:
+    """Run a sweep from the command line."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    entry()

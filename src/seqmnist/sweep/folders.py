@@ -17,6 +17,7 @@ from seqmnist.errors import UserError
 from seqmnist.files import sha256_file, write_json
 from seqmnist.paths import PARAMS
 
+Status = Literal["FINISHED", "FAILED", "KILLED"]  # MLflow's
 CHECKPOINTS = Path("checkpoints")
 LOG = Path("trial.log")
 _RESULT = Path("result.json")
@@ -98,7 +99,7 @@ class Result:
         error: why it is not finished.
     """
 
-    status: Literal["FINISHED", "FAILED", "KILLED"]
+    status: Status
     config: str
     accuracy: float | None = None
     epoch: int | None = None

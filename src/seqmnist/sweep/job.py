@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqmnist.config import Tracking, flatten
 from seqmnist.files import sha256_file, write_text
 from seqmnist.paths import PARAMS, PROCESSED
-from seqmnist.sweep.folders import LOG, Request, Result, Trial
+from seqmnist.sweep.folders import LOG, Request, Result, Status, Trial
 from seqmnist.sweep.names import trial_name
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def run_trial(config: DictConfig) -> float:
     trial = _prepare(folder, config, hydra)
     result = Result.read(folder)
     if result is None or result.status != "FINISHED":
-        result = _run(folder, trial)
+        error = shadowed(config, hydra.overrides.task)
+        result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial)
         result.write(folder)
     if _is_worker() and not _lives(_driver()):
         os._exit(1)  # nobody hears of the result; joblib would keep this process for minutes
@@ -67,6 +69,18 @@ def pipeline_values(config: DictConfig) -> dict[str, Any]:
         "seeds": [seed],
         **values,  # nothing, or keys that the schema refuses
     }
+
+
+def shadowed(config: DictConfig, overrides: Iterable[str]) -> str | None:
+    """What is wrong with a trial that sets a value of `train` which its cell replaces: it would have no effect."""
+    own = config.cell.get("train") or {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        group, _, name = key.lstrip("+").partition(".")
+        if group == "train" and name in own:
+            cell = config.cell.type
+            return f"train.{name} = {value} has no effect on {cell}, whose own train has it: set cell.train.{name}"
+    return None
 
 
 def threads(launcher: DictConfig) -> int:
@@ -106,7 +120,12 @@ def _run(folder: Path, trial: Trial) -> Result:
     result = Result.read(folder)
     if code == 0 and result:
         return result
-    failed = _failure(code, folder)
+    return _failed(folder, trial, *_failure(code, folder))
+
+
+def _failed(folder: Path, trial: Trial, status: Status, error: str) -> Result:
+    """The result of a trial without one, which MLflow is told too."""
+    failed = Result(status, sha256_file(folder / PARAMS), error=error)
     if trial.sweep:
         from seqmnist.tracking.sweeps import Sweep
 
@@ -126,16 +145,16 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
                 process.terminate()
 
 
-def _failure(code: int, folder: Path) -> Result:
-    config = sha256_file(folder / PARAMS)
+def _failure(code: int, folder: Path) -> tuple[Status, str]:
+    """Status and error by the exit code of a trial's process and what it printed."""
     if code < 0:
-        return Result("KILLED", config, error=f"killed by {signal.Signals(-code).name}")
+        return "KILLED", f"killed by {signal.Signals(-code).name}"
     if code in {130, 143}:
-        return Result("KILLED", config, error="stopped")
+        return "KILLED", "stopped"
     log = folder / LOG  # a trial on its own has none: it has printed its error
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     last = lines[-1] if lines else f"exit code {code}"
-    return Result("FAILED", config, error=last.removeprefix("error: "))
+    return "FAILED", last.removeprefix("error: ")
 
 
 def name_driver() -> None:
