@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "osD^v"
+_BRIGHTEST = 0.85  # of the map of colours: its last yellow is too pale for a line
 _FEW = 8  # different numbers that are each marked on an axis
 
 
@@ -23,7 +24,9 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
 
     figure = new_figure(width=9, height=5)
     axes = figure.subplots()
-    shades = colormaps["viridis"](np.linspace(0.85, 0, len(curves)))  # by rank: a cell's colour would be its trials'
+    shades = colormaps["viridis"](
+        np.linspace(_BRIGHTEST, 0, len(curves))
+    )  # by rank: a cell's colour would be its trials'
     for index, (name, curve) in enumerate(curves.items()):
         axes.plot(range(len(curve)), curve, color=shades[index], marker=_MARKERS[index % len(_MARKERS)], label=name)
     axes.set_xlabel("epoch", fontsize=LABEL)
@@ -51,7 +54,7 @@ def parallel_coordinates(path: Path, columns: Mapping[str, Sequence[Any]], accur
     scales = [*(_axis_of(values) for values in columns.values()), _scale(accuracies)]
     heights = np.array([scale for scale, _ in scales])  # [parameters + 1, trials]
     low, high = min(accuracies), max(accuracies)
-    shade = Normalize(low, high + (high - low) / 5)  # the map's last yellow is too pale for a line
+    shade = Normalize(low, low + (high - low) / _BRIGHTEST)
     for trial in np.argsort(accuracies):  # the best on top
         colour = colormaps["viridis"](shade(accuracies[trial]))
         axes.plot(heights[:, trial], color=colour, linewidth=1.8, alpha=0.8)

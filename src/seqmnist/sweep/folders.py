@@ -11,13 +11,15 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file, write_json
 from seqmnist.paths import PARAMS
 
-Status = Literal["FINISHED", "FAILED", "KILLED"]  # MLflow's
+if TYPE_CHECKING:
+    from seqmnist.tracking.sweeps import Status  # imports MLflow
+
 CHECKPOINTS = Path("checkpoints")
 LOG = Path("trial.log")
 _RESULT = Path("result.json")
@@ -99,7 +101,7 @@ class Result:
         error: why it is not finished.
     """
 
-    status: Status
+    status: "Status"
     config: str
     accuracy: float | None = None
     epoch: int | None = None

@@ -20,11 +20,13 @@ from omegaconf import DictConfig, OmegaConf
 from seqmnist.config import Tracking, flatten
 from seqmnist.files import sha256_file, write_text
 from seqmnist.paths import PARAMS, PROCESSED
-from seqmnist.sweep.folders import LOG, Request, Result, Status, Trial
-from seqmnist.sweep.names import trial_name
+from seqmnist.sweep.folders import LOG, Request, Result, Trial
+from seqmnist.sweep.names import key_of, trial_name
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
+
+    from seqmnist.tracking.sweeps import Status
 
 MODULE = "seqmnist.sweep.trial"
 DRIVER = "SEQMNIST_SWEEP_DRIVER"  # in the environment: host and number of the process that the user started
@@ -75,10 +77,9 @@ def shadowed(config: DictConfig, overrides: Iterable[str]) -> str | None:
     """What is wrong with a trial that sets a value of `train` which its cell replaces: it would have no effect."""
     own = config.cell.get("train") or {}
     for override in overrides:
-        key, _, value = override.partition("=")
-        group, _, name = key.lstrip("+").partition(".")
+        group, _, name = key_of(override).partition(".")
         if group == "train" and name in own:
-            cell = config.cell.type
+            cell, value = config.cell.type, override.partition("=")[2]
             return f"train.{name} = {value} has no effect on {cell}, whose own train has it: set cell.train.{name}"
     return None
 
@@ -123,7 +124,7 @@ def _run(folder: Path, trial: Trial) -> Result:
     return _failed(folder, trial, *_failure(code, folder))
 
 
-def _failed(folder: Path, trial: Trial, status: Status, error: str) -> Result:
+def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
     """The result of a trial without one, which MLflow is told too."""
     failed = Result(status, sha256_file(folder / PARAMS), error=error)
     if trial.sweep:
@@ -145,7 +146,7 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
                 process.terminate()
 
 
-def _failure(code: int, folder: Path) -> tuple[Status, str]:
+def _failure(code: int, folder: Path) -> "tuple[Status, str]":
     """Status and error by the exit code of a trial's process and what it printed."""
     if code < 0:
         return "KILLED", f"killed by {signal.Signals(-code).name}"

@@ -16,10 +16,15 @@ def trial_name(values: Mapping[str, Any], overrides: Sequence[str], constant: Se
         constant: overrides that all trials of the sweep have.
     """
     varied = [override for override in overrides if override not in constant]
-    keys = [override.partition("=")[0].lstrip("+~") for override in varied]
+    keys = [key_of(override) for override in varied]
     parts = [f"{short(key)}={_text(values[key])}" for key in keys if key in values]
     groups = [override for override, key in zip(varied, keys, strict=True) if key not in values and key != "cell"]
     return " ".join([values["cell.type"], *groups, *parts])
+
+
+def key_of(override: str) -> str:
+    """The key of an override `key=value`, which may add (+) or remove (~) it."""
+    return override.partition("=")[0].lstrip("+~")
 
 
 def short(key: str) -> str:
