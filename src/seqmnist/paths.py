@@ -11,6 +11,7 @@ REPORTS = Path("reports")
 METRICS = REPORTS / "metrics.json"
 CLASSES = REPORTS / "classes.csv"
 FIGURES = REPORTS / "figures"
+PAGE = REPORTS / "index.html"
 
 
 def model_folder(cell: str) -> Path:

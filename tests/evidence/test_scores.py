@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from seqmnist.evidence.scores import ClassScore, class_scores, confusion, mean_over_seeds
+from seqmnist.evidence.scores import ClassScore, class_scores, confusion
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=50)
 
@@ -70,10 +70,3 @@ def test_class_scores_agree_with_the_confusion(pairs: list[tuple[int, int]]) -> 
         assert score.images == images
         assert score.recall == (hits / images if images else 0)
         assert score.precision == (hits / matrix[:, score.digit].sum() if hits else 0)
-
-
-def test_figures_are_averaged_key_by_key() -> None:
-    seeds = [{"epoch": 3, "test.accuracy": 0.5}, {"epoch": 6, "test.accuracy": 0.75}]
-
-    assert mean_over_seeds(seeds) == {"epoch": 4.5, "test.accuracy": 0.625}
-    assert mean_over_seeds(seeds[:1]) == seeds[0]

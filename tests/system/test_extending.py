@@ -22,7 +22,7 @@ def test_the_page_on_a_new_cell_works_as_written(project: Any) -> None:
         result = project.succeed("sh", "-c", command)
 
     assert "train@mgu" in result.stages_run
-    assert list(project.metrics()) == ["rnn", "lstm", "mgu"]
+    assert list(project.metrics()) == ["rnn", "lstm", "mgu", "claims"]
     assert (project.root / "reports/figures/confusion_mgu.png").exists()
     (test,) = [name for name in files if name.startswith("tests/")]
     project.succeed("python", "-m", "pytest", "-q", test, PYTHONPATH="src")

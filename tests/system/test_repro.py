@@ -13,7 +13,11 @@ STAGES = ["compose", "download", "preprocess", "train@rnn", "train@lstm", "evalu
 def test_repro_makes_every_output(reproduced: Any) -> None:
     reports = reproduced.root / "reports"
     figures = {path.name for path in (reports / "figures").iterdir()}
-    assert figures == {"learning_curves.png", "confusion_rnn.png", "confusion_lstm.png"}
+    of_cells = {f"{name}_{cell}.png" for name in ("confusion", "wrong") for cell in ("rnn", "lstm")}
+    assert figures == of_cells | {
+        f"{name}.png" for name in ("learning_curves", "beliefs", "rows_after", "gradient_flow", "calibration")
+    }
+    assert (reports / "index.html").read_text().startswith("<!DOCTYPE html>")
     for cell in ("rnn", "lstm"):
         assert {path.name for path in (reproduced.root / "models" / cell).iterdir()} == {
             "model.json",
@@ -25,10 +29,12 @@ def test_repro_makes_every_output(reproduced: Any) -> None:
 
 def test_metrics_have_the_shape_that_readers_rely_on(reproduced: Any) -> None:
     metrics = reproduced.metrics()
-    assert list(metrics) == ["rnn", "lstm"]
+    assert list(metrics) == ["rnn", "lstm", "claims"]
+    for claim in metrics.pop("claims").values():
+        assert set(claim) == {"verdict", "effect", "interval", "confidence", "test", "p", "n"}
     for cell, part in metrics.items():
         for figures in (part, part["seeds"]["42"]):
-            assert set(figures) >= {"selected", "last"}
+            assert set(figures) >= {"selected", "last", "convergence", "after", "flow"}
             for name in ("selected", "last"):
                 assert set(figures[name]) == {"epoch", "val", "test"}
                 assert set(figures[name]["test"]) == {"accuracy", "loss"}
@@ -37,8 +43,8 @@ def test_metrics_have_the_shape_that_readers_rely_on(reproduced: Any) -> None:
 
 
 def test_evaluation_of_the_saved_weights_agrees_with_training(reproduced: Any) -> None:
-    for cell, part in reproduced.metrics().items():
-        selected = part["seeds"]["42"]["selected"]
+    for cell in ("rnn", "lstm"):
+        selected = reproduced.metrics()[cell]["seeds"]["42"]["selected"]
         row = reproduced.history(cell)[selected["epoch"]]
         assert float(row["test.accuracy"]) == selected["test"]["accuracy"]
         assert float(row["test.loss"]) == pytest.approx(selected["test"]["loss"], rel=1e-6)
@@ -88,7 +94,7 @@ def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
     project.edit("dvc.yaml", "cell: [rnn, lstm]", "cell: [rnn, lstm, gru]")
     result = project.succeed("dvc", "repro")
     assert result.stages_run == ["compose", "train@gru", "evaluate"]
-    assert list(project.metrics()) == ["rnn", "lstm", "gru"]
+    assert list(project.metrics()) == ["rnn", "lstm", "gru", "claims"]
     assert len(project.history("gru")) == 2
 
 

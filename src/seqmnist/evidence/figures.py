@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LABEL, TICK, DPI = 14, 12, 300
 # Okabe and Ito's colours, told apart by the colour-blind; each cell has the same one everywhere.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = "osD^v"  # of what colours alone would tell apart
+LINES = ("-", "--", "-.", ":")  # of cells where a line has no other meaning: told apart without colours
 _LINES = {"train": (":", "training"), "val": ("-", "validation"), "test": ("--", "test")}
 
 
@@ -30,7 +32,7 @@ def learning_curves(path: Path, histories: Mapping[str, list[Row]]) -> None:
     for index, (cell, rows) in enumerate(histories.items()):
         for axes, metric in ((loss, "loss"), (accuracy, "accuracy")):
             for split in _LINES:
-                _curve(axes, rows, f"{split}.{metric}", cell, COLOURS[index % len(COLOURS)])
+                _curve(axes, rows, f"{split}.{metric}", cell, index)
     loss.set_yscale("log")
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -70,14 +72,15 @@ def confusion_matrix(path: Path, matrix: NDArray[np.int64], title: str) -> None:
     save_figure(figure, path)
 
 
-def _curve(axes: "Axes", rows: list[Row], metric: str, cell: str, colour: str) -> None:
+def _curve(axes: "Axes", rows: list[Row], metric: str, cell: str, index: int) -> None:
+    colour = COLOURS[index % len(COLOURS)]
     style, split = _LINES[metric.partition(".")[0]]
     curves = np.array([[row.metrics[metric] for row in seed] for seed in by_seed(rows).values()])  # [seeds, epochs]
     epochs = np.arange(curves.shape[1])
     if len(curves) > 1:
         axes.plot(epochs, curves.T, style, color=colour, linewidth=0.5, alpha=0.5)
-    marker = "o" if len(epochs) == 1 else None  # one epoch makes no line
-    axes.plot(epochs, curves.mean(axis=0), style, color=colour, linewidth=1.8, marker=marker, label=f"{cell} {split}")
+    mean, marker = curves.mean(axis=0), MARKERS[index % len(MARKERS)]
+    axes.plot(epochs, mean, style, color=colour, linewidth=1.8, marker=marker, markersize=4, label=f"{cell} {split}")
 
 
 def _lowest_shown(histories: Mapping[str, list[Row]]) -> float:

@@ -36,8 +36,3 @@ def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> NDArra
 
     matrix: NDArray[np.int64] = confusion_matrix(labels, predicted, labels=np.arange(CLASSES))
     return matrix
-
-
-def mean_over_seeds(figures: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of each figure; the dictionaries have the same keys."""
-    return {key: float(np.mean([one[key] for one in figures])) for key in figures[0]}

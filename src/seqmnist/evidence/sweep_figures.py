@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqmnist.evidence.figures import LABEL, TICK, new_figure, save_figure
+from seqmnist.evidence.figures import LABEL, MARKERS, TICK, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MARKERS = "osD^v"
 _BRIGHTEST = 0.85  # of the map of colours: its last yellow is too pale for a line
 _FEW = 8  # different numbers that are each marked on an axis
 
@@ -28,7 +27,7 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
         np.linspace(_BRIGHTEST, 0, len(curves))
     )  # by rank: a cell's colour would be its trials'
     for index, (name, curve) in enumerate(curves.items()):
-        axes.plot(range(len(curve)), curve, color=shades[index], marker=_MARKERS[index % len(_MARKERS)], label=name)
+        axes.plot(range(len(curve)), curve, color=shades[index], marker=MARKERS[index % len(MARKERS)], label=name)
     axes.set_xlabel("epoch", fontsize=LABEL)
     axes.set_ylabel("validation accuracy", fontsize=LABEL)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,124 @@
+"""The page's interactive charts, as Vega-Lite specifications made by Vega-Altair."""
+
+from typing import TYPE_CHECKING, Any
+
+from seqmnist.evidence.calibration import FEWEST, reliability
+from seqmnist.evidence.figures import COLOURS
+from seqmnist.evidence.measures import Measures
+
+if TYPE_CHECKING:
+    import altair as alt
+    import numpy as np
+    from numpy.typing import NDArray
+
+Measured = dict[str, list[Measures]]
+
+_DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+_CURVES = {
+    "val.accuracy": "validation accuracy",
+    "test.accuracy": "test accuracy",
+    "train.accuracy": "training accuracy",
+}
+_WIDTH, _HEIGHT = "container", 320
+
+
+def learning_curves(measured: Measured) -> dict[str, Any]:
+    """Accuracy by epoch: a line for each cell and seed, the kind of accuracy by choice."""
+    import altair as alt
+
+    values = [
+        {"cell": cell, "seed": one.seed, "epoch": row.epoch, "curve": name, "accuracy": row.metrics[metric]}
+        for cell, models in measured.items()
+        for one in models
+        for row in one.rows
+        for metric, name in _CURVES.items()
+    ]
+    choice = alt.param(
+        "curve", value="validation accuracy", bind=alt.binding_select(options=list(_CURVES.values()), name="show ")
+    )
+    chart = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_line(point=alt.OverlayMarkDef(size=25))
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False)),
+            detail="seed:N",
+            tooltip=["cell:N", "seed:N", "epoch:Q", alt.Tooltip("accuracy:Q", format=".4f")],
+            **_by_cell(measured),
+        )
+        .transform_filter("datum.curve == curve")
+        .add_params(choice, alt.selection_interval(bind="scales"))
+    )
+    return _spec(chart)
+
+
+def gradient_flow(measured: Measured) -> dict[str, Any]:
+    """The spectral norm by the number of steps between, at the end of training."""
+    import altair as alt
+
+    values = [
+        {"cell": cell, "seed": one.seed, "steps": k, "norm": float(norm)}
+        for cell, models in measured.items()
+        for one in models
+        for k, norm in enumerate(one.flow["end"])
+    ]
+    chart = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_line(point=alt.OverlayMarkDef(size=25))
+        .encode(
+            x=alt.X("steps:Q", title="steps between the two states", scale=alt.Scale(nice=False)),
+            y=alt.Y("norm:Q", title="spectral norm of the derivative", scale=alt.Scale(type="log")),
+            detail="seed:N",
+            tooltip=["cell:N", "seed:N", "steps:Q", alt.Tooltip("norm:Q", format=".3g")],
+            **_by_cell(measured),
+        )
+    )
+    return _spec(chart)
+
+
+def calibration(measured: Measured, labels: "NDArray[np.uint8]") -> dict[str, Any]:
+    """The share right by the probability that the model gave its answer."""
+    import altair as alt
+
+    values = [
+        {"cell": cell, "seed": one.seed, "probability": bin_.confidence, "right": bin_.accuracy, "images": bin_.count}
+        for cell, models in measured.items()
+        for one in models
+        for bin_ in reliability(one.probabilities, labels)
+        if bin_.count >= FEWEST
+    ]
+    ideal = alt.Chart(alt.InlineData(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])).mark_line(
+        color="#777777", strokeDash=[2, 2]
+    )
+    lines = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_line(point=alt.OverlayMarkDef(size=40))
+        .encode(
+            x=alt.X("probability:Q", title="probability of the answer", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("right:Q", title="share of right answers", scale=alt.Scale(domain=[0, 1])),
+            detail="seed:N",
+            tooltip=["cell:N", "seed:N", "images:Q", alt.Tooltip("right:Q", format=".3f")],
+            **_by_cell(measured),
+        )
+    )
+    return _spec(ideal.encode(x="x:Q", y="y:Q") + lines)
+
+
+def _by_cell(measured: Measured) -> dict[str, Any]:
+    """Encodings that tell cells apart by colour, and by dashes without it."""
+    import altair as alt
+
+    cells = list(measured)
+    colours = alt.Scale(domain=cells, range=list(COLOURS[: len(cells)]))
+    dashes = alt.Scale(domain=cells, range=[_DASHES[k % len(_DASHES)] for k in range(len(cells))])
+    legend = alt.Legend(symbolType="stroke", symbolSize=400, symbolStrokeWidth=2)
+    return {
+        "color": alt.Color("cell:N", scale=colours, title="cell", legend=legend),
+        "strokeDash": alt.StrokeDash("cell:N", scale=dashes, title="cell", legend=legend),
+    }
+
+
+def _spec(chart: "alt.TopLevelMixin") -> dict[str, Any]:
+    sized = chart.properties(width=_WIDTH, height=_HEIGHT)
+    spec: dict[str, Any] = sized.configure_axis(labelFontSize=12, titleFontSize=14).to_dict()
+    return spec

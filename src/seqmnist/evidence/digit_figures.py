@@ -1,0 +1,119 @@
+"""Figures of single digits: what cells believe while they read them, and those they are most wrong about."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.data.splits import CLASSES, SIZE
+from seqmnist.evidence.beliefs import GATES
+from seqmnist.evidence.calibration import FEWEST, most_wrong, reliability
+from seqmnist.evidence.figures import COLOURS, LABEL, LINES, TICK, new_figure, save_figure
+from seqmnist.evidence.measures import Measures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+_GATE_COLOURS = {"i": "#009E73", "f": "#CC79A7", "o": "#E69F00"}
+_GATE_LINES = {"i": "-", "f": "--", "o": ":"}
+_WRONG = 12
+
+
+def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[np.uint8]) -> None:
+    """For each example digit its rows, what each cell believes after each of them, and the means of the LSTM's gates.
+
+    Args:
+        path: of the PNG file.
+        measured: by cell; the model of the first seed is drawn.
+        images: the example digits, uint8 [n, 28, 28].
+    """
+    models = {cell: seeds[0] for cell, seeds in measured.items()}
+    gated = {cell: one for cell, one in models.items() if one.gates}
+    columns = 1 + len(models) + len(gated)
+    figure = new_figure(width=3.1 * columns, height=3.1 * len(images) + 1.6)
+    figure.set_layout_engine("constrained")  # finds a place for the scale of colours below
+    grid = figure.subplots(len(images), columns, squeeze=False)
+    for row, image in enumerate(images):
+        grid[row, 0].imshow(image, cmap="gray_r", aspect="auto")
+        for column, (cell, one) in enumerate(models.items(), start=1):
+            shades = _belief(grid[row, column], one.beliefs[row], f"{cell}: beliefs" if row == 0 else "")
+        for column, (cell, one) in enumerate(gated.items(), start=1 + len(models)):
+            _gates(grid[row, column], {name: gate[row] for name, gate in one.gates.items()}, cell, first=row == 0)
+        grid[row, 0].set_ylabel("row read", fontsize=LABEL)
+        grid[row, 0].set_xticks([])
+        for axes in grid[row]:
+            axes.tick_params(labelsize=TICK)
+    grid[0, 0].set_title("digit", fontsize=LABEL)
+    for axes in grid[-1, 1 : 1 + len(models)]:
+        axes.set_xlabel("class", fontsize=LABEL)
+    for axes in grid[-1, 1 + len(models) :]:
+        axes.set_xlabel("mean over units", fontsize=LABEL)
+    bar = figure.colorbar(shades, ax=grid[-1, 1 : 1 + len(models)].tolist(), location="bottom", aspect=40)
+    bar.set_label("probability", fontsize=LABEL)
+    bar.ax.tick_params(labelsize=TICK)
+    save_figure(figure, path)
+
+
+def wrong_digits(path: Path, one: Measures, images: NDArray[np.uint8], labels: NDArray[np.uint8], cell: str) -> None:
+    """The test digits that a model is wrong about with the highest probability."""
+    chosen = most_wrong(one.probabilities, labels, _WRONG)
+    figure = new_figure(width=9, height=4.6)
+    for axes in figure.subplots(2, _WRONG // 2).flat:
+        axes.set_axis_off()
+    for axes, index in zip(figure.axes, chosen, strict=False):
+        axes.imshow(images[index], cmap="gray_r")
+        guess, share = int(one.predicted[index]), float(one.probabilities[index].max())
+        axes.set_title(f"{labels[index]} taken for {guess}\n{share:.1%}", fontsize=TICK)
+    figure.suptitle(f"{cell}: most certain mistakes", fontsize=LABEL)
+    save_figure(figure, path)
+
+
+def calibration(path: Path, measured: Mapping[str, list[Measures]], labels: NDArray[np.uint8]) -> None:
+    """The share of right answers by the probability of the answer; the model of each seed a line."""
+    figure = new_figure(width=6.5, height=5.5)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":", label="as it says")
+    for index, (cell, models) in enumerate(measured.items()):
+        for k, one in enumerate(models):
+            bins = [bin_ for bin_ in reliability(one.probabilities, labels) if bin_.count >= FEWEST]
+            axes.plot(
+                [bin_.confidence for bin_ in bins],
+                [bin_.accuracy for bin_ in bins],
+                LINES[index % len(LINES)],
+                marker="o",
+                color=COLOURS[index % len(COLOURS)],
+                linewidth=1.8 if len(models) == 1 else 0.8,
+                label=cell if k == 0 else None,
+            )
+    axes.set_xlabel("probability of the answer", fontsize=LABEL)
+    axes.set_ylabel("share of right answers", fontsize=LABEL)
+    axes.tick_params(labelsize=TICK)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=TICK, loc="upper left")
+    save_figure(figure, path)
+
+
+def _belief(axes: "Axes", probabilities: NDArray[np.float32], title: str) -> "AxesImage":
+    shades = axes.imshow(
+        probabilities, cmap="viridis", vmin=0, vmax=1, aspect="auto", extent=(-0.5, CLASSES - 0.5, SIZE, 0)
+    )
+    axes.set_xticks(range(CLASSES))
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=LABEL)
+    return shades
+
+
+def _gates(axes: "Axes", gates: Mapping[str, NDArray[np.float32]], cell: str, *, first: bool) -> None:
+    rows = np.linspace(0, SIZE, len(next(iter(gates.values()))))
+    for name, gate in gates.items():
+        axes.plot(gate.mean(axis=1), rows, _GATE_LINES[name], color=_GATE_COLOURS[name], label=GATES[name])
+    axes.set_ylim(SIZE, 0)
+    axes.set_xlim(0, 1)
+    axes.set_yticks([])
+    axes.grid(alpha=0.3)
+    if first:
+        axes.set_title(f"{cell}: gates", fontsize=LABEL)
+        axes.legend(fontsize=TICK - 3, loc="lower left")  # gates of a trained cell are mostly open

@@ -1,0 +1,176 @@
+"""reports/index.html: one file that needs no other, with the verdicts first."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.config import Config, flatten
+from seqmnist.data.splits import Summary
+from seqmnist.evidence import charts
+from seqmnist.evidence.calibration import calibration_error, reliability
+from seqmnist.evidence.claims import EFFECTS, NAMES, remembered
+from seqmnist.evidence.convergence import THRESHOLDS, area, epochs_to
+from seqmnist.evidence.measures import Measures
+from seqmnist.evidence.metrics import spread
+from seqmnist.evidence.statistics import Test
+from seqmnist.files import write_text
+
+_SIGNS = {"shown": "✓", "not shown": "–", "opposite shown": "✗", "one seed: not tested": "?"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what it shows, for those who see it and for those who don't."""
+
+    path: Path
+    caption: str
+    alt: str
+
+    @property
+    def source(self) -> str:
+        """The file as an address that needs no file."""
+        return f"data:image/png;base64,{base64.b64encode(self.path.read_bytes()).decode()}"
+
+
+def write(
+    path: Path,
+    configuration: Config,
+    measured: Mapping[str, list[Measures]],
+    tests: Mapping[str, Test],
+    summary: Summary,
+    labels: NDArray[np.uint8],
+    pictures: list[Picture],
+) -> None:
+    """Write the page; the same arguments give the same bytes.
+
+    Args:
+        path: of the page.
+        configuration: the pipeline's.
+        measured: for each cell what was measured of each seed's model.
+        tests: of the claims, by name.
+        summary: sizes and digests of the splits.
+        labels: of the test images.
+        pictures: the figures to show, in this order.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    template = resources.files("seqmnist.evidence").joinpath("page.html.j2").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    text = environment.from_string(template).render(
+        data=configuration.data.name,
+        view=configuration.sequence.view.replace("_", " "),
+        seeds=configuration.seeds,
+        verdicts=[verdict(name, test) for name, test in tests.items()],
+        results=results(measured),
+        speeds=speeds(measured),
+        memories=memories(measured, labels),
+        charts=_charts(dict(measured), labels),
+        pictures=pictures,
+        splits=summary,
+        parameters=flatten(configuration.model_dump(exclude={"data", "tracking"})),
+        library=_library(),
+    )
+    write_text(path, text)
+
+
+def verdict(name: str, test: Test) -> dict[str, str]:
+    """A claim's card."""
+    low, high = test.interval
+    tested = f"p = {test.p:.2g}, {test.test}, n = {test.n:,}" if test.p is not None else "give several seeds to test it"
+    interval = f", {test.confidence:.0%} interval {low:+.4f} to {high:+.4f}" if test.confidence else ""
+    return {
+        "claim": NAMES[name],
+        "verdict": test.verdict,
+        "sign": _SIGNS[test.verdict],
+        "effect": f"{EFFECTS[name]}: {test.effect:+.4f}{interval}",
+        "tested": tested,
+    }
+
+
+def results(measured: Mapping[str, list[Measures]]) -> list[dict[str, Any]]:
+    """For each cell the test figures of its selected models."""
+    return [
+        {
+            "cell": cell,
+            "accuracy": spread([one.test_accuracy for one in models]),
+            "loss": spread([one.test_loss for one in models]),
+            "epochs": ", ".join(f"{one.summary['selected.epoch']:.0f}" for one in models),
+            "each": ", ".join(f"{one.test_accuracy:.4f}" for one in models),
+        }
+        for cell, models in measured.items()
+    ]
+
+
+def speeds(measured: Mapping[str, list[Measures]]) -> list[dict[str, Any]]:
+    """For each cell the area under its validation curve, and the epochs that it took to accuracies."""
+    return [
+        {
+            "cell": cell,
+            "area": spread([area(one.curve) for one in models]),
+            "epochs": {
+                f"{threshold:.0%}": ", ".join(str(epochs_to(one.curve, threshold) or "never") for one in models)
+                for threshold in THRESHOLDS
+            },
+        }
+        for cell, models in measured.items()
+    ]
+
+
+def memories(measured: Mapping[str, list[Measures]], labels: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """For each cell the accuracies with rows after the digit, and how far its probabilities are from the truth."""
+    return [
+        {
+            "cell": cell,
+            "after": {name: spread([one.after[name] for one in models]) for name in models[0].after},
+            "mean": spread([remembered(one) for one in models]),
+            "calibration": spread([calibration_error(reliability(one.probabilities, labels)) for one in models]),
+        }
+        for cell, models in measured.items()
+    ]
+
+
+def _charts(measured: dict[str, list[Measures]], labels: NDArray[np.uint8]) -> list[dict[str, str]]:
+    drawn = [
+        ("curves", "Accuracy by epoch", charts.learning_curves(measured), "Learning curves of all cells and seeds."),
+        (
+            "flow",
+            "Gradient flow at the end of training",
+            charts.gradient_flow(measured),
+            "How strongly the last state depends on earlier ones.",
+        ),
+        (
+            "calibration",
+            "Calibration",
+            charts.calibration(measured, labels),
+            "Share right by the answer's probability.",
+        ),
+    ]
+    return [
+        {"name": name, "title": title, "spec": _in_script(spec), "alt": alt + " The table below has the numbers."}
+        for name, title, spec, alt in drawn
+    ]
+
+
+def _in_script(value: Any) -> str:
+    """JSON that can stand in a script element, whatever its texts hold."""
+    return (
+        json.dumps(value, sort_keys=True)
+        .replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def _library() -> str:
+    """Vega, Vega-Lite and vega-embed as one script."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return bundle.replace("</script", "<\\/script")

@@ -1,0 +1,48 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqmnist.evidence.measures import Measures
+from seqmnist.training.history import METRICS, Row
+
+LABELS = (np.arange(60) % 10).astype(np.uint8)
+
+Make = Callable[..., Measures]
+
+
+@pytest.fixture
+def labels() -> Any:
+    """Of 60 test images."""
+    return LABELS
+
+
+@pytest.fixture
+def make_measures() -> Make:
+    """Makes what would be measured of a model that is wrong about the first `wrong` of 60 images."""
+
+    def make(seed: int = 42, *, wrong: int = 6, curve: tuple[float, ...] = (0.9, 0.96), after: float = 0.5) -> Measures:
+        random = np.random.default_rng(seed)
+        answers = LABELS.copy()
+        answers[:wrong] = (answers[:wrong] + 1) % 10
+        probabilities = np.full((len(LABELS), 10), 0.02, np.float32)
+        probabilities[np.arange(len(LABELS)), answers] = 0.82
+        rows = [
+            Row(seed, epoch, dict.fromkeys(METRICS, 0.4) | {"val.accuracy": accuracy, "test.accuracy": accuracy})
+            for epoch, accuracy in enumerate(curve)
+        ]
+        return Measures(
+            seed=seed,
+            rows=rows,
+            probabilities=probabilities,
+            right=answers == LABELS,
+            test_loss=0.3,
+            test_accuracy=1 - wrong / len(LABELS),
+            after={f"{kind} {extra}": after for kind in ("blank", "noise") for extra in (28, 112)},
+            flow=dict.fromkeys(("start", "end"), np.array([0.9**k for k in range(28)])),
+            beliefs=random.dirichlet(np.ones(10), (2, 28)).astype(np.float32),
+            gates={name: random.random((2, 28, 4)).astype(np.float32) for name in ("i", "f", "o")},
+        )
+
+    return make

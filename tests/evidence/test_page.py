@@ -1,0 +1,91 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqmnist.config import Config
+from seqmnist.evidence import page
+from seqmnist.evidence.claims import claims
+from seqmnist.evidence.page import Picture
+
+SUMMARY: Any = {"train": {"images": 50, "sha256": "ab" * 32, "classes": [5] * 10}}
+HOSTILE = '</script><script>alert("<b>")</script>'
+
+
+class Tags(HTMLParser):
+    """What a page refers to, and the verdicts in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.verdicts: list[str] = []
+        self.alternatives: list[str | None] = []
+        self.scripts = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.addresses += [value for key in ("src", "href") if (value := values.get(key))]
+        self.scripts += tag == "script"
+        if verdict := values.get("data-verdict"):
+            self.verdicts.append(verdict)
+        if tag == "img":
+            self.alternatives.append(values.get("alt"))
+
+
+@pytest.fixture
+def written(tiny_config: Config, make_measures: Any, labels: Any, tmp_path: Path) -> Any:
+    """Writes a page and gives its text."""
+
+    def write(**changed: Any) -> str:
+        measured = {"rnn": [make_measures(wrong=20)], "lstm": [make_measures(wrong=2)]} | changed.pop("measured", {})
+        picture = tmp_path / "picture.png"
+        picture.write_bytes(b"\x89PNG picture")
+        pictures = [Picture(picture, "A caption.", changed.pop("alt", "What it shows."))]
+        path = tmp_path / "index.html"
+        page.write(path, tiny_config, measured, claims(measured), SUMMARY, labels, pictures)
+        return path.read_text()
+
+    return write
+
+
+def test_the_page_needs_no_other_file_and_no_network(written: Any) -> None:
+    tags = Tags(written())
+    assert tags.addresses
+    assert all(address.startswith("data:") for address in tags.addresses)
+    assert tags.alternatives == ["What it shows."]
+
+
+def test_the_verdicts_are_there(written: Any) -> None:
+    tags = Tags(written())
+    assert tags.verdicts == ["shown", "one seed: not tested", "one seed: not tested"]
+
+
+def test_the_same_measures_give_the_same_bytes(written: Any) -> None:
+    assert written() == written()
+
+
+def test_no_text_can_become_code(written: Any, make_measures: Any) -> None:
+    plain = Tags(written(measured={"gru": [make_measures()]}))
+    hostile = Tags(written(measured={HOSTILE: [make_measures()]}, alt=HOSTILE))
+    assert hostile.scripts == plain.scripts
+    assert hostile.alternatives == [HOSTILE]
+
+
+def test_numbers_of_several_seeds_are_means_with_their_spread(written: Any, make_measures: Any) -> None:
+    seeds = {"lstm": [make_measures(1, wrong=0), make_measures(2, wrong=6)]}
+    seeds["rnn"] = [make_measures(1), make_measures(2)]
+    text = written(measured=seeds)
+    assert re.search(r"0\.9500 ± 0\.0707", text)
+    assert "1.0000, 0.9000" in text
+
+
+def test_without_the_two_cells_the_page_says_so(
+    written: Any, tiny_config: Config, make_measures: Any, labels: Any, tmp_path: Path
+) -> None:
+    del written
+    path = tmp_path / "one.html"
+    page.write(path, tiny_config, {"gru": [make_measures()]}, {}, SUMMARY, labels, [])
+    assert "one of them is not configured" in path.read_text()

@@ -1,0 +1,62 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqmnist.data.splits import Split
+from seqmnist.evidence.measures import Measures
+from seqmnist.evidence.report import curves, write_tables
+from seqmnist.training.history import METRICS, Row
+
+
+def predicting(one: Measures, *classes: int) -> Measures:
+    return replace(one, probabilities=np.eye(10, dtype=np.float32)[list(classes)])
+
+
+def read(path: str) -> list[list[str]]:
+    with Path(path).open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_tables_hold_each_prediction_and_the_scores_of_each_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_measures: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    test = Split(np.zeros((3, 28, 28), np.uint8), np.array([4, 4, 7], np.uint8))
+    measured = {
+        "rnn": [predicting(make_measures(42), 4, 7, 7), predicting(make_measures(43), 4, 4, 7)],
+        "lstm": [predicting(make_measures(42), 4, 4, 4)],
+    }
+
+    write_tables(measured, test)
+
+    assert read("reports/predictions/rnn.csv") == [
+        ["seed", "image", "label", "predicted"],
+        ["42", "0", "4", "4"],
+        ["42", "1", "4", "7"],
+        ["42", "2", "7", "7"],
+        ["43", "0", "4", "4"],
+        ["43", "1", "4", "4"],
+        ["43", "2", "7", "7"],
+    ]
+    assert [line[3] for line in read("reports/predictions/lstm.csv")] == ["predicted", "4", "4", "4"]
+    head, *classes = read("reports/classes.csv")
+    assert head == ["cell", "seed", "digit", "images", "precision", "recall"]
+    assert [line[:3] for line in classes] == [
+        [cell, seed, str(digit)] for cell, seed in [("rnn", "42"), ("rnn", "43"), ("lstm", "42")] for digit in range(10)
+    ]
+    assert classes[4] == ["rnn", "42", "4", "2", "1.0", "0.5"]
+    assert classes[7] == ["rnn", "42", "7", "1", "0.5", "1.0"]
+
+
+def test_curves_are_means_over_seeds_under_names_without_dots() -> None:
+    two = [[Row(seed, epoch, dict.fromkeys(METRICS, float(seed * (epoch + 1)))) for epoch in (0, 1)] for seed in (1, 3)]
+
+    header, first, second = curves(two)
+
+    assert header == ["epoch", *(name.replace(".", "_") for name in METRICS)]
+    assert first == [0, *[2.0] * len(METRICS)]
+    assert second == [1, *[4.0] * len(METRICS)]
