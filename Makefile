@@ -12,7 +12,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro ui figures bench bench-quick test lint types lock
+.PHONY: help setup repro ui figures evidence bench bench-quick test lint types lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -39,6 +39,12 @@ ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and
 
 figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/
+
+evidence: $(READY) ## train six seeds of both cells beside the default results; writes docs/evidence.json, tables and figures
+	@python -m dvc exp remove -q evidence 2>/dev/null || true
+	@python -m dvc exp run --temp --name evidence -S experiment=evidence
+	@rm -rf .dvc/tmp/evidence && python -m dvc get -q . reports --rev evidence -o .dvc/tmp/evidence
+	@PYTHONPATH=src python -m seqmnist.publish .dvc/tmp/evidence
 
 bench: $(READY) ## measure against Keras, PyTorch (where installed) and the matrix-product floor: half an hour or more
 	@python -m benchmarks.run
