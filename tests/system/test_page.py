@@ -1,0 +1,70 @@
+"""The page in a real browser without a network."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """The path of Debian's Chromium, which `make test` installs where it can."""
+    path = shutil.which("chromium")
+    if path is None and "CI" not in os.environ:
+        pytest.skip("no chromium on this machine: browser tests are skipped")
+    assert path, "continuous integration needs chromium"
+    return path
+
+
+@pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
+def opened(request: Any, chromium: str, reproduced: Any) -> Iterator[tuple[Page, list[str], list[str]]]:
+    """The page as opened from its file; what it asked for besides, and its errors."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        context = browser.new_context(viewport=request.param, offline=True)
+        page = context.new_page()
+        requests: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda one: requests.append(one.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto((reproduced.root / "reports" / "index.html").as_uri())
+        page.wait_for_function(
+            "document.querySelectorAll('.chart svg').length === document.querySelectorAll('.chart').length"
+        )
+        yield page, requests, errors
+        browser.close()
+
+
+def test_the_page_asks_for_nothing_and_shows_the_verdicts(opened: Any, reproduced: Any) -> None:
+    page, (itself, *others), errors = opened
+    assert itself.endswith("reports/index.html")
+    assert [one for one in others if not one.startswith("data:")] == []
+    assert errors == []
+    shown = [element.get_attribute("data-verdict") for element in page.query_selector_all("[data-verdict]")]
+    claims = json.loads(Path(reproduced.root / "reports" / "metrics.json").read_text())["claims"]
+    assert shown == [claim["verdict"] for claim in claims.values()]
+    assert len(shown) == 3
+
+
+def test_the_page_fits_the_screen_and_every_picture_has_its_text(opened: Any) -> None:
+    page, _, _ = opened
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for picture in page.query_selector_all("img"):
+        assert len(picture.get_attribute("alt")) > 20
+        assert picture.evaluate("one => one.naturalWidth > 0")
+    assert all(chart.get_attribute("aria-label") for chart in page.query_selector_all(".chart"))
+
+
+def test_the_chart_of_curves_changes_with_the_choice(opened: Any) -> None:
+    page, _, _ = opened
+    drawn = page.inner_html("#curves svg")
+    page.select_option("#curves select", "training accuracy")
+    page.wait_for_function("before => document.querySelector('#curves svg').innerHTML !== before", arg=drawn)
