@@ -12,7 +12,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro ui figures evidence bench bench-quick test lint types lock
+.PHONY: help setup repro ui figures evidence bench bench-quick browser test lint types lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -52,7 +52,14 @@ bench: $(READY) ## measure against Keras, PyTorch (where installed) and the matr
 bench-quick: $(READY) ## the same in two minutes: two cells, a tenth of the images
 	@python -m benchmarks.run --quick
 
-test: $(READY) ## run all tests
+# Debian's Chromium opens the pages in tests. Where it can't be installed those tests are skipped (with CI set they fail).
+browser:
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
+		echo "installing chromium for the tests of pages" && export DEBIAN_FRONTEND=noninteractive && \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+		echo "chromium is not there, and needs apt-get and root to be installed: tests in a browser are skipped"
+
+test: $(READY) browser ## run all tests
 	@python -m pytest
 
 lint: $(READY) ## check style, formatting and the direction of imports

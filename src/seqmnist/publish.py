@@ -1,7 +1,7 @@
 """Carry the evidence into docs: `python -m seqmnist.publish REPORTS`, by `make evidence`.
 
-docs/evidence.json gets the metrics, docs/figures/evidence the figures, and the tables between marks in docs/evidence.md
-and README.md are written anew from the metrics.
+docs/evidence.json gets the metrics and what MLflow knows of seconds, docs/figures/evidence the figures, and the tables
+between marks in docs/evidence.md and README.md are written anew from docs/evidence.json.
 """
 
 import json
@@ -9,71 +9,84 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from seqmnist import config
 from seqmnist.config import flatten
 from seqmnist.errors import UserError, run_command
 from seqmnist.evidence.claims import EFFECTS, NAMES
 from seqmnist.evidence.convergence import THRESHOLDS
 from seqmnist.evidence.metrics import figures_of_seeds, spread
-from seqmnist.files import write_json, write_text
+from seqmnist.files import atomic_path, sha256_file, write_json, write_text
 
 DOCS = Path("docs")
 EVIDENCE = DOCS / "evidence.json"
 FIGURES = DOCS / "figures" / "evidence"
 PAGES = (DOCS / "evidence.md", Path("README.md"))
 
+Rows = list[list[Any]]
+
 
 def main() -> None:
     """Publish the reports in the folder that the command line names."""
+    from seqmnist.tracking.times import epoch_seconds
+
     match sys.argv[1:]:
+        case [reports] if (metrics := Path(reports, "metrics.json")).is_file():
+            publish(Path(reports), epoch_seconds(config.load().tracking, sha256_file(metrics)))
         case [reports]:
-            publish(Path(reports))
+            raise UserError(f"{reports} has no metrics.json: name a folder of reports")
         case _:
             raise UserError("name one folder: python -m seqmnist.publish REPORTS")
 
 
-def publish(reports: Path) -> None:
-    """Copy metrics and figures from a folder of reports, and write the tables anew."""
-    metrics = json.loads((reports / "metrics.json").read_text())
-    write_json(EVIDENCE, metrics)
-    FIGURES.mkdir(parents=True, exist_ok=True)
+def publish(reports: Path, seconds: dict[str, dict[str, list[float]]]) -> None:
+    """Copy metrics and figures from a folder of reports, and write the tables anew.
+
+    Args:
+        reports: as evaluate makes it.
+        seconds: of each epoch of the trainings, by cell and seed.
+    """
+    evidence = {"metrics": json.loads((reports / "metrics.json").read_text()), "epoch_seconds": seconds}
+    write_json(EVIDENCE, evidence)
+    shutil.rmtree(FIGURES, ignore_errors=True)  # those of a cell that is no longer there
     for figure in sorted((reports / "figures").glob("*.png")):
-        shutil.copyfile(figure, FIGURES / figure.name)
+        with atomic_path(FIGURES / figure.name) as temporary:
+            shutil.copyfile(figure, temporary)
     for page in PAGES:
-        write_text(page, with_tables(page.read_text(), metrics))
+        write_text(page, with_tables(page.read_text(), evidence))
+    print(f"wrote {EVIDENCE}, {FIGURES} and the tables in {' and '.join(map(str, PAGES))}")
 
 
-def with_tables(text: str, metrics: dict[str, Any]) -> str:
-    """A page with the tables between its marks `<!-- name -->` and `<!-- end -->` made of the metrics."""
-    for name, table in tables(metrics).items():
+def with_tables(text: str, evidence: dict[str, Any]) -> str:
+    """A page with the tables between its marks `<!-- name -->` and `<!-- end -->` made of docs/evidence.json."""
+    for name, table in tables(evidence).items():
         escaped = table.replace("\\", "\\\\")
         text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>{escaped}\g<2>", text, flags=re.DOTALL)
     return text
 
 
-def tables(metrics: dict[str, Any]) -> dict[str, str]:
+def tables(evidence: dict[str, Any]) -> dict[str, str]:
     """The tables by the names of their marks, as Markdown."""
+    metrics = evidence["metrics"]
     cells = {cell: part for cell, part in metrics.items() if cell != "claims"}
-    return {"claims": _claims(metrics["claims"]), "cells": _cells(cells), "seeds": _seeds(cells)}
+    return {
+        "claims": _claims(metrics["claims"]),
+        "cells": _cells(cells),
+        "seconds": _seconds(cells, evidence["epoch_seconds"]),
+        "seeds": _seeds(cells),
+    }
 
 
 def _claims(claims: dict[str, dict[str, Any]]) -> str:
-    rows = []
+    rows: Rows = []
     for name, one in claims.items():
         low, high = one["interval"]
-        p = "–" if one["p"] is None else f"{one['p']:.3f}"
         interval = f"{low:+.4f} to {high:+.4f} ({one['confidence']:.0%})"
-        rows.append(
-            [
-                f"{NAMES[name]} ({EFFECTS[name]})",
-                f"**{one['verdict']}**",
-                f"{one['effect']:+.4f}",
-                interval,
-                p,
-                one["n"],
-            ]
-        )
+        p = "–" if one["p"] is None else f"{one['p']:.3f}"
+        measured = f"{NAMES[name]} ({EFFECTS[name]})"
+        rows.append([measured, f"**{one['verdict']}**", f"{one['effect']:+.4f}", interval, p, one["n"]])
     return _markdown(["claim (measured by)", "verdict", "effect", "interval", "p", "n"], rows)
 
 
@@ -89,8 +102,28 @@ def _cells(cells: dict[str, Any]) -> str:
         "gradient flow over 27 steps, start of training": "flow.start",
         "gradient flow over 27 steps, end of training": "flow.end",
     }
-    rows = [[name, *(spread(figures_of_seeds(part, key)) for part in cells.values())] for name, key in lines.items()]
+    rows: Rows = [
+        [name, *(spread(figures_of_seeds(part, key)) for part in cells.values())] for name, key in lines.items()
+    ]
     return _markdown(["", *cells], rows)
+
+
+def _seconds(cells: dict[str, Any], epoch_seconds: dict[str, dict[str, list[float]]]) -> str:
+    """Training seconds until accuracies were first reached: median, smallest and largest of the seeds that did."""
+    rows: Rows = []
+    for cell, part in cells.items():
+        line = [cell]
+        for percent in _percents():
+            taken = [
+                sum(epoch_seconds[cell][seed][:epochs])
+                for seed, one in part["seeds"].items()
+                if (epochs := one["convergence"].get(f"epochs_to_{percent}")) and seed in epoch_seconds.get(cell, {})
+            ]
+            between = f"{median(taken):.1f} s ({min(taken):.1f} to {max(taken):.1f})" if taken else "–"
+            seeds = len(part["seeds"])
+            line.append(between if len(taken) == seeds else f"{between}, {len(taken)} of {seeds} seeds")
+        rows.append(line)
+    return _markdown(["cell", *(f"to {percent} %" for percent in _percents())], rows)
 
 
 def _seeds(cells: dict[str, Any]) -> str:
@@ -99,17 +132,18 @@ def _seeds(cells: dict[str, Any]) -> str:
         "test accuracy": "selected.test.accuracy",
         "mean validation accuracy": "convergence.area",
         "mean accuracy after rows": "after.mean",
-        **{
-            f"epochs to {100 * threshold:.0f} %": f"convergence.epochs_to_{100 * threshold:.0f}"
-            for threshold in THRESHOLDS
-        },
+        **{f"epochs to {percent} %": f"convergence.epochs_to_{percent}" for percent in _percents()},
     }
-    rows = [
+    rows: Rows = [
         [cell, seed, *(_value(flatten(one), key) for key in keys.values())]
         for cell, part in cells.items()
         for seed, one in part["seeds"].items()
     ]
     return _markdown(["cell", "seed", *keys], rows)
+
+
+def _percents() -> list[str]:
+    return [f"{100 * threshold:.0f}" for threshold in THRESHOLDS]
 
 
 def _value(figures: dict[str, float], key: str) -> str:
@@ -119,8 +153,8 @@ def _value(figures: dict[str, float], key: str) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
-def _markdown(head: list[Any], rows: list[list[Any]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def _markdown(head: list[str], rows: Rows) -> str:
+    lines: Rows = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
 
 

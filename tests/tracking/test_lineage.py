@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,6 @@ from seqmnist.files import sha256_file
 from seqmnist.tracking.lineage import found_or_restored
 from seqmnist.tracking.runs import Run, stage_run
 from seqmnist.tracking.store import open_store
-
-
-@pytest.fixture
-def config(tiny_config: Config, project: Path, request: pytest.FixtureRequest) -> Iterator[Config]:
-    """A configuration whose experiment is the test's own; params.yaml is put back afterwards."""
-    before = (project / "params.yaml").read_bytes()
-    tracking = tiny_config.tracking.model_copy(update={"experiment": request.node.nodeid})
-    yield tiny_config.model_copy(update={"tracking": tracking})
-    (project / "params.yaml").write_bytes(before)
 
 
 def run_of(config: Config, run_id: str) -> Logged:

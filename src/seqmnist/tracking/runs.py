@@ -114,21 +114,22 @@ class Run:
         # Without names: MLflow would pass named inputs as a dictionary, which the model does not take.
         inputs = TensorSpec(np.dtype(np.uint8), (-1, SIZE, SIZE))
         outputs = TensorSpec(np.dtype(np.float32), (-1, CLASSES))
-        Model.log(
-            artifact_path=None,
-            flavor=_KerasFlavor,
-            model=model,
-            name="model",
-            run_id=self.id,
-            signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
-            input_example=example,
-            # Inferring the requirements would load the model in another process, for seconds.
-            pip_requirements=[
-                f"keras=={keras.__version__}",
-                f"tensorflow=={tf.__version__}",
-                f"numpy=={np.__version__}",
-            ],
-        )
+        with _without_retracing_warnings():
+            Model.log(
+                artifact_path=None,
+                flavor=_KerasFlavor,
+                model=model,
+                name="model",
+                run_id=self.id,
+                signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
+                input_example=example,
+                # Inferring the requirements would load the model in another process, for seconds.
+                pip_requirements=[
+                    f"keras=={keras.__version__}",
+                    f"tensorflow=={tf.__version__}",
+                    f"numpy=={np.__version__}",
+                ],
+            )
 
     @_whole_transactions()
     def _dataset(self, name: str, sha256: str, profile: Mapping[str, Any], context: str) -> None:
@@ -144,6 +145,20 @@ class Run:
             mlflow.MlflowClient().log_inputs(self.id, inputs)
         except MlflowException:  # two processes that are the first to log a data set: one of them fails (3.17)
             mlflow.MlflowClient().log_inputs(self.id, inputs)
+
+
+@contextmanager
+def _without_retracing_warnings() -> Iterator[None]:
+    """The model of each seed is traced anew for its example, of which TensorFlow warns from the fifth on."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _KerasFlavor:

@@ -1,0 +1,29 @@
+"""`make evidence`: several seeds beside the default results, carried into docs."""
+
+import json
+from typing import Any
+
+
+def test_the_evidence_goes_into_docs_and_leaves_the_default_results_alone(project: Any) -> None:
+    project.edit("conf/experiment/evidence.yaml", "[42, 43, 44, 45, 46, 47]", "[42, 43]")
+    outputs, params, metrics = project.output_hashes(), (project.root / "params.yaml").read_bytes(), project.metrics()
+
+    result = project.succeed("make", "-o", ".venv/.ready", "evidence")
+
+    assert project.output_hashes() == outputs
+    assert (project.root / "params.yaml").read_bytes() == params
+    assert project.metrics() == metrics
+    docs = project.root / "docs"
+    evidence = json.loads((docs / "evidence.json").read_text())
+    for cell in ("rnn", "lstm"):
+        assert list(evidence["metrics"][cell]["seeds"]) == ["42", "43"]
+        assert [len(seconds) for seconds in evidence["epoch_seconds"][cell].values()] == [2, 2]
+        # Seed 42 came from the very weights that the pipeline made.
+        assert evidence["metrics"][cell]["seeds"]["42"] == metrics[cell]["seeds"]["42"]
+    verdict = evidence["metrics"]["claims"]["converges_faster"]["verdict"]
+    assert verdict == "not shown", "of two seeds nothing can be"
+    assert f"**{verdict}**" in (project.root / "README.md").read_text()
+    assert {path.name for path in (docs / "figures/evidence").iterdir()} == {
+        path.name for path in (project.root / "reports/figures").iterdir()
+    }
+    assert "wrote docs/evidence.json" in result.output

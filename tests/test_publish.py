@@ -1,0 +1,134 @@
+import json
+import sys
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from seqmnist import publish
+from seqmnist.errors import UserError
+from seqmnist.evidence.metrics import figures_of_seeds
+from seqmnist.evidence.statistics import sign_flip
+
+ROOT = Path(__file__).parents[1]
+CLAIM = {"verdict": "shown", "effect": 0.0125, "interval": [0.01, 0.0151], "confidence": 0.96875, "p": 0.03125, "n": 6}
+AFTER = {f"{kind}_{rows}": 0.25 for kind in ("blank", "noise") for rows in (28, 112)} | {"mean": 0.25}
+PAGE = "Before.\n<!-- {name} -->\nan old table\n<!-- end -->\nAfter.\n"
+
+
+def seed(accuracy: float, **epochs: int) -> dict[str, Any]:
+    return {
+        "selected": {"test": {"accuracy": accuracy, "loss": 0.1}},
+        "convergence": {"area": accuracy - 0.01, **epochs},
+        "after": AFTER,
+        "flow": {"start": 0.5, "end": 2.0},
+    }
+
+
+@pytest.fixture
+def evidence() -> dict[str, Any]:
+    """Of two cells and two seeds; the second of rnn never reached 97 %."""
+    claims = {name: {**CLAIM, "test": "a test"} for name in ("better", "converges_faster", "remembers_longer")}
+    rnn: dict[str, Any] = {
+        "seeds": {"42": seed(0.96, epochs_to_95=2, epochs_to_97=3), "43": seed(0.98, epochs_to_95=1)}
+    }
+    lstm = {"seeds": {"42": seed(0.99, epochs_to_95=1), "43": seed(0.99, epochs_to_95=1)}}
+    seconds = {"rnn": {"42": [1.0, 1.5, 2.0], "43": [0.5, 9.0, 9.0]}}
+    return {"metrics": {"rnn": rnn, "lstm": lstm, "claims": claims}, "epoch_seconds": seconds}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: dict[str, Any]) -> Path:
+    """A folder with the two pages, and evaluate's reports in `reports`."""
+    monkeypatch.chdir(tmp_path)
+    for path, name in (("docs/evidence.md", "seeds"), ("README.md", "claims")):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(PAGE.format(name=name))
+    Path("reports/figures").mkdir(parents=True)
+    Path("reports/figures/beliefs.png").write_bytes(b"a figure")
+    Path("reports/metrics.json").write_text(json.dumps(evidence["metrics"]))
+    return tmp_path
+
+
+def rows(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_tables_are_written_between_their_marks_and_figures_beside(
+    repository: Path, evidence: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = repository / "docs/figures/evidence/confusion_mgu.png"
+    old.parent.mkdir(parents=True)
+    old.touch()
+
+    publish.publish(Path("reports"), evidence["epoch_seconds"])
+
+    assert json.loads(Path("docs/evidence.json").read_text()) == evidence
+    tables = publish.tables(evidence)
+    assert Path("README.md").read_text() == f"Before.\n<!-- claims -->\n{tables['claims']}<!-- end -->\nAfter.\n"
+    assert Path("docs/evidence.md").read_text() == f"Before.\n<!-- seeds -->\n{tables['seeds']}<!-- end -->\nAfter.\n"
+    assert [path.name for path in old.parent.iterdir()] == ["beliefs.png"]
+    assert "docs/evidence.json" in capsys.readouterr().out
+
+
+def test_the_tables_hold_means_deviations_and_every_value(evidence: dict[str, Any]) -> None:
+    tables = {name: rows(table) for name, table in publish.tables(evidence).items()}
+
+    assert tables["claims"][2][1:] == ["**shown**", "+0.0125", "+0.0100 to +0.0151 (97%)", "0.031", "6"]
+    assert tables["cells"][2] == ["test accuracy", "0.9700 ± 0.0141", "0.9900 ± 0.0000"]
+    assert tables["seeds"][2] == ["rnn", "42", "0.9600", "0.9500", "0.2500", "2", "3", "never"]
+    assert len(tables["seeds"]) == 2 + 4
+
+
+def test_seconds_are_summed_to_each_accuracy_over_the_seeds_that_reached_it(evidence: dict[str, Any]) -> None:
+    _, _, rnn, lstm = rows(publish.tables(evidence)["seconds"])
+
+    assert rnn == ["rnn", "1.5 s (0.5 to 2.5)", "4.5 s (4.5 to 4.5), 1 of 2 seeds", "–, 0 of 2 seeds"]
+    assert lstm == ["lstm", *["–, 0 of 2 seeds"] * 3], "MLflow knows nothing of it"
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["nowhere"]])
+def test_a_folder_without_metrics_is_refused_and_nothing_is_written(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["publish", *arguments])
+
+    with pytest.raises(UserError, match=r"name (one|a) folder"):
+        publish.main()
+
+    assert "an old table" in (repository / "README.md").read_text()
+    assert not (repository / "docs/evidence.json").exists()
+
+
+@pytest.mark.parametrize(("page", "marks"), [("docs/evidence.md", 4), ("README.md", 1)])
+def test_the_tables_in_docs_are_those_of_the_evidence(page: str, marks: int) -> None:
+    text = (ROOT / page).read_text()
+    evidence = json.loads((ROOT / "docs/evidence.json").read_text())
+
+    assert (
+        sum(f"<!-- {name} -->\n{table}<!-- end -->" in text for name, table in publish.tables(evidence).items())
+        == marks
+    )
+    assert publish.with_tables(text, evidence) == text
+
+
+@pytest.mark.parametrize(
+    ("claim", "key"),
+    [
+        ("better", "selected.test.accuracy"),
+        ("converges_faster", "convergence.area"),
+        ("remembers_longer", "after.mean"),
+    ],
+)
+def test_the_verdicts_in_docs_follow_from_the_values_of_six_seeds(claim: str, key: str) -> None:
+    metrics = json.loads((ROOT / "docs/evidence.json").read_text())["metrics"]
+    rnn, lstm = (figures_of_seeds(metrics[cell], key) for cell in ("rnn", "lstm"))
+    differences = [other - base for base, other in zip(rnn, lstm, strict=True)]
+
+    test = sign_flip(differences)
+
+    assert len(differences) == 6
+    assert metrics["claims"][claim]["verdict"] == test.verdict
+    assert metrics["claims"][claim]["p"] == test.p
+    assert metrics["claims"][claim]["effect"] == pytest.approx(fmean(differences))
