@@ -83,7 +83,7 @@ def _claims(claims: dict[str, dict[str, Any]]) -> str:
     rows: Rows = []
     for name, one in claims.items():
         low, high = one["interval"]
-        interval = f"{low:+.4f} to {high:+.4f} ({one['confidence']:.0%})"
+        interval = f"{low:+.4f} to {high:+.4f} ({one['confidence']:.0%})" if one["confidence"] else "–"
         p = "–" if one["p"] is None else f"{one['p']:.3f}"
         measured = f"{NAMES[name]} ({EFFECTS[name]})"
         rows.append([measured, f"**{one['verdict']}**", f"{one['effect']:+.4f}", interval, p, one["n"]])
@@ -99,8 +99,8 @@ def _cells(cells: dict[str, Any]) -> str:
         "accuracy after 112 blank rows": "after.blank_112",
         "accuracy after 28 rows of noise": "after.noise_28",
         "accuracy after 112 rows of noise": "after.noise_112",
-        "gradient flow over 27 steps, start of training": "flow.start",
-        "gradient flow over 27 steps, end of training": "flow.end",
+        "gradient flow over the whole sequence, start of training": "flow.start",
+        "gradient flow over the whole sequence, end of training": "flow.end",
     }
     rows: Rows = [
         [name, *(spread(figures_of_seeds(part, key)) for part in cells.values())] for name, key in lines.items()
@@ -114,16 +114,22 @@ def _seconds(cells: dict[str, Any], epoch_seconds: dict[str, dict[str, list[floa
     for cell, part in cells.items():
         line = [cell]
         for percent in _percents():
-            taken = [
-                sum(epoch_seconds[cell][seed][:epochs])
-                for seed, one in part["seeds"].items()
-                if (epochs := one["convergence"].get(f"epochs_to_{percent}")) and seed in epoch_seconds.get(cell, {})
-            ]
-            between = f"{median(taken):.1f} s ({min(taken):.1f} to {max(taken):.1f})" if taken else "–"
-            seeds = len(part["seeds"])
-            line.append(between if len(taken) == seeds else f"{between}, {len(taken)} of {seeds} seeds")
+            epochs = {seed: one["convergence"].get(f"epochs_to_{percent}") for seed, one in part["seeds"].items()}
+            reached = {seed: count for seed, count in epochs.items() if count}
+            line.append(_between(reached, epoch_seconds.get(cell, {}), len(epochs)))
         rows.append(line)
     return _markdown(["cell", *(f"to {percent} %" for percent in _percents())], rows)
+
+
+def _between(reached: dict[str, int], seconds: dict[str, list[float]], seeds: int) -> str:
+    """Of so many seeds those that reached an accuracy, by the epochs it took them."""
+    if not reached:
+        return "never"
+    if not set(reached) <= set(seconds):
+        return "MLflow has no times"
+    taken = [sum(seconds[seed][:epochs]) for seed, epochs in reached.items()]
+    text = f"{median(taken):.1f} s ({min(taken):.1f} to {max(taken):.1f})"
+    return text if len(reached) == seeds else f"{text}, {len(reached)} of {seeds} seeds"
 
 
 def _seeds(cells: dict[str, Any]) -> str:

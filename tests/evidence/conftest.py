@@ -6,10 +6,17 @@ import pytest
 
 from seqmnist.evidence.measures import Measures
 from seqmnist.training.history import METRICS, Row
+from seqmnist.training.runtime import start_tensorflow
 
 LABELS = (np.arange(60) % 10).astype(np.uint8)
 
 Make = Callable[..., Measures]
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> None:
+    """TensorFlow as the stages run it, whichever test is the first to need it."""
+    start_tensorflow(2)
 
 
 @pytest.fixture
@@ -41,8 +48,8 @@ def make_measures() -> Make:
             test_accuracy=1 - wrong / len(LABELS),
             after={f"{kind} {extra}": after for kind in ("blank", "noise") for extra in (28, 112)},
             flow=dict.fromkeys(("start", "end"), np.array([0.9**k for k in range(28)])),
-            beliefs=random.dirichlet(np.ones(10), (2, 28)).astype(np.float32),
-            gates={name: random.random((2, 28, 4)).astype(np.float32) for name in ("i", "f", "o")},
+            beliefs=random.dirichlet(np.ones(10), (4, 28)).astype(np.float32),
+            gates={name: random.random((4, 28, 4)).astype(np.float32) for name in ("i", "f", "o")},
         )
 
     return make

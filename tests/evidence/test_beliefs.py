@@ -6,6 +6,8 @@ import pytest
 from seqmnist.config import Cell, Sequence
 from seqmnist.evidence.beliefs import beliefs, example_digits, gates
 
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
 
 def model_of(kind: str) -> Any:
     from seqmnist.cells.model import build

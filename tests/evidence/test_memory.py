@@ -8,6 +8,8 @@ from seqmnist.config import Cell, Sequence
 from seqmnist.data.splits import Split
 from seqmnist.evidence import memory
 
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
 UNITS = 5
 
 
@@ -36,7 +38,7 @@ def step_jacobians(kind: str, model: Any, sequence: np.ndarray) -> list[np.ndarr
     reference.lstm(sequence[None].astype(float), kernel, recurrent, bias, trace=trace)
     u = dict(zip("ifgo", np.split(recurrent, 4, axis=1), strict=True))
     i, f, g, o, c = (trace[name][0] for name in "ifgoc")
-    before = np.vstack([np.zeros((1, UNITS)), c[:-1]])
+    before = np.vstack([np.zeros((1, c.shape[1])), c[:-1]])
     for t in range(len(sequence)):
         dc_dh = (
             np.diag(before[t] * f[t] * (1 - f[t])) @ u["f"].T
@@ -49,13 +51,14 @@ def step_jacobians(kind: str, model: Any, sequence: np.ndarray) -> list[np.ndarr
     return found
 
 
+# With 60 units the norm is an approximation: a fresh kernel is orthogonal, so many singular values are nearly equal.
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-@pytest.mark.parametrize("scale", [0.5, 1.5])
-def test_gradient_flow_is_the_spectral_norm_of_the_product_of_jacobians(kind: str, scale: float) -> None:
-    model, digits = model_of(kind, scale=scale), images(3)
+@pytest.mark.parametrize(("scale", "units"), [(0.5, UNITS), (1.5, UNITS), (1.0, 60)])
+def test_gradient_flow_is_the_spectral_norm_of_the_product_of_jacobians(kind: str, scale: float, units: int) -> None:
+    model, digits = model_of(kind, scale=scale, units=units), images(3)
     expected = np.zeros(28)
     for sequence in memory.sequences_of(model, digits):
-        product = np.eye(UNITS * (2 if kind == "lstm" else 1))
+        product = np.eye(units * (2 if kind == "lstm" else 1))
         expected[0] += 1
         for k, jacobian in enumerate(reversed(step_jacobians(kind, model, sequence)[1:]), start=1):
             product = product @ jacobian

@@ -45,7 +45,9 @@ def written(tiny_config: Config, make_measures: Any, labels: Any, tmp_path: Path
         picture.write_bytes(b"\x89PNG picture")
         pictures = [Picture(picture, "A caption.", changed.pop("alt", "What it shows."))]
         path = tmp_path / "index.html"
-        page.write(path, tiny_config, measured, claims(measured), SUMMARY, labels, pictures)
+        page.write(
+            path, tiny_config, measured, claims(measured, {cell: cell for cell in measured}), SUMMARY, labels, pictures
+        )
         return path.read_text()
 
     return write

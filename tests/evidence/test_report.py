@@ -8,7 +8,7 @@ import pytest
 
 from seqmnist.data.splits import Split
 from seqmnist.evidence.measures import Measures
-from seqmnist.evidence.report import curves, write_tables
+from seqmnist.evidence.report import curves, draw, write_tables
 from seqmnist.training.history import METRICS, Row
 
 
@@ -60,3 +60,30 @@ def test_curves_are_means_over_seeds_under_names_without_dots() -> None:
     assert header == ["epoch", *(name.replace(".", "_") for name in METRICS)]
     assert first == [0, *[2.0] * len(METRICS)]
     assert second == [1, *[4.0] * len(METRICS)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "view", "gates"), [(["rnn"], "columns", False), (["rnn", "lstm", "gru"], "permuted_pixels", True)]
+)
+def test_every_figure_is_drawn_for_any_cells_and_views(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_measures: Any,
+    labels: Any,
+    cells: list[str],
+    view: str,
+    gates: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    test = Split(np.zeros((len(labels), 28, 28), np.uint8), labels)
+    measured = {cell: [make_measures(seed) for seed in (42, 43)] for cell in cells}
+    if not gates:
+        measured = {cell: [replace(one, gates={}) for one in models] for cell, models in measured.items()}
+
+    pictures = draw(measured, test, view)
+
+    assert {picture.path for picture in pictures} == set(Path("reports/figures").iterdir())
+    assert len(pictures) == 5 + 2 * len(cells)
+    beliefs = next(picture for picture in pictures if picture.path.stem == "beliefs")
+    assert ("LSTM" in beliefs.caption) is gates
+    assert all(cell in picture.alt for picture in pictures[:4] for cell in cells)

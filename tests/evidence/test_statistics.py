@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqmnist.evidence.statistics import mcnemar, one_difference, sign_flip
+from seqmnist.evidence.statistics import can_show, mcnemar, one_difference, sign_flip
 
-DIFFERENCES = st.lists(st.floats(-1, 1, allow_subnormal=False).map(lambda x: round(x, 3)), min_size=2, max_size=8)
+# Of accuracies on 10,000 images: whole numbers of images, so that ties are ties.
+IMAGES = st.lists(st.integers(-200, 200), min_size=2, max_size=8)
 
 
 def test_six_differences_of_one_sign_have_the_smallest_p_there_is() -> None:
@@ -37,10 +38,25 @@ def test_fewer_than_six_seeds_can_show_nothing() -> None:
     assert sign_flip([0.5] * 5).p == 2 / 32
 
 
-@given(differences=DIFFERENCES)
-def test_p_is_that_of_scipys_permutation_test(differences: list[float]) -> None:
+def accuracies(images: list[int]) -> list[float]:
+    """Differences as the stage has them: of two accuracies, with their roundings."""
+    return [(9_800 + count) / 10_000 - 9_800 / 10_000 for count in images]
+
+
+@given(images=IMAGES)
+def test_p_is_exact_also_where_means_tie(images: list[int]) -> None:
+    totals = [abs(sum(sign * one for sign, one in zip(signs, images, strict=True))) for signs in flips(len(images))]
+    assert sign_flip(accuracies(images)).p == sum(total >= abs(sum(images)) for total in totals) / len(totals)
+
+
+def flips(n: int) -> list[tuple[int, ...]]:
+    return list(product((1, -1), repeat=n))
+
+
+def test_p_is_that_of_scipys_permutation_test() -> None:
     from scipy.stats import permutation_test
 
+    differences = [0.31, -0.12, 0.52, 0.17, 0.29, -0.06, 0.41]
     expected = permutation_test(
         (differences,),
         lambda values, axis=-1: np.mean(values, axis=axis),
@@ -51,8 +67,18 @@ def test_p_is_that_of_scipys_permutation_test(differences: list[float]) -> None:
     assert sign_flip(differences).p == pytest.approx(expected.pvalue)
 
 
-@given(differences=DIFFERENCES)
-def test_the_interval_holds_the_effect_and_turns_with_the_sign(differences: list[float]) -> None:
+def test_twenty_seeds_are_tested_in_full() -> None:
+    assert sign_flip([0.01] * 20).p == 2 / 2**20
+
+
+@pytest.mark.parametrize(("pairs", "possible"), [(1, False), (5, False), (6, True), (20, True)])
+def test_from_six_pairs_on_something_can_be_shown(pairs: int, possible: bool) -> None:
+    assert can_show(pairs) is possible
+
+
+@given(images=IMAGES)
+def test_the_interval_holds_the_effect_and_turns_with_the_sign(images: list[int]) -> None:
+    differences = accuracies(images)
     result, turned = sign_flip(differences), sign_flip([-one for one in differences])
     low, high = result.interval
     assert low - 1e-12 <= result.effect <= high + 1e-12
@@ -90,6 +116,9 @@ def test_mcnemar_by_hand() -> None:
 def test_mcnemar_of_equal_answers_shows_nothing() -> None:
     same = np.array([True, False])
     assert (mcnemar(same, same).p, mcnemar(same, same).verdict) == (1.0, "not shown")
+    low, high = mcnemar(same, same).interval
+    assert -low == pytest.approx(high)
+    assert high > 0.5, "of two images nothing is known"
 
 
 @given(first=st.lists(st.booleans(), min_size=1, max_size=40), seed=st.integers(0, 99))
@@ -100,8 +129,20 @@ def test_mcnemar_interval_and_p_agree(first: list[bool], seed: int) -> None:
     assert result.p is not None
     assert 0 <= result.p <= 1
     assert math.isclose(result.effect, other.mean() - one.mean(), abs_tol=1e-12)
-    if result.p > 0.05:
-        assert result.interval[0] <= 0 <= result.interval[1]
+    assert result.interval[0] <= result.effect <= result.interval[1]
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0.004, 0.0156), (0.0005, 0.0195), (0.0, 0.01), (0.01, 0.01)])
+def test_mcnemars_interval_holds_the_true_difference_nineteen_times_in_twenty(
+    only_first: float, only_second: float
+) -> None:
+    random, n, times, held = np.random.default_rng(5), 1_000, 1_000, 0
+    for first, second, _ in random.multinomial(n, [only_first, only_second, 1 - only_first - only_second], times):
+        one = np.arange(n) < first
+        other = (np.arange(n) >= first) & (np.arange(n) < first + second)
+        low, high = mcnemar(one, other).interval
+        held += low <= only_second - only_first <= high
+    assert 0.93 <= held / times <= 0.99
 
 
 def test_one_seed_is_not_tested() -> None:

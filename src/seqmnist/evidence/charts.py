@@ -40,16 +40,16 @@ def learning_curves(measured: Measured) -> dict[str, Any]:
         alt.Chart(alt.InlineData(values=values))
         .mark_line(point=alt.OverlayMarkDef(size=25))
         .encode(
-            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+            x=alt.X("epoch:Q", title="epoch, counted from 0", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False)),
             detail="seed:N",
             tooltip=["cell:N", "seed:N", "epoch:Q", alt.Tooltip("accuracy:Q", format=".4f")],
             **_by_cell(measured),
         )
         .transform_filter("datum.curve == curve")
-        .add_params(choice, alt.selection_interval(bind="scales"))
+        .add_params(choice)
     )
-    return _spec(chart)
+    return _spec(_highlighting(chart))
 
 
 def gradient_flow(measured: Measured) -> dict[str, Any]:
@@ -61,6 +61,7 @@ def gradient_flow(measured: Measured) -> dict[str, Any]:
         for cell, models in measured.items()
         for one in models
         for k, norm in enumerate(one.flow["end"])
+        if norm > 0  # the axis is logarithmic
     ]
     chart = (
         alt.Chart(alt.InlineData(values=values))
@@ -73,7 +74,7 @@ def gradient_flow(measured: Measured) -> dict[str, Any]:
             **_by_cell(measured),
         )
     )
-    return _spec(chart)
+    return _spec(_highlighting(chart))
 
 
 def calibration(measured: Measured, labels: "NDArray[np.uint8]") -> dict[str, Any]:
@@ -101,7 +102,7 @@ def calibration(measured: Measured, labels: "NDArray[np.uint8]") -> dict[str, An
             **_by_cell(measured),
         )
     )
-    return _spec(ideal.encode(x="x:Q", y="y:Q") + lines)
+    return _spec(ideal.encode(x="x:Q", y="y:Q") + _highlighting(lines))
 
 
 def _by_cell(measured: Measured) -> dict[str, Any]:
@@ -116,6 +117,14 @@ def _by_cell(measured: Measured) -> dict[str, Any]:
         "color": alt.Color("cell:N", scale=colours, title="cell", legend=legend),
         "strokeDash": alt.StrokeDash("cell:N", scale=dashes, title="cell", legend=legend),
     }
+
+
+def _highlighting(chart: "alt.Chart") -> "alt.Chart":
+    """The chart with other cells faded after a click on one in the legend."""
+    import altair as alt
+
+    chosen = alt.selection_point(fields=["cell"], bind="legend")
+    return chart.encode(opacity=alt.condition(chosen, alt.value(1), alt.value(0.15))).add_params(chosen)
 
 
 def _spec(chart: "alt.TopLevelMixin") -> dict[str, Any]:

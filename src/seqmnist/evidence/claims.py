@@ -3,13 +3,13 @@
 docs/evidence.md has the definitions. A positive effect speaks for the LSTM.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from seqmnist.evidence.convergence import area
 from seqmnist.evidence.measures import Measures
-from seqmnist.evidence.statistics import Test, mcnemar, one_difference, sign_flip
+from seqmnist.evidence.statistics import Test, can_show, mcnemar, one_difference, sign_flip
 
 BASE, CLAIMED = "rnn", "lstm"  # the claims are of the second, beside the first
 NAMES = {
@@ -24,14 +24,17 @@ EFFECTS = {
 }
 
 
-def claims(measured: dict[str, list[Measures]]) -> dict[str, Test]:
-    """The three tests, of cells that were trained with the same seeds; none where a cell is missing.
+def claims(measured: Mapping[str, list[Measures]], types: Mapping[str, str]) -> dict[str, Test]:
+    """The three tests, of cells that were trained with the same seeds; none without a basic RNN and an LSTM.
 
     Args:
         measured: for each cell what was measured of the model of each seed.
+        types: of the cells: one that is named `lstm` may be another.
     """
-    if not {BASE, CLAIMED} <= set(measured):
+    if any(types.get(cell) != cell for cell in (BASE, CLAIMED)):
         return {}
+    epochs = min(len(one.curve) for cell in (BASE, CLAIMED) for one in measured[cell])  # recipes can differ
+    areas = [[area(one.curve[:epochs]) for one in measured[cell]] for cell in (BASE, CLAIMED)]
     pairs = list(zip(measured[BASE], measured[CLAIMED], strict=True))
     return {
         "better": (
@@ -39,9 +42,18 @@ def claims(measured: dict[str, list[Measures]]) -> dict[str, Test]:
             if len(pairs) == 1
             else sign_flip([other.test_accuracy - base.test_accuracy for base, other in pairs])
         ),
-        "converges_faster": _over_seeds([area(other.curve) - area(base.curve) for base, other in pairs]),
+        "converges_faster": _over_seeds([other - base for base, other in zip(*areas, strict=True)]),
         "remembers_longer": _over_seeds([remembered(other) - remembered(base) for base, other in pairs]),
     }
+
+
+def remark(p: float | None, seeds: int) -> str:
+    """What a reader must know of a verdict from so few seeds."""
+    if p is None:
+        return "give 6 seeds or more to test it"
+    if seeds == 1:
+        return "of these two models alone; give 6 seeds or more to speak of the cells"
+    return "" if can_show(seeds) else f"{seeds} seeds can show nothing at 5 %; give 6 or more"
 
 
 def remembered(one: Measures) -> float:

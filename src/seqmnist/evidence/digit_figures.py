@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 _GATE_COLOURS = {"i": "#009E73", "f": "#CC79A7", "o": "#E69F00"}
 _GATE_LINES = {"i": "-", "f": "--", "o": ":"}
 _WRONG = 12
+_READ = {"rows": "row read", "columns": "column read", "pixels": "row read", "permuted_pixels": "28ths of all pixels"}
 
 
-def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[np.uint8]) -> None:
-    """For each example digit its rows, what each cell believes after each of them, and the means of the LSTM's gates.
+def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[np.uint8], view: str) -> None:
+    """For each example digit what each cell believes while it reads, and the means of the LSTM's gates.
+
+    Beside them the digit stands as it is read, from top to bottom; in permuted order there is no such picture.
 
     Args:
         path: of the PNG file.
         measured: by cell; the model of the first seed is drawn.
         images: the example digits, uint8 [n, 28, 28].
+        view: how they are read.
     """
+    images = images.swapaxes(1, 2) if view == "columns" else images
     models = {cell: seeds[0] for cell, seeds in measured.items()}
     gated = {cell: one for cell, one in models.items() if one.gates}
     columns = 1 + len(models) + len(gated)
@@ -42,8 +47,12 @@ def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[
             shades = _belief(grid[row, column], one.beliefs[row], f"{cell}: beliefs" if row == 0 else "")
         for column, (cell, one) in enumerate(gated.items(), start=1 + len(models)):
             _gates(grid[row, column], {name: gate[row] for name, gate in one.gates.items()}, cell, first=row == 0)
-        grid[row, 0].set_ylabel("row read", fontsize=LABEL)
         grid[row, 0].set_xticks([])
+        aligned = grid[row, 1] if view == "permuted_pixels" else grid[row, 0]
+        aligned.set_ylabel(_READ[view], fontsize=LABEL)
+        if aligned is grid[row, 1]:
+            grid[row, 0].set_yticks([])
+            aligned.set_yticks(range(0, SIZE, 5))
         for axes in grid[row]:
             axes.tick_params(labelsize=TICK)
     grid[0, 0].set_title("digit", fontsize=LABEL)
@@ -84,6 +93,7 @@ def calibration(path: Path, measured: Mapping[str, list[Measures]], labels: NDAr
                 [bin_.accuracy for bin_ in bins],
                 LINES[index % len(LINES)],
                 marker="o",
+                markersize=6 if len(models) == 1 else 3,
                 color=COLOURS[index % len(COLOURS)],
                 linewidth=1.8 if len(models) == 1 else 0.8,
                 label=cell if k == 0 else None,

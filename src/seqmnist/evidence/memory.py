@@ -20,7 +20,7 @@ EXTRA = (28, 112)  # rows after the digit
 _NOISE = 28  # the seed of the one noise
 _SCORED_AT_ONCE = 1_000
 _AT_ONCE = 64  # digits whose Jacobians are in memory: 300 x 300 each for an LSTM of 150 units
-_ITERATIONS = 12  # of the Lanczos method: three digits of the norm and more
+_ITERATIONS = 16  # of the Lanczos method: see _spectral_norm
 
 
 def gradient_flow(model: "keras.Model", images: NDArray[np.uint8], shards: int) -> NDArray[np.float64]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from seqmnist.config import Config, flatten
 from seqmnist.data.splits import Summary
 from seqmnist.evidence import charts
+from seqmnist.evidence.alternatives import CALIBRATION_ALT, curves_alt, flow_alt
 from seqmnist.evidence.calibration import calibration_error, reliability
-from seqmnist.evidence.claims import EFFECTS, NAMES, remembered
+from seqmnist.evidence.claims import EFFECTS, NAMES, remark, remembered
 from seqmnist.evidence.convergence import THRESHOLDS, area, epochs_to
 from seqmnist.evidence.measures import Measures
 from seqmnist.evidence.metrics import spread
@@ -67,7 +68,8 @@ def write(
         data=configuration.data.name,
         view=configuration.sequence.view.replace("_", " "),
         seeds=configuration.seeds,
-        verdicts=[verdict(name, test) for name, test in tests.items()],
+        verdicts=[verdict(name, test, len(configuration.seeds)) for name, test in tests.items()],
+        same_recipe=len({configuration.train_of(cell).model_dump_json() for cell in configuration.cells}) == 1,
         results=results(measured),
         speeds=speeds(measured),
         memories=memories(measured, labels),
@@ -80,10 +82,10 @@ def write(
     write_text(path, text)
 
 
-def verdict(name: str, test: Test) -> dict[str, str]:
+def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:
     """A claim's card."""
     low, high = test.interval
-    tested = f"p = {test.p:.2g}, {test.test}, n = {test.n:,}" if test.p is not None else "give several seeds to test it"
+    tested = f"p = {test.p:.2g}, {test.test}, n = {test.n:,}" if test.p is not None else ""
     interval = f", {test.confidence:.0%} interval {low:+.4f} to {high:+.4f}" if test.confidence else ""
     return {
         "claim": NAMES[name],
@@ -91,6 +93,7 @@ def verdict(name: str, test: Test) -> dict[str, str]:
         "sign": _SIGNS[test.verdict],
         "effect": f"{EFFECTS[name]}: {test.effect:+.4f}{interval}",
         "tested": tested,
+        "remark": remark(test.p, seeds),
     }
 
 
@@ -138,24 +141,11 @@ def memories(measured: Mapping[str, list[Measures]], labels: NDArray[np.uint8]) 
 
 def _charts(measured: dict[str, list[Measures]], labels: NDArray[np.uint8]) -> list[dict[str, str]]:
     drawn = [
-        ("curves", "Accuracy by epoch", charts.learning_curves(measured), "Learning curves of all cells and seeds."),
-        (
-            "flow",
-            "Gradient flow at the end of training",
-            charts.gradient_flow(measured),
-            "How strongly the last state depends on earlier ones.",
-        ),
-        (
-            "calibration",
-            "Calibration",
-            charts.calibration(measured, labels),
-            "Share right by the answer's probability.",
-        ),
+        ("curves", "Accuracy by epoch", charts.learning_curves(measured), curves_alt(measured)),
+        ("flow", "Gradient flow at the end of training", charts.gradient_flow(measured), flow_alt(measured)),
+        ("calibration", "Calibration", charts.calibration(measured, labels), CALIBRATION_ALT),
     ]
-    return [
-        {"name": name, "title": title, "spec": _in_script(spec), "alt": alt + " The table below has the numbers."}
-        for name, title, spec, alt in drawn
-    ]
+    return [{"name": name, "title": title, "spec": _in_script(spec), "alt": alt} for name, title, spec, alt in drawn]
 
 
 def _in_script(value: Any) -> str:

@@ -1,17 +1,15 @@
 """All that is shown of what was measured: tables, figures, and the page with both."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from seqmnist.config import Config
 from seqmnist.data.splits import Split, Summary
 from seqmnist.evidence import digit_figures, figures, memory_figures, page, scores
+from seqmnist.evidence.alternatives import CALIBRATION_ALT, after_alt, beliefs_alt, curves_alt, flow_alt
 from seqmnist.evidence.beliefs import example_digits
-from seqmnist.evidence.calibration import FEWEST
 from seqmnist.evidence.measures import FLOW_DIGITS, Measures
-from seqmnist.evidence.metrics import over_seeds, spread
+from seqmnist.evidence.metrics import over_seeds
 from seqmnist.evidence.page import Picture
 from seqmnist.evidence.statistics import Test
 from seqmnist.files import write_csv
@@ -26,7 +24,8 @@ def write(configuration: Config, measured: Measured, tests: dict[str, Test], tes
     write_tables(measured, test)
     for cell, models in measured.items():
         write_csv(curves_file(cell), curves([one.rows for one in models]))
-    page.write(PAGE, configuration, measured, tests, summary, test.labels, draw(measured, test))
+    pictures = draw(measured, test, configuration.sequence.view)
+    page.write(PAGE, configuration, measured, tests, summary, test.labels, pictures)
 
 
 def curves(seeds: list[list[Row]]) -> list[list[object]]:
@@ -57,54 +56,37 @@ def write_tables(measured: Measured, test: Split) -> None:
     write_csv(CLASSES, classes)
 
 
-def draw(measured: Measured, test: Split) -> list[Picture]:
+def draw(measured: Measured, test: Split, view: str) -> list[Picture]:
     """Write the figures; the page shows them in this order."""
-    cells = " and ".join(measured)
-    made = [Picture(FIGURES / "learning_curves.png", "Loss and accuracy by epoch.", _curves_alt(measured))]
-    figures.learning_curves(
-        made[0].path, {cell: [row for one in models for row in one.rows] for cell, models in measured.items()}
-    )
-    made.append(_beliefs(measured, test))
-    path = FIGURES / "rows_after.png"
-    memory_figures.rows_after(path, measured)
-    caption = (
-        "Accuracy when blank or noise rows follow the digit: what the cell still knows of it. "
-        "It was not trained on such rows."
-    )
-    made.append(Picture(path, caption, f"{caption} {_each(measured, _after_alt)}"))
-    path = FIGURES / "gradient_flow.png"
-    memory_figures.gradient_flow(path, measured)
-    caption = (
-        "How strongly the last state depends on the state some steps before: "
-        f"the mean spectral norm over {FLOW_DIGITS} validation digits."
-    )
-    made.append(Picture(path, caption, f"{caption} {_each(measured, _flow_alt)}"))
-    path = FIGURES / "calibration.png"
-    digit_figures.calibration(path, measured, test.labels)
-    made.append(
-        Picture(
-            path,
-            f"Calibration of {cells}.",
-            f"Share of right answers by their probability, of {FEWEST} images and more; the table has the errors.",
-        )
-    )
+    chosen = example_digits(test.labels)
+    rows = {cell: [row for one in models for row in one.rows] for cell, models in measured.items()}
+    gates = ", and how open the LSTM's gates are" if any(models[0].gates for models in measured.values()) else ""
+    pictures = {
+        "learning_curves": ("Loss and accuracy by epoch, counted from 0.", curves_alt(measured)),
+        "beliefs": (
+            f"What each cell believes while it reads{gates}.",
+            beliefs_alt(measured, [int(test.labels[k]) for k in chosen]),
+        ),
+        "rows_after": (
+            "Accuracy when blank or noise rows follow the digit, on which no cell was trained: what it still knows.",
+            after_alt(measured),
+        ),
+        "gradient_flow": (
+            f"How strongly the last state depends on one some steps before: mean of {FLOW_DIGITS} validation digits.",
+            flow_alt(measured),
+        ),
+        "calibration": (f"Calibration of {' and '.join(measured)}.", CALIBRATION_ALT),
+    }
+    paths = {name: FIGURES / f"{name}.png" for name in pictures}
+    figures.learning_curves(paths["learning_curves"], rows)
+    digit_figures.beliefs(paths["beliefs"], measured, test.images[chosen], view)
+    memory_figures.rows_after(paths["rows_after"], measured)
+    memory_figures.gradient_flow(paths["gradient_flow"], measured)
+    digit_figures.calibration(paths["calibration"], measured, test.labels)
+    made = [Picture(paths[name], caption, alt) for name, (caption, alt) in pictures.items()]
     for cell, models in measured.items():
         made += [_confusion(cell, models, test), _wrong(cell, models[0], test)]
     return made
-
-
-def _beliefs(measured: Measured, test: Split) -> Picture:
-    path = FIGURES / "beliefs.png"
-    chosen = example_digits(test.labels)
-    digit_figures.beliefs(path, measured, test.images[chosen])
-    caption = "What each cell believes after each row it has read, and how open the LSTM's gates are."
-    said = [
-        f"{cell} ends at {', '.join(f'{last.argmax()} with {last.max():.0%}' for last in one.beliefs[:, -1])}"
-        for cell, (one, *_) in measured.items()
-    ]
-    return Picture(
-        path, caption, f"{caption} For the digits {', '.join(str(test.labels[k]) for k in chosen)}: {'; '.join(said)}."
-    )
 
 
 def _confusion(cell: str, models: list[Measures], test: Split) -> Picture:
@@ -125,22 +107,3 @@ def _wrong(cell: str, one: Measures, test: Split) -> Picture:
     digit_figures.wrong_digits(path, one, test.images, test.labels, cell)
     caption = f"{cell}: the digits that it is most certain and wrong about (seed {one.seed})."
     return Picture(path, caption, caption)
-
-
-def _each(measured: Measured, describe: Any) -> str:
-    return " ".join(f"{cell}: {describe(models)}." for cell, models in measured.items())
-
-
-def _after_alt(models: list[Measures]) -> str:
-    return ", ".join(f"{spread([one.after[name] for one in models])} after {name} rows" for name in models[0].after)
-
-
-def _flow_alt(models: list[Measures]) -> str:
-    last = len(models[0].flow["end"]) - 1
-    start, end = (float(np.mean([one.flow[when][-1] for one in models])) for when in ("start", "end"))
-    return f"over {last} steps {start:.2g} at the start and {end:.2g} at the end of training"
-
-
-def _curves_alt(measured: Measured) -> str:
-    reached = [f"{cell} reaches {max(max(one.curve) for one in models):.4f}" for cell, models in measured.items()]
-    return f"Learning curves. In validation accuracy {', '.join(reached)}."

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -46,28 +46,37 @@ class Test:
 def sign_flip(differences: Sequence[float]) -> Test:
     """Exact sign-flip test of paired differences (Fisher 1935, section 21), and Hartigan's interval.
 
-    If there is no effect, a difference is as likely as its negative: p is the share of the 2^n ways to choose the signs
-    whose mean is at least as far from 0 as the one seen. Of six differences with one sign it is 2 / 64 = 0.031.
+    If each difference is as likely as its negative, p is the share of the 2^n ways to choose the signs whose mean is at
+    least as far from 0 as the one seen. Of six differences with one sign it is 2 / 64 = 0.031, the smallest there is.
 
     The means of all subsets cut the line into 2^n intervals, each of which holds the effect with the same probability
-    (Hartigan 1969): leaving out as many of them at both ends gives the interval, with at least 95 % where n allows it
-    (from 6 on), else between the smallest and the largest difference.
+    if the differences are independent and symmetric about it (Hartigan 1969): leaving out as many of them at both ends
+    gives the interval, with at least 95 % where n allows it (from 6 on), else between the smallest and the largest.
+
+    Args:
+        differences: of each pair, at most 20: memory doubles with each.
     """
     values = np.array(differences, float)
-    signs = np.array(list(product((1, -1), repeat=len(values))))  # [2^n, n]
-    means = np.abs(signs @ values) / len(values)
-    p = float((means >= means[0] * (1 - 1e-12)).mean())
-    chosen = signs[1:] < 0  # every subset but the empty one
-    subsets = np.sort((chosen @ values) / chosen.sum(axis=1))
-    outside = max(1, math.floor(LEVEL / 2 * len(signs)))
+    sums, sizes = np.zeros(1), np.zeros(1, int)  # of all 2^n subsets, the empty one first
+    for value in values:
+        sums, sizes = np.concatenate([sums, sums + value]), np.concatenate([sizes, sizes + 1])
+    total, rounding = values.sum(), 1e-9 * np.abs(values).max()
+    p = float((np.abs(total - 2 * sums) >= abs(total) - rounding).mean())  # a subset's members are those turned round
+    means = np.sort(sums[1:] / sizes[1:])
+    outside = max(1, math.floor(LEVEL / 2 * len(sums)))
     return Test(
         effect=float(values.mean()),
-        interval=(float(subsets[outside - 1]), float(subsets[-outside])),
-        confidence=1 - 2 * outside / len(signs),
+        interval=(float(means[outside - 1]), float(means[-outside])),
+        confidence=1 - 2 * outside / len(sums),
         test="exact sign-flip test over seeds",
         p=p,
         n=len(values),
     )
+
+
+def can_show(pairs: int) -> bool:
+    """Whether so many pairs can have a p below the level at all."""
+    return bool(2 / 2**pairs < LEVEL)
 
 
 def one_difference(difference: float) -> Test:
@@ -79,7 +88,7 @@ def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> 
     """Exact McNemar test (McNemar 1947) of whether the second of two classifiers is right more often.
 
     If there is no difference, an image that one alone gets right is as likely to be either's: a binomial test.
-    The interval is the exact one of that share (Clopper and Pearson 1934), times the share of such images.
+    The interval holds the differences that Tango's score test (1998, equation 9) does not reject.
 
     Args:
         first_right: whether the first is right about each image [n].
@@ -90,9 +99,22 @@ def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> 
     only_second = int((second_right & ~first_right).sum())
     only_first = int((first_right & ~second_right).sum())
     n, apart = len(first_right), only_first + only_second
-    if apart == 0:
-        return Test(0.0, (0.0, 0.0), 0.95, "exact McNemar test", 1.0, n)
-    result = binomtest(only_second, apart)
-    shares = result.proportion_ci(1 - LEVEL, method="exact")
-    low, high = ((2 * share - 1) * apart / n for share in (shares.low, shares.high))
-    return Test((only_second - only_first) / n, (low, high), 1 - LEVEL, "exact McNemar test", float(result.pvalue), n)
+    p = float(binomtest(only_second, apart).pvalue) if apart else 1.0
+    interval = _tango(only_second, only_first, n)
+    return Test((only_second - only_first) / n, interval, 1 - LEVEL, "exact McNemar test", p, n)
+
+
+def _tango(more: int, less: int, n: int) -> tuple[float, float]:
+    """Tango's interval for a difference of paired shares: `more` of n pairs speak for it, `less` against it."""
+    from scipy.optimize import brentq
+
+    def score(difference: float) -> float:
+        b = (2 * n - more + less) * difference - more - less
+        root = math.sqrt(b * b + 8 * n * less * difference * (1 - difference))
+        variance = n * ((root - b) / (2 * n) + difference * (1 - difference))  # with the likeliest share against it
+        return (more - less - n * difference) / math.sqrt(max(variance, 1e-12))
+
+    z, estimate = NormalDist().inv_cdf(1 - LEVEL / 2), (more - less) / n
+    low = brentq(lambda value: score(value) - z, -1, estimate) if estimate > -1 else -1
+    high = brentq(lambda value: score(value) + z, estimate, 1) if estimate < 1 else 1
+    return float(low), float(high)

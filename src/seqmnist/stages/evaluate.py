@@ -10,7 +10,7 @@ from seqmnist.data import splits
 from seqmnist.data.splits import Split
 from seqmnist.errors import UserError, run_command
 from seqmnist.evidence import report
-from seqmnist.evidence.claims import NAMES, claims
+from seqmnist.evidence.claims import NAMES, claims, remark
 from seqmnist.evidence.measures import Measures, measure
 from seqmnist.evidence.metrics import content, figures_of_seeds, numbers, spread
 from seqmnist.files import sha256_file, write_json
@@ -36,7 +36,7 @@ def main() -> None:
     with stage_run(configuration, "evaluate", "evaluate") as run:
         log_inputs(run, configuration, summary, trained)
         measured = {cell: measure_cell(configuration, cell, rows, data) for cell, rows in histories.items()}
-        tests = claims(measured)
+        tests = claims(measured, {name: cell.type for name, cell in configuration.cells.items()})
         metrics = content(measured, tests, len(data["train"]))
         write_json(METRICS, metrics)
         report.write(configuration, measured, tests, data["test"], summary)
@@ -136,7 +136,11 @@ def table(metrics: dict[str, Any]) -> str:
         if cell != "claims":
             figures = " ".join(f"{spread(figures_of_seeds(part, key)):>16}" for key in keys)
             rows.append(f"{cell:<8} {part['selected']['epoch']:>14.3g} {figures}")
-    verdicts = [f"{NAMES[name]}: {one['verdict']}" for name, one in metrics["claims"].items()]
+    seeds = len(next(iter(metrics.values()))["seeds"])
+    verdicts = [
+        f"{NAMES[name]}: {one['verdict']}" + (f" ({said})" if (said := remark(one["p"], seeds)) else "")
+        for name, one in metrics["claims"].items()
+    ]
     return "\n".join([head, *rows, *verdicts])
 
 

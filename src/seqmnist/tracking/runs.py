@@ -218,7 +218,7 @@ def _started(
     client: mlflow.MlflowClient, experiment_id: str, name: str, tags: dict[str, str], resume: str | None
 ) -> Run:
     """A new run, or the one to resume where this experiment has it."""
-    if resume and (before := _find(client, resume)) and before.info.experiment_id == experiment_id:
+    if resume and (before := find_run(client, resume)) and before.info.experiment_id == experiment_id:
         if ERROR in before.data.tags:
             client.delete_tag(resume, ERROR)
         mlflow.start_run(run_id=resume, tags=tags)
@@ -227,7 +227,7 @@ def _started(
     return Run(mlflow.active_run().info.run_id)
 
 
-def _find(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
+def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
     """The run with this id, unless it is deleted or the store has none."""
     try:
         run = client.get_run(run_id)

@@ -2,6 +2,7 @@
 
 from seqmnist.config import Tracking
 from seqmnist.tracking.lineage import newest_finished
+from seqmnist.tracking.runs import find_run
 from seqmnist.tracking.store import open_store
 
 
@@ -22,7 +23,8 @@ def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str
     evaluation = newest_finished(client, experiment, {"stage": "evaluate", "metrics.sha256": metrics_sha256})
     found: dict[str, dict[str, list[float]]] = {}
     for run_id in evaluation.data.tags["train.runs"].split() if evaluation else []:
-        run = client.get_run(run_id)
+        if (run := find_run(client, run_id)) is None:
+            continue
         history = sorted(client.get_metric_history(run_id, "time.epoch_seconds"), key=lambda metric: metric.step)
         if history:
             seeds = found.setdefault(run.data.tags["cell"], {})
