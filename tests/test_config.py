@@ -155,6 +155,7 @@ def test_wrong_type_is_refused(tiny_values: dict[str, Any], key: str, value: Any
         ("data.files.train_images.sha256", "G" * 64, "pattern"),
         ("seeds", [], "at least 1 item"),
         ("seeds", [1, 2, 1], "different numbers"),
+        ("seeds", list(range(21)), "at most 20 items"),
         ("tracking.experiment", "", "at least 1 character"),
     ],
     ids=str,
@@ -164,6 +165,11 @@ def test_impossible_value_is_refused(tiny_values: dict[str, Any], key: str, valu
     line = refusal(tiny_values)
     assert line.startswith((f"here: {key} = {value!r} is impossible: ", f"here: {key} = {value} is impossible: "))
     assert allowed in line
+
+
+def test_a_cell_can_t_have_the_name_of_what_stands_beside_cells(tiny_values: dict[str, Any]) -> None:
+    tiny_values["cells"]["claims"] = tiny_values["cells"]["rnn"]
+    assert refusal(tiny_values).startswith("here: cells = claims is impossible: ")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

@@ -19,6 +19,7 @@ DecayRate = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # no folders, not hidden
 SplitName = Literal["train", "validation", "test"]
+View = Literal["rows", "columns", "pixels", "permuted_pixels"]
 
 _TYPES = "seqmnist/cells/types"
 CELL_TYPES = sorted(file.stem for file in Path(__file__).parents[1].glob(f"{_TYPES}/[!_]*.py"))
@@ -107,7 +108,7 @@ class Data(_Section):
 class Sequence(_Section):
     """How a 28 x 28 image is read as a sequence."""
 
-    view: Literal["rows", "columns", "pixels", "permuted_pixels"]
+    view: View
 
 
 class Train(_Section):
@@ -154,12 +155,15 @@ class Config(_Section):
     cells: Annotated[dict[FileName, Cell], Field(min_length=1)]
     train: Train
     tracking: Tracking
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+    # The exact tests go through all 2^n choices of signs.
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1, max_length=20)]
 
     @model_validator(mode="after")
     def _check_together(self) -> "Config":
         if len(set(self.seeds)) < len(self.seeds):
             raise _impossible("seeds", self.seeds, "different numbers")
+        if "claims" in self.cells:
+            raise _impossible("cells", "claims", "another name: that one stands in reports/metrics.json already")
         training_images = self.data.counts.train - self.data.validation
         for name, cell in self.cells.items():
             recipe = self.train_of(name)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqmnist.config import View
 from seqmnist.data.splits import Split
 from seqmnist.evidence.measures import Measures
 from seqmnist.evidence.report import curves, draw, write_tables
@@ -71,7 +72,7 @@ def test_every_figure_is_drawn_for_any_cells_and_views(
     make_measures: Any,
     labels: Any,
     cells: list[str],
-    view: str,
+    view: View,
     gates: bool,
 ) -> None:
     monkeypatch.chdir(tmp_path)

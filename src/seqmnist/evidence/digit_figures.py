@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from seqmnist.config import View
 from seqmnist.data.splits import CLASSES, SIZE
 from seqmnist.evidence.beliefs import GATES
 from seqmnist.evidence.calibration import FEWEST, most_wrong, reliability
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
 _GATE_COLOURS = {"i": "#009E73", "f": "#CC79A7", "o": "#E69F00"}
 _GATE_LINES = {"i": "-", "f": "--", "o": ":"}
 _WRONG = 12
-_READ = {"rows": "row read", "columns": "column read", "pixels": "row read", "permuted_pixels": "28ths of all pixels"}
+_READ: dict[View, str] = {
+    "rows": "row read",
+    "columns": "column read",
+    "pixels": "row read",
+    "permuted_pixels": "28ths of all pixels",
+}
 
 
-def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[np.uint8], view: str) -> None:
+def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[np.uint8], view: View) -> None:
     """For each example digit what each cell believes while it reads, and the means of the LSTM's gates.
 
     Beside them the digit stands as it is read, from top to bottom; in permuted order there is no such picture.

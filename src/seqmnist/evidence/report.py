@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from seqmnist.config import Config
+from seqmnist.config import Config, View
 from seqmnist.data.splits import Split, Summary
 from seqmnist.evidence import digit_figures, figures, memory_figures, page, scores
 from seqmnist.evidence.alternatives import CALIBRATION_ALT, after_alt, beliefs_alt, curves_alt, flow_alt
@@ -56,7 +56,7 @@ def write_tables(measured: Measured, test: Split) -> None:
     write_csv(CLASSES, classes)
 
 
-def draw(measured: Measured, test: Split, view: str) -> list[Picture]:
+def draw(measured: Measured, test: Split, view: View) -> list[Picture]:
     """Write the figures; the page shows them in this order."""
     chosen = example_digits(test.labels)
     rows = {cell: [row for one in models for row in one.rows] for cell, models in measured.items()}
