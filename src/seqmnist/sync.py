@@ -11,6 +11,7 @@ from seqmnist.paths import METRICS, PROCESSED
 from seqmnist.stages import download, evaluate, preprocess
 from seqmnist.tracking.identity import data_sha256
 from seqmnist.tracking.lineage import found_or_restored
+from seqmnist.tracking.registry import register
 from seqmnist.tracking.runs import Run
 
 
@@ -31,6 +32,7 @@ def sync() -> None:
     _sync_data(configuration, summary)
     trained = evaluate.training_runs(configuration, histories, data, summary)
     _sync_evaluation(configuration, summary, trained, metrics)
+    print(register(configuration, trained, summary["validation"]["sha256"]))
 
 
 def _metrics() -> dict[str, Any]:

@@ -6,11 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqmnist.cells import reference
+from seqmnist.config import View
 from seqmnist.evidence.memory import sequences_of
 
 if TYPE_CHECKING:
     import keras
 
+# What an axis with the steps counts, by view; in 28ths, so that 784 pixels are as long as 28 rows.
+READ: dict[View, str] = {
+    "rows": "row read",
+    "columns": "column read",
+    "pixels": "row read",
+    "permuted_pixels": "28ths of all pixels",
+}
 GATES = {"i": "input gate", "f": "forget gate", "o": "output gate"}
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seqmnist.config import View
 from seqmnist.data.splits import CLASSES, SIZE
-from seqmnist.evidence.beliefs import GATES
+from seqmnist.evidence.beliefs import GATES, READ
 from seqmnist.evidence.calibration import FEWEST, most_wrong, reliability
 from seqmnist.evidence.figures import COLOURS, LABEL, LINES, TICK, new_figure, save_figure
 from seqmnist.evidence.measures import Measures
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 _GATE_COLOURS = {"i": "#009E73", "f": "#CC79A7", "o": "#E69F00"}
 _GATE_LINES = {"i": "-", "f": "--", "o": ":"}
 _WRONG = 12
-_READ: dict[View, str] = {
-    "rows": "row read",
-    "columns": "column read",
-    "pixels": "row read",
-    "permuted_pixels": "28ths of all pixels",
-}
 
 
 def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[np.uint8], view: View) -> None:
@@ -55,7 +49,7 @@ def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[
             _gates(grid[row, column], {name: gate[row] for name, gate in one.gates.items()}, cell, first=row == 0)
         grid[row, 0].set_xticks([])
         aligned = grid[row, 1] if view == "permuted_pixels" else grid[row, 0]
-        aligned.set_ylabel(_READ[view], fontsize=LABEL)
+        aligned.set_ylabel(READ[view], fontsize=LABEL)
         if aligned is grid[row, 1]:
             grid[row, 0].set_yticks([])
             aligned.set_yticks(range(0, SIZE, 5))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the stage."""
+    from seqmnist.tracking.registry import register
     from seqmnist.tracking.runs import stage_run
 
     configuration = config.load()
@@ -41,7 +42,9 @@ def main() -> None:
         write_json(METRICS, metrics)
         report.write(configuration, measured, tests, data["test"], summary)
         log_results(run, metrics)
+        champion = register(configuration, trained, summary["validation"]["sha256"])
     print(table(metrics))
+    print(champion)
 
 
 def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, trained: list[str]) -> None:

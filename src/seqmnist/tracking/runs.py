@@ -33,7 +33,7 @@ _DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column h
 
 
 @contextmanager
-def _whole_transactions() -> Iterator[None]:
+def whole_transactions() -> Iterator[None]:
     """An exception of a signal would leave SQLite's transaction open, and the database locked for this very process."""
     with signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext():
         yield
@@ -55,21 +55,21 @@ class Run:
         models = logged.outputs.model_outputs if logged.outputs else []
         self._has_model = any(client.get_logged_model(one.model_id).status == "READY" for one in models)
 
-    @_whole_transactions()
+    @whole_transactions()
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested values as parameters with dotted names."""
         flat = flatten(dict(values))
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
         mlflow.log_params(texts, run_id=self.id)
 
-    @_whole_transactions()
+    @whole_transactions()
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics in one call, those of an epoch with its number as `step`."""
         new = {name: value for name, value in values.items() if (name, step or 0) not in self._logged}
         if new:
             mlflow.log_metrics(new, step=step, run_id=self.id)
 
-    @_whole_transactions()
+    @whole_transactions()
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         mlflow.set_tags(dict(values))
@@ -131,7 +131,7 @@ class Run:
                 ],
             )
 
-    @_whole_transactions()
+    @whole_transactions()
     def _dataset(self, name: str, sha256: str, profile: Mapping[str, Any], context: str) -> None:
         dataset = Dataset(
             name=name,
