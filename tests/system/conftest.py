@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from playwright.sync_api import Page, sync_playwright
 
 from seqmnist.config import Data
 
@@ -176,3 +179,54 @@ def project(reproduced: Project, tmp_path: Path) -> Project:
 def unrun(fresh: Project, tmp_path: Path) -> Project:
     """A copy of the clone in which nothing has run, for one test to change."""
     return fresh.copy(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[Project, str], AbstractContextManager[str]]:
+    """Runs a module of the package that serves until Ctrl-C, and gives what it printed until it was ready."""
+
+    @contextmanager
+    def run(project: Project, module: str) -> Iterator[str]:
+        with project.start("python", "-m", module, PYTHONPATH="src") as process:
+            assert process.stdout is not None
+            lines: list[str] = []
+            for line in process.stdout:
+                lines.append(line)
+                if line == "Ctrl-C ends it.\n":
+                    break
+            yield "".join(lines)
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate()
+        assert process.returncode == 0, rest
+        assert "Traceback" not in rest
+
+    return run
+
+
+@pytest.fixture
+def new_page() -> Iterator[Callable[..., Page]]:
+    """Opens pages in Debian's Chromium, which `make test` installs where it can."""
+    path = shutil.which("chromium")
+    if path is None and "CI" not in os.environ:
+        pytest.skip("no chromium on this machine: tests in a browser are skipped")
+    assert path, "continuous integration needs chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+
+        def open_page(viewport: Any, **options: Any) -> Page:
+            page = browser.new_context(viewport=viewport, **options).new_page()
+            page.set_default_timeout(120_000)  # of milliseconds: other work may keep the cores busy
+            return page
+
+        yield open_page
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def screenshot() -> Callable[[Page, str], None]:
+    """Keeps a picture of a page in screenshots/, to be looked at."""
+
+    def keep(page: Page, name: str) -> None:
+        page.screenshot(path=ROOT / "screenshots" / f"{name}.png", full_page=True)
+
+    return keep

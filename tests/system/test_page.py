@@ -1,46 +1,29 @@
 """The page in a real browser without a network."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
 
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """The path of Debian's Chromium, which `make test` installs where it can."""
-    path = shutil.which("chromium")
-    if path is None and "CI" not in os.environ:
-        pytest.skip("no chromium on this machine: browser tests are skipped")
-    assert path, "continuous integration needs chromium"
-    return path
-
-
 @pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
-def opened(request: Any, chromium: str, reproduced: Any) -> Iterator[tuple[Page, list[str], list[str]]]:
+def opened(request: Any, new_page: Any, reproduced: Any, screenshot: Any) -> tuple[Any, list[str], list[str]]:
     """The page as opened from its file; what it asked for besides, and its errors."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        context = browser.new_context(viewport=request.param, offline=True)
-        page = context.new_page()
-        requests: list[str] = []
-        errors: list[str] = []
-        page.on("request", lambda one: requests.append(one.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto((reproduced.root / "reports" / "index.html").as_uri())
-        page.wait_for_function(
-            "document.querySelectorAll('.chart svg').length === document.querySelectorAll('.chart').length"
-        )
-        yield page, requests, errors
-        browser.close()
+    page = new_page(request.param, offline=True)
+    requests: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda one: requests.append(one.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto((reproduced.root / "reports" / "index.html").as_uri())
+    page.wait_for_function(
+        "document.querySelectorAll('.chart svg').length === document.querySelectorAll('.chart').length"
+    )
+    screenshot(page, f"evidence-{request.param['width']}")
+    return page, requests, errors
 
 
 def test_the_page_asks_for_nothing_and_shows_the_verdicts(opened: Any, reproduced: Any) -> None:

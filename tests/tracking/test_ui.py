@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
+from seqmnist.local import HOST
 from seqmnist.tracking import ui
 from seqmnist.tracking.store import open_store
 
@@ -57,7 +58,14 @@ def test_links_lead_to_all_runs_and_to_the_cells_compared(
 
     links = ui.links(client, experiment, ["rnn", "another", "lstm"], "")
 
-    assert list(links) == ["all runs", "rnn and lstm compared"], "a cell without a run is not named"
+    assert list(links) == [
+        "all runs",
+        "rnn and lstm compared",
+        "charts of rnn and lstm",
+        "val.accuracy of rnn and lstm",
+    ], "a cell without a run is not named"
+    assert f'runs=["{rnn}", "{lstm}"]' in urllib.parse.unquote(links["val.accuracy of rnn and lstm"])
+    assert f"'{rnn}', '{lstm}'" in urllib.parse.unquote(links["charts of rnn and lstm"])
     assert links["all runs"] == f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
     assert compared(links["rnn and lstm compared"]) == {"runs": [rnn, lstm], "experiments": [experiment]}
 
@@ -121,35 +129,10 @@ def test_links_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_a_port_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as busy:
-        busy.bind((ui.HOST, 0))
-        busy.listen()
-        monkeypatch.setattr(ui, "FIRST_PORT", busy.getsockname()[1])
-
-        port = ui.free_port()
-
-        assert port > ui.FIRST_PORT
-        with socket.socket() as probe:
-            probe.bind((ui.HOST, port))
-
-
-def test_without_a_free_port_the_user_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as busy:
-        busy.bind((ui.HOST, 0))
-        busy.listen()
-        port = busy.getsockname()[1]
-        monkeypatch.setattr(ui, "FIRST_PORT", port)
-        monkeypatch.setattr(ui, "PORTS", 1)
-
-        with pytest.raises(UserError, match=f"no port from {port} to {port} is free"):
-            ui.free_port()
-
-
 def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
-    with http.server.ThreadingHTTPServer((ui.HOST, 0), http.server.SimpleHTTPRequestHandler) as listener:
+    with http.server.ThreadingHTTPServer((HOST, 0), http.server.SimpleHTTPRequestHandler) as listener:
         listener.RequestHandlerClass.do_GET = lambda handler: handler.send_error(200)  # type: ignore[attr-defined]
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
@@ -161,7 +144,7 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_server_that_ends_at_once_is_not_waited_for() -> None:
     with socket.socket() as closed:
-        closed.bind((ui.HOST, 0))  # bound but not listening: nothing answers
+        closed.bind((HOST, 0))  # bound but not listening: nothing answers
         server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
 
         with pytest.raises(UserError, match="ended with exit code 3"):

@@ -16,9 +16,10 @@ from seqmnist.paths import repository
 
 _SQLITE = "sqlite:///"
 _DESCRIPTION = """\
-**Compare the cells:** tick the newest `train@rnn` and `train@lstm`, press *Compare*.
+**Compare the cells:** choose *Model training* at the top left, *Runs*; tick the newest `train@rnn` and `train@lstm`
+and press *Compare*. *Show diff only* leaves the parameters that differ; a click on a metric's name draws it for both.
 
-A click on a metric's name there draws its curve for both. The other runs are those of the stages `download`,
+The chart symbol above the table of runs draws all their metrics. The other runs are those of the stages `download`,
 `preprocess` and `evaluate`; all runs of one configuration share the tag `config.sha256`.
 """
 

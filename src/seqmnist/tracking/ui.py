@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,13 +16,14 @@ from seqmnist import config
 from seqmnist.config import Tracking
 from seqmnist.errors import Terminated, UserError, run_command
 from seqmnist.files import sha256_file
+from seqmnist.local import HOST, free_port
 from seqmnist.paths import PARAMS
 from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.lineage import newest_finished
 from seqmnist.tracking.store import open_store, tracking_uri
 
-HOST = "127.0.0.1"
-FIRST_PORT, PORTS = 5000, 100
+_FIRST_PORT = 5000
+_CURVE = "val.accuracy"
 START_SECONDS = 120
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     if uri.startswith("http"):
         print_links(uri.rstrip("/"), found)
         return
-    port = free_port()
+    port = free_port(_FIRST_PORT)
     print(f"starting MLflow on {HOST}:{port} ...", flush=True)
     server = start_server(configuration.tracking, port)
     try:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def links(client: MlflowClient, experiment: str, cells: list[str], config: str) -> dict[str, str]:
-    """Paths on the server by what they show: all runs, and one finished train run of each cell compared.
+    """Paths on the server by what they show: all runs; one finished train run of each cell compared, and their curves.
 
     It is the newest of the configuration with the digest `config`; the newest of all where that has none.
     """
@@ -65,9 +65,20 @@ def links(client: MlflowClient, experiment: str, cells: list[str], config: str) 
         if run := run or newest_finished(client, experiment, wanted):
             newest[cell] = run.info.run_id
     if len(newest) > 1:
-        runs, experiments = (urllib.parse.quote(json.dumps(ids)) for ids in (list(newest.values()), [experiment]))
-        found[f"{' and '.join(newest)} compared"] = f"/#/compare-runs?runs={runs}&experiments={experiments}"
+        names, ids = " and ".join(newest), list(newest.values())
+        both = {"runs": json.dumps(ids), "experiments": json.dumps([experiment])}
+        chosen = ", ".join(f"'{run_id}'" for run_id in ids)
+        charts = {"compareRunsMode": "CHART", "searchFilter": f"attributes.run_id IN ({chosen})"}
+        curve = {"metric": json.dumps(_CURVE), "plot_metric_keys": json.dumps([_CURVE])}
+        metric = {**both, **curve, "plot_layout": "{}", "x_axis": "step"}
+        found[f"{names} compared"] = f"/#/compare-runs?{_query(both)}"
+        found[f"charts of {names}"] = f"{experiment_link(experiment)}&{_query(charts)}"
+        found[f"{_CURVE} of {names}"] = f"/#/metric?{_query(metric)}"
     return found
+
+
+def _query(values: dict[str, str]) -> str:
+    return urllib.parse.urlencode(values, quote_via=urllib.parse.quote)
 
 
 def experiment_link(experiment: str) -> str:
@@ -79,22 +90,6 @@ def print_links(address: str, paths: dict[str, str]) -> None:
     """A line for each link."""
     for name, path in paths.items():
         print(f"  {name}: {address}{path}", flush=True)
-
-
-def free_port() -> int:
-    """The first port from 5000 that nothing listens on.
-
-    Raises:
-        UserError: none of a hundred is free.
-    """
-    for port in range(FIRST_PORT, FIRST_PORT + PORTS):
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise UserError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free: end one of the programs there")
 
 
 def start_server(tracking: Tracking, port: int) -> subprocess.Popen[bytes]:

@@ -1,0 +1,94 @@
+"""Serve the champion on this machine: `python -m seqmnist.tracking.serve`, by `make serve`.
+
+The server is MLflow's own. In front of it stands a check of the images, because MLflow makes whole numbers of any:
+an image scaled to 0 to 1 would be answered as a blank one.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import mlflow
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from seqmnist import config
+from seqmnist.data.splits import SIZE
+from seqmnist.errors import UserError, run_command
+from seqmnist.local import HOST, free_port
+from seqmnist.tracking.registry import CHAMPION, described, find_champion, registered_name
+from seqmnist.tracking.store import open_store
+
+_FIRST_PORT = 5100
+_FIELDS = ("inputs", "instances")  # where MLflow looks for tensors
+
+
+def main() -> None:
+    """Load the champion, print how to ask it, and serve until Ctrl-C."""
+    import uvicorn
+
+    from seqmnist.training.runtime import start_tensorflow
+
+    configuration = config.load()
+    client, _ = open_store(configuration.tracking)
+    name = registered_name(configuration.data.name)
+    version = find_champion(client, name)
+    if version is None:
+        raise UserError(f"{name} has no {CHAMPION} in {client.tracking_uri}: run `make repro`")
+    print(f"loading {CHAMPION} of {name}: {described(version)} ...", flush=True)
+    start_tensorflow(shards=1)
+    mlflow.set_tracking_uri(client.tracking_uri)
+    port = free_port(_FIRST_PORT)
+    app = application(mlflow.pyfunc.load_model(f"models:/{name}/{version.version}"))
+    print(f"  answers at http://{HOST}:{port}/invocations; docs/serving.md has requests\nCtrl-C ends it.", flush=True)
+    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+
+
+def application(model: "mlflow.pyfunc.PyFuncModel") -> FastAPI:
+    """MLflow's scoring server of a model, with the check in front of it."""
+    from mlflow.pyfunc import scoring_server
+
+    app: FastAPI = scoring_server.init(model)
+
+    @app.middleware("http")
+    async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        is_json = request.headers.get("content-type", "").startswith("application/json")
+        if is_json and request.url.path == "/invocations" and (message := problem(await request.body())):
+            return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status_code=400)
+        return await call_next(request)
+
+    return app
+
+
+def problem(body: bytes) -> str | None:
+    """What is wrong with the images of a request, for its sender; None if nothing is, or if MLflow will say it."""
+    try:
+        request = json.loads(body)
+    except ValueError:
+        return None
+    fields = [field for field in _FIELDS if isinstance(request, dict) and field in request]
+    return _problem(fields[0], request[fields[0]]) if len(fields) == 1 else None
+
+
+def _problem(field: str, value: Any) -> str | None:
+    wanted = f"{field} must be images [n, {SIZE}, {SIZE}] of whole numbers from 0 to 255"
+    try:
+        images = np.array(value)
+    except ValueError:
+        return f"{wanted}; its lists have different lengths"
+    if images.shape[1:] != (SIZE, SIZE):
+        return f"{wanted}, not of shape {list(images.shape)}" + _one_image(images)
+    if images.dtype.kind not in "iu":
+        return f"{wanted}, not {images.dtype}: send the pixels as they are, unscaled"
+    if images.min(initial=0) < 0 or images.max(initial=0) > 255:
+        return f"{wanted}, not from {images.min()} to {images.max()}"
+    return None
+
+
+def _one_image(images: np.ndarray[Any, Any]) -> str:
+    return ": put [ ] round a single image" if images.shape == (SIZE, SIZE) else ""
+
+
+if __name__ == "__main__":
+    run_command(main)
