@@ -12,7 +12,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro ui figures evidence bench bench-quick browser test lint types lock
+.PHONY: help setup repro ui serve demo figures evidence bench bench-quick browser test lint types lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -36,6 +36,12 @@ repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did n
 
 ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and to the cells compared
 	@PYTHONPATH=src python -m seqmnist.tracking.ui
+
+serve: $(READY) ## answer requests with the best model, MLflow's champion, on this machine
+	@PYTHONPATH=src python -m seqmnist.tracking.serve
+
+demo: $(READY) ## open a page on this machine to draw a digit on, and watch the cells read it
+	@PYTHONPATH=src python -m seqmnist.demo
 
 figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/

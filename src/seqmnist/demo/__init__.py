@@ -1,0 +1,1 @@
+"""A local page on which a person draws a digit and watches the cells read it."""

@@ -1,0 +1,61 @@
+"""Strokes of a pen as an image like MNIST's: 20 pixels in its larger side, centred by its mass in 28 x 28 pixels.
+
+So MNIST's makers did it (LeCun, Bottou, Bengio and Haffner, *Gradient-based learning applied to document recognition*,
+1998, section III.A). Strokes are scaled rather than pixels: the line is as thick in a small drawing as in a large one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.data.splits import SIZE
+
+Stroke = Sequence[tuple[float, float]]
+
+_BOX = 20  # pixels of the larger side, the line's thickness included
+_PEN = 2.4  # pixels: as thick as MNIST's lines
+_FINE = 16  # lines are drawn so many times larger, for smooth edges
+_SMALLEST = 0.1  # of the canvas: a dot stays one
+
+
+def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
+    """What MNIST would have of a drawing: uint8 [28, 28], 0 where nothing is; all 0 of no strokes.
+
+    Args:
+        strokes: the points that the pen went through, x from left to right and y from top to bottom, in any one unit in
+            which the canvas has size 1.
+    """
+    lines = [np.array(stroke, float) for stroke in strokes if len(stroke)]
+    if not lines:
+        return np.zeros((SIZE, SIZE), np.uint8)
+    points = np.concatenate(lines)
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = (_BOX - _PEN) / max((high - low).max(), _SMALLEST)
+    centred = [(line - (low + high) / 2) * scale + SIZE / 2 for line in lines]
+    return _drawn([line + _to_centre(_drawn(centred)) for line in centred])
+
+
+def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How far the mass of an image is from its middle, in pixels (x, y), as a shift; a pixel stays free at the edge."""
+    rows, columns = np.indices(image.shape) + 0.5
+    mass = image.sum(dtype=float)
+    offset = np.array([(columns * image).sum(), (rows * image).sum()]) / mass
+    margin = (SIZE - _BOX) / 2 - 1
+    shift: NDArray[np.float64] = np.clip(SIZE / 2 - offset, -margin, margin)
+    return shift
+
+
+def _drawn(lines: list[NDArray[np.float64]]) -> NDArray[np.uint8]:
+    """Lines through points in pixels as an image [28, 28] with smooth edges."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("L", (SIZE * _FINE, SIZE * _FINE))
+    pen = ImageDraw.Draw(canvas)
+    radius = _PEN / 2 * _FINE
+    for line in lines:
+        fine = [(float(x), float(y)) for x, y in line * _FINE]
+        pen.line(fine, fill=255, width=round(2 * radius))
+        for x, y in fine:  # round ends and joints
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    return np.asarray(canvas.reduce(_FINE))

@@ -1,0 +1,98 @@
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from seqmnist.cells.model import build
+from seqmnist.config import Cell, Sequence
+from seqmnist.demo.app import application
+from seqmnist.demo.reader import Reader
+from seqmnist.local import HOST, free_port
+from seqmnist.training.runtime import start_tensorflow
+
+LINE = [[[0.5, 0.2], [0.5, 0.8]]]
+
+
+def reader(kind: str) -> Reader:
+    cell = Cell.model_validate({"type": kind, "units": 4, "shards": 1, "train": {}})
+    return Reader(kind, build(cell, Sequence(view="rows"), 1), has_gates=kind == "lstm")
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Of the server of two untrained cells, in a thread."""
+    start_tensorflow(2)
+    port = free_port(5200)
+    server = uvicorn.Server(
+        uvicorn.Config(application([reader("rnn"), reader("lstm")], "rows"), HOST, port, log_level="error")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://{HOST}:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def post(address: str, body: Any, host: str = HOST) -> tuple[int, Any]:
+    headers = {"Content-Type": "application/json", "Host": host}
+    request = urllib.request.Request(f"{address}/read", json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_the_page_needs_nothing_but_itself(address: str) -> None:
+    with urllib.request.urlopen(address) as response:
+        text = response.read().decode()
+    assert "draw a digit" in text
+    assert "row by row" in text
+    assert "{{" not in text
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_each_cell_says_what_it_believes_after_each_row(address: str) -> None:
+    status, result = post(address, {"strokes": LINE})
+
+    assert status == 200
+    assert len(result["image"]) == len(result["image"][0]) == 28
+    assert max(max(row) for row in result["image"]) == 255
+    rnn, lstm = result["cells"]
+    assert (rnn["cell"], rnn["gates"]) == ("rnn", {})
+    assert {name: len(means) for name, means in lstm["gates"].items()} == dict.fromkeys(
+        ("input gate", "forget gate", "output gate"), 28
+    )
+    for cell in (rnn, lstm):
+        assert len(cell["beliefs"]) == 28
+        assert all(sum(probabilities) == pytest.approx(1, abs=0.001) for probabilities in cell["beliefs"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"strokes": "a line"},
+        {"strokes": [[[0.5]]]},
+        {"strokes": [[[0.5, 1.01]]]},
+        {"strokes": [[[0.5, -0.01]]]},
+        {"strokes": [[]] * 201},
+        {"strokes": [[[0.5, 0.5]] * 5_001]},
+    ],
+    ids=["nothing", "text", "one number", "outside", "negative", "too many strokes", "too many points"],
+)
+def test_what_is_no_drawing_is_refused(address: str, body: Any) -> None:
+    assert post(address, body)[0] == 422
+
+
+def test_a_page_of_another_name_is_refused(address: str) -> None:
+    assert post(address, {"strokes": LINE}, host="elsewhere.example")[0] == 400
