@@ -31,22 +31,30 @@ def page(request: Any, address: str, new_page: Any) -> Iterator[Any]:
     """The page; what its console said is an error of the test."""
     page, errors = new_page(request.param), []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: errors.append(message.text) if message.type == "error" and "503" not in message.text else None,
+    )
     page.goto(address)
     yield page
     assert errors == []
 
 
-def draw(page: Any, points: list[tuple[float, float]]) -> Any:
-    """Draw with the mouse; what the server answered."""
+def draw_only(page: Any, points: list[tuple[float, float]]) -> None:
+    """Draw with the mouse."""
     box = page.locator("#pad").bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=3)
+    page.mouse.up()
+
+
+def draw(page: Any, points: list[tuple[float, float]]) -> Any:
+    """Draw with the mouse; what the server answered."""
     with page.expect_response("**/read") as answered:
-        page.mouse.move(*places[0])
-        page.mouse.down()
-        for place in places[1:]:
-            page.mouse.move(*place, steps=3)
-        page.mouse.up()
+        draw_only(page, points)
     return answered.value.json()
 
 
@@ -88,6 +96,34 @@ def test_the_keyboard_draws_reads_and_clears(page: Any) -> None:
     assert page.inner_text("#state") == "Cleared."
     page.keyboard.press("Enter")
     assert page.inner_text("#state") == "Nothing is drawn yet."
+
+
+def test_a_held_key_does_not_flood_and_shortcuts_are_the_browser_s(page: Any) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.focus("#pad")
+    page.keyboard.down(" ")
+    for _ in range(5):  # as a held key repeats
+        page.keyboard.down(" ")
+    assert page.inner_text("#state") == "Pen down."
+    page.keyboard.press("Alt+ArrowUp")
+    assert page.inner_text("#state") == "Pen down."
+    page.keyboard.press("ArrowUp")
+    assert page.inner_text("#state") == "Column 10 and row 9 of 20, pen down."
+    assert asked == []
+
+
+def test_after_a_failure_no_old_answer_stands_beside_a_new_drawing(page: Any) -> None:
+    draw(page, ONE)
+    assert said(page)
+    page.route("**/read", lambda route: route.fulfill(status=503))
+    draw_only(page, ZERO)
+    page.wait_for_function("document.getElementById('state').textContent.includes('did not answer')")
+    assert page.inner_text("#said") == ""
+    page.unroute("**/read")
+    with page.expect_response("**/read"):
+        page.click("#again")
+    assert said(page)
 
 
 def test_undo_takes_back_the_last_stroke(page: Any) -> None:

@@ -137,7 +137,8 @@ def test_page_serves_on_this_machine_only_and_prints_links(reproduced: Any) -> N
     assert process.poll() is None, "".join(lines)
     links = {name: url for name, _, url in (line.strip().partition(": ") for line in lines) if url.startswith("http")}
     try:
-        assert list(links) == ["all runs", "rnn and lstm compared"]
+        both = "rnn and lstm"
+        assert list(links) == ["all runs", f"{both} compared", f"charts of {both}", f"val.accuracy of {both}"]
         address = urllib.parse.urlsplit(links["all runs"])
         assert address.hostname == "127.0.0.1"
         with urllib.request.urlopen(f"http://{address.netloc}/") as page:

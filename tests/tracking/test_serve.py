@@ -43,6 +43,10 @@ def test_anything_else_is_refused_with_what_was_wrong(value: Any, said: str) -> 
     assert said in message
 
 
+def test_json_without_end_is_refused() -> None:
+    assert problem(b"[" * 100_000) == "the JSON is nested too deeply"
+
+
 @pytest.mark.parametrize("request_", [b"not json", b"[]", b"{}", b'{"inputs": 1, "instances": 1}', b'{"columns": []}'])
 def test_what_is_no_request_for_tensors_is_left_to_mlflow(request_: bytes) -> None:
     assert problem(request_) is None

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from seqmnist.cells import saved
 from seqmnist.config import Config
+from seqmnist.errors import UserError
 from seqmnist.evidence.beliefs import GATES, beliefs, gates
 from seqmnist.paths import model_folder
 
@@ -48,10 +49,12 @@ def load_readers(configuration: Config) -> list[Reader]:
     """The pipeline's trained cells, of the first seed.
 
     Raises:
-        UserError: a model is missing or broken.
+        UserError: a model is missing, broken, or of another configuration.
     """
     readers = []
     for cell in configuration.cells:
+        if saved.describe(model_folder(cell)) != (configuration.cells[cell], configuration.sequence):
+            raise UserError(f"{model_folder(cell)} holds a model of another configuration: run `dvc repro`")
         model, described = saved.load(model_folder(cell), configuration.seeds[0])
         readers.append(Reader(cell, model, has_gates=described.type == "lstm"))
     return readers

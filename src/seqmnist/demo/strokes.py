@@ -1,7 +1,8 @@
 """Strokes of a pen as an image like MNIST's: 20 pixels in its larger side, centred by its mass in 28 x 28 pixels.
 
 So MNIST's makers did it (LeCun, Bottou, Bengio and Haffner, *Gradient-based learning applied to document recognition*,
-1998, section III.A). Strokes are scaled rather than pixels: the line is as thick in a small drawing as in a large one.
+1998, section III.A); in its files the mass is at (14.5, 14.5) on average. Strokes are scaled, not pixels: the line
+is as thick in a small drawing as in a large one.
 """
 
 from collections.abc import Sequence
@@ -37,12 +38,12 @@ def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
 
 
 def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How far the mass of an image is from its middle, in pixels (x, y), as a shift; a pixel stays free at the edge."""
+    """How far the mass of an image is from its middle, in pixels (x, y), as a shift; at most to the edge."""
     rows, columns = np.indices(image.shape) + 0.5
     mass = image.sum(dtype=float)
     offset = np.array([(columns * image).sum(), (rows * image).sum()]) / mass
-    margin = (SIZE - _BOX) / 2 - 1
-    shift: NDArray[np.float64] = np.clip(SIZE / 2 - offset, -margin, margin)
+    margin = (SIZE - _BOX) / 2
+    shift: NDArray[np.float64] = np.clip((SIZE + 1) / 2 - offset, -margin, margin)
     return shift
 
 

@@ -197,7 +197,7 @@ def stage_run(
         end_stale_runs(client, experiment_id)
         run = _started(client, experiment_id, name, all_tags, resume)
     except MlflowException as error:
-        raise _refused(client, error) from None
+        raise refused(client, error) from None
     try:
         run.artifact(PARAMS)
         yield run
@@ -209,7 +209,7 @@ def stage_run(
             run.tags({ERROR: " ".join(str(error).split()) or type(error).__name__})
             mlflow.end_run("FAILED")
         if isinstance(error, MlflowException):
-            raise _refused(client, error) from None
+            raise refused(client, error) from None
         raise
     mlflow.end_run("FINISHED")
 
@@ -238,5 +238,6 @@ def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
     return run if run.info.lifecycle_stage == "active" else None
 
 
-def _refused(client: mlflow.MlflowClient, error: MlflowException) -> UserError:
+def refused(client: mlflow.MlflowClient, error: MlflowException) -> UserError:
+    """What a user is told of an exception of MLflow's."""
     return UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}")

@@ -5,18 +5,21 @@ an image scaled to 0 to 1 would be answered as a blank one.
 """
 
 import json
+import textwrap
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import mlflow
 import numpy as np
 from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from mlflow.exceptions import MlflowException
 
 from seqmnist import config
 from seqmnist.data.splits import SIZE
 from seqmnist.errors import UserError, run_command
-from seqmnist.local import HOST, free_port
+from seqmnist.local import serve
 from seqmnist.tracking.registry import CHAMPION, described, find_champion, registered_name
 from seqmnist.tracking.store import open_store
 
@@ -26,8 +29,6 @@ _FIELDS = ("inputs", "instances")  # where MLflow looks for tensors
 
 def main() -> None:
     """Load the champion, print how to ask it, and serve until Ctrl-C."""
-    import uvicorn
-
     from seqmnist.training.runtime import start_tensorflow
 
     configuration = config.load()
@@ -39,10 +40,12 @@ def main() -> None:
     print(f"loading {CHAMPION} of {name}: {described(version)} ...", flush=True)
     start_tensorflow(shards=1)
     mlflow.set_tracking_uri(client.tracking_uri)
-    port = free_port(_FIRST_PORT)
-    app = application(mlflow.pyfunc.load_model(f"models:/{name}/{version.version}"))
-    print(f"  answers at http://{HOST}:{port}/invocations; docs/serving.md has requests\nCtrl-C ends it.", flush=True)
-    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
+    except (MlflowException, OSError) as error:
+        reason = textwrap.shorten(str(error), 200)
+        raise UserError(f"{described(version)} of {name} can't be loaded ({reason}): delete it in `make ui`") from None
+    serve(application(model), _FIRST_PORT, "  answers at {address}/invocations; docs/serving.md has requests")
 
 
 def application(model: "mlflow.pyfunc.PyFuncModel") -> FastAPI:
@@ -54,7 +57,8 @@ def application(model: "mlflow.pyfunc.PyFuncModel") -> FastAPI:
     @app.middleware("http")
     async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         is_json = request.headers.get("content-type", "").startswith("application/json")
-        if is_json and request.url.path == "/invocations" and (message := problem(await request.body())):
+        checked = is_json and request.url.path == "/invocations"
+        if checked and (message := await run_in_threadpool(problem, await request.body())):
             return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status_code=400)
         return await call_next(request)
 
@@ -67,6 +71,8 @@ def problem(body: bytes) -> str | None:
         request = json.loads(body)
     except ValueError:
         return None
+    except RecursionError:
+        return "the JSON is nested too deeply"
     fields = [field for field in _FIELDS if isinstance(request, dict) and field in request]
     return _problem(fields[0], request[fields[0]]) if len(fields) == 1 else None
 
