@@ -17,7 +17,7 @@ from seqmnist.config import flatten
 from seqmnist.errors import UserError, run_command
 from seqmnist.evidence.claims import EFFECTS, NAMES
 from seqmnist.evidence.convergence import THRESHOLDS
-from seqmnist.evidence.metrics import figures_of_seeds, spread
+from seqmnist.evidence.metrics import cells_of, figures_of_seeds, spread
 from seqmnist.files import atomic_path, sha256_file, write_json, write_text
 
 DOCS = Path("docs")
@@ -70,7 +70,7 @@ def with_tables(text: str, evidence: dict[str, Any]) -> str:
 def tables(evidence: dict[str, Any]) -> dict[str, str]:
     """The tables by the names of their marks, as Markdown."""
     metrics = evidence["metrics"]
-    cells = {cell: part for cell, part in metrics.items() if cell != "claims"}
+    cells = cells_of(metrics)
     return {
         "claims": _claims(metrics["claims"]),
         "cells": _cells(cells),

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from seqmnist.cells import saved
 from seqmnist.config import Config
-from seqmnist.errors import UserError
 from seqmnist.evidence.beliefs import GATES, beliefs, gates
 from seqmnist.paths import model_folder
+from seqmnist.stages.evaluate import check_model
 
 if TYPE_CHECKING:
     import keras
@@ -53,8 +53,7 @@ def load_readers(configuration: Config) -> list[Reader]:
     """
     readers = []
     for cell in configuration.cells:
-        if saved.describe(model_folder(cell)) != (configuration.cells[cell], configuration.sequence):
-            raise UserError(f"{model_folder(cell)} holds a model of another configuration: run `dvc repro`")
+        check_model(configuration, cell)
         model, described = saved.load(model_folder(cell), configuration.seeds[0])
         readers.append(Reader(cell, model, has_gates=described.type == "lstm"))
     return readers

@@ -5,10 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from seqmnist.evidence.calibration import FEWEST
-from seqmnist.evidence.measures import FLOW_DIGITS, Measures
+from seqmnist.evidence.measures import FLOW_DIGITS, Measured, Measures
 from seqmnist.evidence.metrics import spread
-
-Measured = dict[str, list[Measures]]
 
 CALIBRATION_ALT = (
     f"Share of right answers by their probability, of {FEWEST} images and more; "

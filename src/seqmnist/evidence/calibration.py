@@ -41,6 +41,11 @@ def reliability(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -
     return found
 
 
+def shown(bins: list[Bin]) -> list[Bin]:
+    """Those of enough images for a picture."""
+    return [one for one in bins if one.count >= FEWEST]
+
+
 def calibration_error(bins: list[Bin]) -> float:
     """The expected calibration error: the mean distance of probability and accuracy, weighted by images."""
     total = sum(one.count for one in bins)

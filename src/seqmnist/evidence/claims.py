@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from seqmnist.evidence.convergence import area
-from seqmnist.evidence.measures import Measures
+from seqmnist.evidence.measures import Measured, Measures
 from seqmnist.evidence.statistics import Test, can_show, mcnemar, one_difference, sign_flip
 
 BASE, CLAIMED = "rnn", "lstm"  # the claims are of the second, beside the first
@@ -24,7 +24,7 @@ EFFECTS = {
 }
 
 
-def claims(measured: Mapping[str, list[Measures]], types: Mapping[str, str]) -> dict[str, Test]:
+def claims(measured: Measured, types: Mapping[str, str]) -> dict[str, Test]:
     """The three tests, of cells that were trained with the same seeds; none without a basic RNN and an LSTM.
 
     Args:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from seqmnist.config import View
 from seqmnist.data.splits import CLASSES, SIZE
 from seqmnist.evidence.beliefs import GATES, READ
-from seqmnist.evidence.calibration import FEWEST, most_wrong, reliability
+from seqmnist.evidence.calibration import most_wrong, reliability, shown
 from seqmnist.evidence.figures import COLOURS, LABEL, LINES, TICK, new_figure, save_figure
-from seqmnist.evidence.measures import Measures
+from seqmnist.evidence.measures import Measured, Measures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ _GATE_LINES = {"i": "-", "f": "--", "o": ":"}
 _WRONG = 12
 
 
-def beliefs(path: Path, measured: Mapping[str, list[Measures]], images: NDArray[np.uint8], view: View) -> None:
+def beliefs(path: Path, measured: Measured, images: NDArray[np.uint8], view: View) -> None:
     """For each example digit what each cell believes while it reads, and the means of the LSTM's gates.
 
     Beside them the digit stands as it is read, from top to bottom; in permuted order there is no such picture.
@@ -80,14 +80,14 @@ def wrong_digits(path: Path, one: Measures, images: NDArray[np.uint8], labels: N
     save_figure(figure, path)
 
 
-def calibration(path: Path, measured: Mapping[str, list[Measures]], labels: NDArray[np.uint8]) -> None:
+def calibration(path: Path, measured: Measured, labels: NDArray[np.uint8]) -> None:
     """The share of right answers by the probability of the answer; the model of each seed a line."""
     figure = new_figure(width=6.5, height=5.5)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":", label="as it says")
     for index, (cell, models) in enumerate(measured.items()):
         for k, one in enumerate(models):
-            bins = [bin_ for bin_ in reliability(one.probabilities, labels) if bin_.count >= FEWEST]
+            bins = shown(reliability(one.probabilities, labels))
             axes.plot(
                 [bin_.confidence for bin_ in bins],
                 [bin_.accuracy for bin_ in bins],

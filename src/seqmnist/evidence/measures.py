@@ -66,6 +66,9 @@ class Measures:
         return history.summary(self.rows) | measured
 
 
+Measured = dict[str, list[Measures]]  # for each cell what was measured of the model of each seed
+
+
 def measure(
     trained: "keras.Model",
     fresh: "keras.Model",

@@ -6,10 +6,10 @@ import numpy as np
 
 from seqmnist.evidence import memory
 from seqmnist.evidence.figures import COLOURS, LABEL, LINES, MARKERS, TICK, new_figure, save_figure
-from seqmnist.evidence.measures import Measures
+from seqmnist.evidence.measures import Measured
 
 
-def gradient_flow(path: Path, measured: dict[str, list[Measures]]) -> None:
+def gradient_flow(path: Path, measured: Measured) -> None:
     """The spectral norm by the steps between the two states, at start and end of training: means over seeds."""
     figure = new_figure(width=9, height=5)
     axes = figure.subplots()
@@ -37,7 +37,7 @@ def gradient_flow(path: Path, measured: dict[str, list[Measures]]) -> None:
     save_figure(figure, path)
 
 
-def rows_after(path: Path, measured: dict[str, list[Measures]]) -> None:
+def rows_after(path: Path, measured: Measured) -> None:
     """Test accuracy by the rows that follow the digit: means over seeds, a point for each of several."""
     figure = new_figure(width=9, height=5)
     panels = figure.subplots(1, len(memory.KINDS), sharey=True)

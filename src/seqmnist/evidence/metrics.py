@@ -6,11 +6,11 @@ from typing import Any
 from seqmnist.config import flatten
 from seqmnist.evidence.claims import as_json, remembered
 from seqmnist.evidence.convergence import area, reached
-from seqmnist.evidence.measures import Measures
+from seqmnist.evidence.measures import Measured, Measures
 from seqmnist.evidence.statistics import Test
 
 
-def content(measured: dict[str, list[Measures]], tests: dict[str, Test], examples: int) -> dict[str, Any]:
+def content(measured: Measured, tests: dict[str, Test], examples: int) -> dict[str, Any]:
     """All of metrics.json: for each cell the means over seeds, of several also `std`, and `seeds` with each one's.
 
     Args:
@@ -27,6 +27,11 @@ def content(measured: dict[str, list[Measures]], tests: dict[str, Test], example
             metrics[cell]["std"] = nest(std)
         metrics[cell]["seeds"] = {str(seed): nest(one) for seed, one in flat.items()}
     return metrics | {"claims": {name: as_json(test) for name, test in tests.items()}}
+
+
+def cells_of(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The cells' parts of metrics.json."""
+    return {cell: part for cell, part in metrics.items() if cell != "claims"}
 
 
 def model_figures(one: Measures, examples: int) -> dict[str, float]:

@@ -18,7 +18,7 @@ from seqmnist.evidence.alternatives import CALIBRATION_ALT, curves_alt, flow_alt
 from seqmnist.evidence.calibration import calibration_error, reliability
 from seqmnist.evidence.claims import EFFECTS, NAMES, remark, remembered
 from seqmnist.evidence.convergence import THRESHOLDS, area, epochs_to
-from seqmnist.evidence.measures import Measures
+from seqmnist.evidence.measures import Measured
 from seqmnist.evidence.metrics import spread
 from seqmnist.evidence.statistics import Test
 from seqmnist.files import write_text
@@ -43,7 +43,7 @@ class Picture:
 def write(
     path: Path,
     configuration: Config,
-    measured: Mapping[str, list[Measures]],
+    measured: Measured,
     tests: Mapping[str, Test],
     summary: Summary,
     labels: NDArray[np.uint8],
@@ -73,7 +73,7 @@ def write(
         results=results(measured),
         speeds=speeds(measured),
         memories=memories(measured, labels),
-        charts=_charts(dict(measured), labels),
+        charts=_charts(measured, labels),
         pictures=pictures,
         splits=summary,
         parameters=flatten(configuration.model_dump(exclude={"data", "tracking"})),
@@ -97,7 +97,7 @@ def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:
     }
 
 
-def results(measured: Mapping[str, list[Measures]]) -> list[dict[str, Any]]:
+def results(measured: Measured) -> list[dict[str, Any]]:
     """For each cell the test figures of its selected models."""
     return [
         {
@@ -111,7 +111,7 @@ def results(measured: Mapping[str, list[Measures]]) -> list[dict[str, Any]]:
     ]
 
 
-def speeds(measured: Mapping[str, list[Measures]]) -> list[dict[str, Any]]:
+def speeds(measured: Measured) -> list[dict[str, Any]]:
     """For each cell the area under its validation curve, and the epochs that it took to accuracies."""
     return [
         {
@@ -126,7 +126,7 @@ def speeds(measured: Mapping[str, list[Measures]]) -> list[dict[str, Any]]:
     ]
 
 
-def memories(measured: Mapping[str, list[Measures]], labels: NDArray[np.uint8]) -> list[dict[str, Any]]:
+def memories(measured: Measured, labels: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """For each cell the accuracies with rows after the digit, and how far its probabilities are from the truth."""
     return [
         {
@@ -139,7 +139,7 @@ def memories(measured: Mapping[str, list[Measures]], labels: NDArray[np.uint8]) 
     ]
 
 
-def _charts(measured: dict[str, list[Measures]], labels: NDArray[np.uint8]) -> list[dict[str, str]]:
+def _charts(measured: Measured, labels: NDArray[np.uint8]) -> list[dict[str, str]]:
     drawn = [
         ("curves", "Accuracy by epoch", charts.learning_curves(measured), curves_alt(measured)),
         ("flow", "Gradient flow at the end of training", charts.gradient_flow(measured), flow_alt(measured)),

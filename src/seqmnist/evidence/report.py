@@ -8,15 +8,13 @@ from seqmnist.data.splits import Split, Summary
 from seqmnist.evidence import digit_figures, figures, memory_figures, page, scores
 from seqmnist.evidence.alternatives import CALIBRATION_ALT, after_alt, beliefs_alt, curves_alt, flow_alt
 from seqmnist.evidence.beliefs import example_digits
-from seqmnist.evidence.measures import FLOW_DIGITS, Measures
+from seqmnist.evidence.measures import FLOW_DIGITS, Measured, Measures
 from seqmnist.evidence.metrics import over_seeds
 from seqmnist.evidence.page import Picture
 from seqmnist.evidence.statistics import Test
 from seqmnist.files import write_csv
 from seqmnist.paths import CLASSES, FIGURES, PAGE, curves_file, predictions_file
 from seqmnist.training.history import Row
-
-Measured = dict[str, list[Measures]]
 
 
 def write(configuration: Config, measured: Measured, tests: dict[str, Test], test: Split, summary: Summary) -> None:

@@ -12,7 +12,7 @@ from seqmnist.errors import UserError, run_command
 from seqmnist.evidence import report
 from seqmnist.evidence.claims import NAMES, claims, remark
 from seqmnist.evidence.measures import Measures, measure
-from seqmnist.evidence.metrics import content, figures_of_seeds, numbers, spread
+from seqmnist.evidence.metrics import cells_of, content, figures_of_seeds, numbers, spread
 from seqmnist.files import sha256_file, write_json
 from seqmnist.paths import CLASSES, FIGURES, METRICS, PAGE, PROCESSED, history_file, model_folder
 from seqmnist.training import history
@@ -116,11 +116,20 @@ def check_trained_as_configured(configuration: Config, cell: str, rows: list[Row
     Raises:
         UserError: the saved cell or the history's seeds and epochs are not the configured ones.
     """
-    folder = model_folder(cell)
     epochs = list(range(configuration.train_of(cell).epochs))
     trained = {seed: [row.epoch for row in part] for seed, part in history.by_seed(rows).items()}
     if trained != dict.fromkeys(configuration.seeds, epochs):
         raise UserError(f"{history_file(cell)} has other seeds or epochs than params.yaml: run `dvc repro` again")
+    check_model(configuration, cell)
+
+
+def check_model(configuration: Config, cell: str) -> None:
+    """Refuse a saved model of another configuration than the present one.
+
+    Raises:
+        UserError: it is, or it is missing.
+    """
+    folder = model_folder(cell)
     if saved.describe(folder) != (configuration.cells[cell], configuration.sequence):
         raise UserError(f"{folder} holds a model of another configuration than params.yaml: run `dvc repro` again")
 
@@ -135,10 +144,9 @@ def table(metrics: dict[str, Any]) -> str:
     head = f"{'cell':<8} {'selected epoch':>14} {'val accuracy':>16} {'test accuracy':>16} {'test loss':>16}"
     keys = ("selected.val.accuracy", "selected.test.accuracy", "selected.test.loss")
     rows = []
-    for cell, part in metrics.items():
-        if cell != "claims":
-            figures = " ".join(f"{spread(figures_of_seeds(part, key)):>16}" for key in keys)
-            rows.append(f"{cell:<8} {part['selected']['epoch']:>14.3g} {figures}")
+    for cell, part in cells_of(metrics).items():
+        figures = " ".join(f"{spread(figures_of_seeds(part, key)):>16}" for key in keys)
+        rows.append(f"{cell:<8} {part['selected']['epoch']:>14.3g} {figures}")
     seeds = len(next(iter(metrics.values()))["seeds"])
     verdicts = [
         f"{NAMES[name]}: {one['verdict']}" + (f" ({said})" if (said := remark(one["p"], seeds)) else "")
