@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,24 +26,40 @@ def address(reproduced: Any, serving: Any) -> Iterator[str]:
         yield found[0]
 
 
-@pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
-def page(request: Any, address: str, new_page: Any) -> Iterator[Any]:
-    """The page; what its console said is an error of the test."""
-    page, errors = new_page(request.param), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "console",
-        lambda message: errors.append(message.text) if message.type == "error" and "503" not in message.text else None,
-    )
-    page.goto(address)
-    yield page
+@pytest.fixture
+def open_demo(address: str, new_page: Any) -> Iterator[Callable[..., Any]]:
+    """Opens the page; what its console said is an error of the test."""
+    errors: list[str] = []
+
+    def note(message: Any) -> None:
+        if message.type == "error" and "503" not in message.text:
+            errors.append(message.text)
+
+    def open_page(viewport: dict[str, int], **options: Any) -> Any:
+        page = new_page(viewport, **options)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", note)
+        page.goto(address)
+        return page
+
+    yield open_page
     assert errors == []
+
+
+@pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
+def page(request: Any, open_demo: Any) -> Any:
+    return open_demo(request.param)
+
+
+def on_pad(page: Any, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points of the pad, from 0 to 1 over its width and height, in pixels of the page."""
+    box = page.locator("#pad").bounding_box()
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
 
 
 def draw_only(page: Any, points: list[tuple[float, float]]) -> None:
     """Draw with the mouse."""
-    box = page.locator("#pad").bounding_box()
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    places = on_pad(page, points)
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
@@ -59,7 +75,7 @@ def draw(page: Any, points: list[tuple[float, float]]) -> Any:
 
 
 def said(page: Any) -> str:
-    page.wait_for_function("document.getElementById('said').textContent")
+    page.wait_for_function("document.getElementById('said').textContent", polling=50)
     return str(page.inner_text("#said"))
 
 
@@ -79,6 +95,60 @@ def test_the_cells_read_what_is_drawn(
         assert f"{cell['cell']}: {expected[-1].argmax()}, " in said(page)
         assert page.locator(f"[data-cell={cell['cell']}] canvas").count() == 1 + bool(cell["gates"])
     screenshot(page, f"demo-{'one' if middle else 'zero'}-{page.viewport_size['width']}")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def touch(page: Any, fingers: list[list[tuple[float, float]]]) -> None:
+    """Put fingers on the pad one after another, move them side by side along their points, lift them together."""
+    devtools = page.context.new_cdp_session(page)
+    paths = [on_pad(page, points) for points in fingers]
+
+    def send(kind: str, places: list[tuple[float, float]]) -> None:
+        points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    for count in range(1, len(paths) + 1):
+        send("touchStart", [path[0] for path in paths[:count]])
+    for places in zip(*paths, strict=True):
+        send("touchMove", list(places))
+    send("touchEnd", [])
+
+
+def test_one_finger_draws_and_a_second_one_adds_nothing(open_demo: Any, screenshot: Any) -> None:
+    page = open_demo(PHONE, has_touch=True, is_mobile=True, device_scale_factor=3)
+    with page.expect_response("**/read") as answered:
+        touch(page, [ONE])
+    one = answered.value.json()["image"]
+    assert np.array(one)[14, 14] > 128
+    assert "lstm: " in said(page)
+    assert page.evaluate("scrollY") == 0, "a finger on the pad draws, it does not scroll"
+    screenshot(page, "demo-finger")
+
+    page.click("#clear")
+    with page.expect_response("**/read") as answered:
+        touch(page, [ONE, [(0.9, 0.1), (0.9, 0.5), (0.9, 0.9)]])
+    assert answered.value.json()["image"] == one
+
+
+def test_who_wants_no_motion_sees_the_end_at_once(open_demo: Any) -> None:
+    page = open_demo(DESKTOP, reduced_motion="reduce")
+    page.evaluate("void (window.requestAnimationFrame = () => 0)")  # what moves would stand still
+    draw(page, ZERO)
+    assert "lstm: " in said(page)
+
+
+def test_the_numbers_of_each_step_are_a_table(page: Any, screenshot: Any) -> None:
+    cell = draw(page, ZERO)["cells"][1]
+    said(page)
+    page.click("text=numbers of the lstm")
+
+    rows = page.locator("[data-cell=lstm] table tr")
+    texts = [row.split() for row in rows.all_inner_texts()]
+    assert texts[0][0] == "row"
+    assert [int(row[0]) for row in texts[1:]] == list(range(28))
+    assert [int(row[1]) for row in texts[1:]] == np.argmax(cell["beliefs"], axis=1).tolist()
+    assert [float(row[4]) for row in texts[1:]] == pytest.approx(cell["gates"]["input gate"], abs=0.00501)
+    screenshot(page, f"demo-numbers-{page.viewport_size['width']}")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -1,13 +1,19 @@
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import mlflow
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 
 from seqmnist.config import Config
+from seqmnist.files import write_text
 from seqmnist.tracking.registry import find_champion, register, registered_name
 from seqmnist.tracking.runs import stage_run
 from seqmnist.tracking.store import open_store
@@ -141,3 +147,41 @@ def test_an_interrupted_model_of_a_run_is_passed_over(own: Config, train: Train)
 
 def test_there_is_no_champion_where_nothing_is_registered(own: Config) -> None:
     assert find_champion(open_store(own.tracking)[0], registered_name(own.data.name)) is None
+
+
+REGISTERER = """
+import sys
+from pathlib import Path
+from seqmnist import config
+from seqmnist.tracking.registry import register
+configuration = config.load(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+register(configuration, sys.argv[2:], "the validation images")
+"""
+
+
+def test_evaluations_at_the_same_time_make_one_version_of_a_model_and_the_best_champion(
+    own: Config, train: Train, tmp_path: Path
+) -> None:
+    low, high = train(0.97, "aa"), train(0.99, "bb")
+    write_text(tmp_path / "params.yaml", yaml.safe_dump(own.model_dump()))
+    command = [sys.executable, "-c", REGISTERER, str(tmp_path / "params.yaml")]
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen([*command, *runs], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for runs in ([low], [high, low], [low], [low])
+        ]
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in started:  # all wait for this line: they set out within a moment
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+    assert [process.returncode for process in started] == [0] * 4
+    assert sorted(one.tags["model.sha256"] for one in versions(own)) == ["aa", "bb"]
+    assert champion(own) == "bb"

@@ -30,6 +30,13 @@ with forked.Pool(6) as pool:
     print(json.dumps(pool.map(open_twice, range(6), chunksize=1)))
 """
 
+EARLIER_NOTE = """\
+**Compare the cells:** tick the newest `train@rnn` and `train@lstm`, press *Compare*.
+
+A click on a metric's name there draws its curve for both. The other runs are those of the stages `download`,
+`preprocess` and `evaluate`; all runs of one configuration share the tag `config.sha256`.
+"""
+
 TELEMETRY = """
 import sys
 import seqmnist.tracking.store
@@ -112,6 +119,27 @@ def test_opening_again_finds_the_experiment(project: Path) -> None:
     assert again == first
     assert client.get_run(run.info.run_id).info.experiment_id == first
     assert "mlflow.db" in names(project)
+
+
+@pytest.mark.parametrize(
+    ("note", "renewed"),
+    [
+        (EARLIER_NOTE, True),
+        ("", True),
+        ("What my group agreed on.", False),
+    ],
+    ids=["an earlier version's", "none", "a user's"],
+)
+@pytest.mark.usefixtures("project")
+def test_a_description_is_renewed_unless_a_user_wrote_it(note: str, renewed: bool) -> None:
+    tracking = Tracking(uri=None, experiment=f"noted {len(note)}")
+    client, experiment = open_store(tracking)
+    written = client.get_experiment(experiment).tags["mlflow.note.content"]
+    client.set_experiment_tag(experiment, "mlflow.note.content", note)
+
+    open_store(tracking)
+
+    assert client.get_experiment(experiment).tags["mlflow.note.content"] == (written if renewed else note)
 
 
 def test_another_experiment_is_added_to_a_store_that_exists(project: Path) -> None:

@@ -10,14 +10,14 @@ from mlflow.exceptions import MlflowException
 
 from seqmnist.config import Config
 from seqmnist.tracking.runs import refused, whole_transactions
-from seqmnist.tracking.store import open_store
+from seqmnist.tracking.store import one_at_a_time, open_store
 
 CHAMPION = "champion"
 ACCURACY = "selected.val.accuracy"
 _BECAUSE = f"{CHAMPION}.because"
 _IMAGES = "validation.sha256"
 _DESCRIPTION = """\
-Models of the digits in {data}: images uint8 [n, 28, 28] in, probabilities of the ten classes out.
+Models of {data}: images uint8 [n, 28, 28] in, probabilities of the ten classes out.
 
 Every evaluation makes a version of each model that it measured, once. The alias `champion` moves to a version whose
 validation accuracy on the same images is higher; its tag `champion.because` says against what. Test figures choose
@@ -50,7 +50,7 @@ def register(config: Config, run_ids: list[str], validation_sha256: str) -> str:
     client, _ = open_store(config.tracking)
     mlflow.set_tracking_uri(client.tracking_uri)  # there MLflow looks for a version's model
     try:
-        with whole_transactions():
+        with one_at_a_time(client.tracking_uri), whole_transactions():
             return _register(client, config.data.name, run_ids, validation_sha256)
     except MlflowException as error:
         raise refused(client, error) from None

@@ -1,10 +1,13 @@
 """Where runs are kept, and how the store comes to be."""
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import tempfile
 import textwrap
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -15,13 +18,21 @@ from seqmnist.errors import UserError
 from seqmnist.paths import repository
 
 _SQLITE = "sqlite:///"
+_NOTE = "mlflow.note.content"  # where MLflow keeps an experiment's description
 _DESCRIPTION = """\
 **Compare the cells:** choose *Model training* at the top left, *Runs*; tick the newest `train@rnn` and `train@lstm`
-and press *Compare*. *Show diff only* leaves the parameters that differ; a click on a metric's name draws it for both.
+(with several seeds one of each, of the same seed) and press *Compare*. *Show diff only* leaves the parameters that
+differ; a click on a metric's name draws it for both.
 
 The chart symbol above the table of runs draws all their metrics. The other runs are those of the stages `download`,
 `preprocess` and `evaluate`; all runs of one configuration share the tag `config.sha256`.
 """
+# What this project wrote there before, by SHA-256: a description of anyone else's stays.
+_EARLIER = (
+    "8533156c0c91c88c26d54760ba40ea0377125293f73bd3c4480ca3cd542d395b",
+    "815d99b26c75148e982a1e2aa0a82f4d435c86f4699ae59ecbe414862c26b3b2",
+    "dfc2442e09e515c4288ed1686d94ae1abeb4462dbdc57a0a0f35a853a943dfb6",
+)
 
 
 def tracking_uri(tracking: Tracking) -> str:
@@ -61,14 +72,33 @@ def _experiment(client: MlflowClient, uri: str, name: str) -> str:
         experiment = client.get_experiment_by_name(name)  # another process was faster
     if experiment is None or experiment.lifecycle_stage == "deleted":
         raise UserError(f"tracking.experiment = {name!r} was deleted in {uri}: restore it, or choose another name")
+    note = experiment.tags.get(_NOTE, "")
+    if not note or hashlib.sha256(note.encode()).hexdigest() in _EARLIER:
+        client.set_experiment_tag(experiment.experiment_id, _NOTE, _DESCRIPTION)
     return str(experiment.experiment_id)
+
+
+def describe(client: MlflowClient, experiment: str, description: str) -> None:
+    """Give an experiment another description than the one that it was created with, unless a user has done so."""
+    if client.get_experiment(experiment).tags[_NOTE] == _DESCRIPTION:
+        client.set_experiment_tag(experiment, _NOTE, description)
+
+
+@contextlib.contextmanager
+def one_at_a_time(uri: str) -> Iterator[None]:
+    """Wait until no other process on this machine is here for the same database file; a server is not waited for."""
+    with contextlib.ExitStack() as stack:
+        if path := _sqlite_path(uri):
+            lock = stack.enter_context(path.with_name(f"{path.name}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, however this process ends
+        yield
 
 
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
     """Artifacts go beside a local database, by an absolute path; a server decides for itself."""
     path = _sqlite_path(uri)
     artifacts = path and (path.resolve().parent / "mlartifacts").as_uri()
-    return str(client.create_experiment(name, artifacts, tags={"mlflow.note.content": _DESCRIPTION}))
+    return str(client.create_experiment(name, artifacts, tags={_NOTE: _DESCRIPTION}))
 
 
 def _create_database(path: Path, experiment: str) -> None:

@@ -16,7 +16,7 @@ from seqmnist.errors import UserError
 from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.runs import ERROR
-from seqmnist.tracking.store import open_store
+from seqmnist.tracking.store import describe, open_store
 
 FOLDER, TRIAL, COMMAND = "sweep.folder", "sweep.trial", "sweep.command"
 _DESCRIPTION = """\
@@ -82,7 +82,7 @@ class Sweep:
     def start(self, name: str, tags: Mapping[str, str]) -> None:
         """Start the parent run, or go on with the one that the folder has."""
         all_tags = {FOLDER: self._folder, **process_tags(), **tags}
-        self._client.set_experiment_tag(self._experiment, "mlflow.note.content", _DESCRIPTION)
+        describe(self._client, self._experiment, _DESCRIPTION)
         if self._parent is None:
             self._parent = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
             return
