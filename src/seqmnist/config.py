@@ -111,6 +111,20 @@ class Sequence(_Section):
     view: View
 
 
+class Augmentation(_Section):
+    """How far training images are moved: each by random amounts up to these in both directions, anew in every epoch."""
+
+    shift: Annotated[float, Field(ge=0, le=28)]  # pixels, along rows and along columns
+    rotation: Annotated[float, Field(ge=0, le=180)]  # degrees
+    zoom: Annotated[float, Field(ge=0, lt=1)]  # fraction of the size
+    shear: Annotated[float, Field(ge=0, lt=90)]  # degrees
+
+    @property
+    def moves(self) -> bool:
+        """Whether images are moved at all."""
+        return any(self.model_dump().values())
+
+
 class Train(_Section):
     """The recipe: how a cell is trained. Defaults live in conf/train, not here."""
 
@@ -120,6 +134,8 @@ class Train(_Section):
     schedule: Literal["constant", "cosine"]
     clip_norm: Annotated[float, Field(gt=0)] | None
     label_smoothing: Probability
+    averaging: DecayRate
+    augmentation: Augmentation
     beta_1: DecayRate
     beta_2: DecayRate
     epsilon: Annotated[float, Field(gt=0)]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from seqmnist.cells.model import build
-from seqmnist.config import Cell, Sequence, SplitName, Train
+from seqmnist.config import Augmentation, Cell, Sequence, SplitName, Train
 from seqmnist.data.splits import Split
 from seqmnist.training.checkpoints import Checkpoints
 from seqmnist.training.fitting import fit
+from seqmnist.training.graph import ScoringGraph
 from seqmnist.training.history import Row, selected
 from seqmnist.training.trainer import Epoch, Trainer
 
@@ -34,7 +35,9 @@ def fit_model(
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     kind: str, stop: int, stripes: Splits, recipe: Train, tmp_path: Path
 ) -> None:
-    recipe = recipe.model_copy(update={"epochs": 6, "schedule": "cosine", "clip_norm": 1.0})
+    moves = Augmentation(shift=2, rotation=10, zoom=0.1, shear=10)
+    changed = {"epochs": 6, "schedule": "cosine", "clip_norm": 1.0, "averaging": 0.9, "augmentation": moves}
+    recipe = recipe.model_copy(update=changed)
     with Checkpoints(tmp_path / "straight", "key") as keep:
         weights, rows = fit_model(kind, stripes, recipe, keep)
 
@@ -70,3 +73,15 @@ def test_the_model_ends_with_the_weights_of_the_selected_epoch(stripes: Splits, 
     assert best.epoch < 7, "the last epoch is not the best, or this shows nothing"
     for one, other in zip(weights, states[best.epoch], strict=False):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_model_ends_with_the_averages_that_were_scored(stripes: Splits, recipe: Train, tmp_path: Path) -> None:
+    recipe = recipe.model_copy(update={"epochs": 5, "averaging": 0.9, "learning_rate": 0.02})
+    model = build(Cell(type="rnn", units=5, shards=2, train={}), Sequence(view="rows"), 3)
+    trainer = Trainer(model, stripes, recipe, seed=3, shards=2, progress=lambda _: None)
+    with Checkpoints(tmp_path, "key") as keep:
+        rows = fit(trainer, model, seed=3, keep=keep, last=None, run_id="run", report=lambda _: None)
+
+    loss, accuracy = ScoringGraph(model, 2).score(stripes["test"])
+    best = selected(rows)
+    assert (loss, accuracy) == (best.metrics["test.loss"], best.metrics["test.accuracy"])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, log_loss
 
 from seqmnist.cells.model import build
-from seqmnist.config import Cell, Sequence, SplitName, Train
+from seqmnist.config import Augmentation, Cell, Sequence, SplitName, Train
 from seqmnist.data.splits import Split
 from seqmnist.randomness import generator
 from seqmnist.training.graph import (
@@ -34,8 +34,8 @@ def run_batches(
     losses, right = graph.run(
         np.array(order, np.int32),
         np.array(bounds, np.int32),
-        np.full(count, rate, np.float32),
-        np.zeros((count, 2), np.float32),
+        np.full((count, 4), [rate, 0, 0, 0], np.float32),
+        np.zeros((0, 6), np.float32),
     )
     return losses.tolist(), right.tolist()
 
@@ -113,6 +113,56 @@ def test_one_call_of_many_batches_is_many_calls_of_one(stripes: Splits, recipe: 
     assert results[1] == [hits for _, right in single for hits in right]
     for weight, other in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(weight, other)
+
+
+def test_an_image_is_moved_by_its_own_map(stripes: Splits, recipe: Train, dense_model: Models) -> None:
+    train, model = stripes["train"], dense_model()
+    moving = recipe.model_copy(update={"augmentation": Augmentation(shift=9, rotation=0, zoom=0, shear=0)})
+    graph = TrainingGraph(model, train, moving, shards=2)
+    left = np.arange(70) % 3  # columns, by the image's number
+    maps = np.zeros((70, 6), np.float32)
+    maps[:, 0] = maps[:, 4] = 1
+    maps[:, 2] = left
+    rows = [60, 3, 17, 42, 8]
+    images = np.stack([np.pad(train.images[row], ((0, 0), (0, 2)))[:, left[row] : left[row] + 28] for row in rows])
+    before = model(images).numpy()
+    steps = np.array([[0.0, 0, 0, 0]], np.float32)
+
+    losses, _ = graph.run(np.array(rows, np.int32), np.array([0, 5], np.int32), steps, maps)
+
+    assert losses.tolist() == [pytest.approx(log_loss(train.labels[rows], softmax(before), labels=range(10)), rel=1e-5)]
+
+
+def test_the_average_takes_the_place_of_the_weights_for_a_while(
+    stripes: Splits, recipe: Train, dense_model: Models
+) -> None:
+    model = dense_model()
+    start = model.get_weights()
+    averaging = recipe.model_copy(update={"averaging": 0.75})
+    graph = TrainingGraph(model, stripes["train"], averaging, shards=2)
+    steps = np.array([[0.01, 0, 0, 0.75]], np.float32)
+
+    graph.run(np.arange(31, dtype=np.int32), np.array([0, 31], np.int32), steps, np.zeros((0, 6), np.float32))
+
+    own = model.get_weights()
+    with graph.averaged():
+        for weight, average, one, other in zip(model.get_weights(), graph.weights(), start, own, strict=True):
+            np.testing.assert_array_equal(weight, average)
+            np.testing.assert_allclose(average, 0.75 * one + 0.25 * other, rtol=1e-5, atol=1e-8)
+            assert (one != other).any()
+    for weight, other in zip(model.get_weights(), own, strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+def test_without_an_average_the_weights_stay(stripes: Splits, recipe: Train, dense_model: Models) -> None:
+    model = dense_model()
+    graph = TrainingGraph(model, stripes["train"], recipe, shards=1)
+    run_batches(graph, [0, 1, 2], [0, 3])
+    own = model.get_weights()
+    with graph.averaged():
+        for weight, given, other in zip(model.get_weights(), graph.weights(), own, strict=True):
+            np.testing.assert_array_equal(weight, other)
+            np.testing.assert_array_equal(given, other)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])

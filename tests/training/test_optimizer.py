@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seqmnist.config import Train
-from seqmnist.training.optimizer import Adam, beta_powers, learning_rates
+from seqmnist.training.optimizer import Adam, step_values
 
 Array = NDArray[np.float32]
 SHAPES = [(5, 4), (4,), (4, 3)]
@@ -23,10 +23,9 @@ def adam_steps(recipe: Train, gradients: list[list[Array]]) -> list[Array]:
 
     weights = [keras.Variable(np.ones(shape, np.float32)) for shape in SHAPES]
     adam = Adam(weights, recipe)
-    steps = np.arange(len(gradients))
-    rates, powers = learning_rates(recipe, steps, len(gradients)), beta_powers(recipe, steps)
-    for step, parts in enumerate(gradients):
-        adam.apply([tf.constant(part) for part in parts], tf.constant(rates[step]), tf.constant(powers[step]))
+    steps = step_values(recipe, np.arange(len(gradients)), len(gradients))
+    for step, parts in zip(steps, gradients, strict=True):
+        adam.apply([tf.constant(part) for part in parts], tf.constant(step))
     return [weight.numpy() for weight in weights]
 
 
@@ -70,30 +69,54 @@ def test_a_gradient_is_cut_to_the_norm_of_all_its_parts(recipe: Train, clip_norm
         np.testing.assert_allclose(weight, expected, rtol=1e-5)
 
 
-def test_a_constant_rate_stays(recipe: Train) -> None:
-    rates = learning_rates(recipe, np.array([0, 5, 9]), 10)
+def learning_rates(recipe: Train, steps: list[int], total: int) -> Array:
+    values = step_values(recipe, np.array(steps), total)
+    assert values.dtype == np.float32
+    return values[:, 0]
 
-    assert rates.dtype == np.float32
-    assert rates.tolist() == [np.float32(0.01)] * 3
+
+def test_a_constant_rate_stays(recipe: Train) -> None:
+    assert learning_rates(recipe, [0, 5, 9], 10).tolist() == [np.float32(0.01)] * 3
 
 
 def test_a_cosine_rate_falls_from_the_whole_over_the_half_to_nothing(recipe: Train) -> None:
     cosine = recipe.model_copy(update={"schedule": "cosine", "learning_rate": 0.002})
 
-    rates = learning_rates(cosine, np.array([0, 5, 9, 10]), 10)
+    rates = learning_rates(cosine, [0, 5, 9, 10], 10)
 
-    assert rates.dtype == np.float32
     np.testing.assert_allclose(rates, [0.002, 0.001, 4.894348e-5, 0], rtol=1e-6, atol=1e-12)
 
 
 def test_a_cosine_rate_falls_at_each_step(recipe: Train) -> None:
     cosine = recipe.model_copy(update={"schedule": "cosine"})
 
-    assert (np.diff(learning_rates(cosine, np.arange(101), 100)) < 0).all()
+    assert (np.diff(learning_rates(cosine, list(range(101)), 100)) < 0).all()
 
 
 def test_beta_powers_begin_with_the_first(recipe: Train) -> None:
-    powers = beta_powers(recipe, np.array([0, 1, 99]))
+    powers = step_values(recipe, np.array([0, 1, 99]), 100)[:, 1:3]
 
-    assert powers.dtype == np.float32
     np.testing.assert_allclose(powers, [[0.9, 0.999], [0.81, 0.998001], [2.656140e-5, 0.904792]], rtol=1e-6)
+
+
+def test_the_average_forgets_the_first_steps_sooner(recipe: Train) -> None:
+    decays = step_values(recipe.model_copy(update={"averaging": 0.99}), np.array([0, 9, 889, 890, 5000]), 5001)[:, 3]
+
+    np.testing.assert_allclose(decays, [1 / 10, 10 / 19, 890 / 899, 0.99, 0.99], rtol=1e-6)
+
+
+def test_averages_are_those_of_the_weights(recipe: Train) -> None:
+    import keras
+    import tensorflow as tf
+
+    averaging = recipe.model_copy(update={"averaging": 0.3})
+    weight = keras.Variable(np.ones(3, np.float32))
+    adam = Adam([weight], averaging)
+    expected = np.ones(3)
+    for step in step_values(averaging, np.arange(6), 6):
+        adam.apply([tf.constant([1.0, -2.0, 0.5])], tf.constant(step))
+        expected = step[3] * expected + (1 - step[3]) * weight.numpy()
+
+    np.testing.assert_allclose(adam.averages[0].numpy(), expected, rtol=1e-6)
+    assert adam.averages[0].shape == (3,)
+    assert (adam.averages[0].numpy() != weight.numpy()).all()

@@ -44,7 +44,7 @@ def fit(
         epochs.append(epoch)
         rows.append(Row(seed, epoch.number, epoch.metrics))
         if history.selected(rows) is rows[-1]:
-            best = model.get_weights()
+            best = trainer.weights()
         keep.save(Checkpoint(epochs, trainer.state(), best, run_id))
         report(epoch)
     model.set_weights(best)

@@ -4,6 +4,8 @@ A shard is a part of a batch that goes through the model on its own; shards run 
 in a fixed order, so the result has the same bits on any number of cores.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from seqmnist.config import Train
 from seqmnist.data.splits import CLASSES, SIZE, Split
+from seqmnist.training.augmentation import moved
 from seqmnist.training.optimizer import Adam
 
 if TYPE_CHECKING:
@@ -27,39 +30,54 @@ class TrainingGraph:
         import tensorflow as tf
 
         self._model, self._shards = model, shards
-        self._smoothing = recipe.label_smoothing
+        self._smoothing, self._moves = recipe.label_smoothing, recipe.augmentation.moves
         self._optimizer = Adam(model.trainable_variables, recipe)
         self._images = tf.constant(split.images)
         self._labels = tf.constant(split.labels.astype(np.int32))
-        signature = [tf.TensorSpec([None], tf.int32)] * 2 + [tf.TensorSpec([None]), tf.TensorSpec([None, 2])]
+        signature = [tf.TensorSpec([None], tf.int32)] * 2 + [tf.TensorSpec([None, 4]), tf.TensorSpec([None, 6])]
         self._run = tf.function(self._run_batches).get_concrete_function(*signature)
 
     def run(
         self,
         order: NDArray[np.int32],
         bounds: NDArray[np.int32],
-        rates: NDArray[np.float32],
-        powers: NDArray[np.float32],
+        steps: NDArray[np.float32],
+        maps: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Train on the batches `order[bounds[k]:bounds[k + 1]]`.
 
         Args:
             order: int32, indices of images.
             bounds: int32 [batches + 1].
-            rates: float32 [batches], learning rates.
-            powers: float32 [batches, 2], see `Adam.apply`.
+            steps: float32 [batches, 4], see `step_values`.
+            maps: float32 [images, 6], see `epoch_maps`; not read where the recipe has no augmentation.
 
         Returns:
             For each batch, before its update: the mean loss, and how many images were right.
         """
         import tensorflow as tf
 
-        arguments = map(tf.constant, (order, bounds, rates, powers))
+        arguments = map(tf.constant, (order, bounds, steps, maps))
         losses, correct = self._run(*arguments)
         return losses.numpy(), correct.numpy()
 
+    def weights(self) -> list[NDArray[np.float32]]:
+        """What the recipe makes of the model so far: its weights, or their moving averages."""
+        return [variable.numpy() for variable in self._optimizer.averages or self._weights()]
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Until the end of `with` the model has the averages as its weights, where the recipe makes any."""
+        own = self._weights() if self._optimizer.averages else []
+        kept = [weight.numpy() for weight in own]
+        for weight, average in zip(own, self._optimizer.averages, strict=True):
+            weight.assign(average)
+        yield
+        for weight, value in zip(own, kept, strict=True):
+            weight.assign(value)
+
     def state(self) -> list[NDArray[np.float32]]:
-        """All that the next batch depends on: weights, then Adam's moments."""
+        """All that the next batch depends on: weights, Adam's moments, averages."""
         return [variable.numpy() for variable in self._variables()]
 
     def restore(self, state: list[NDArray[np.float32]]) -> None:
@@ -68,37 +86,42 @@ class TrainingGraph:
             variable.assign(value)
 
     def _variables(self) -> "list[tf.Variable]":
-        weights = [weight.value for weight in self._model.trainable_variables]
-        return weights + [moment for both in self._optimizer.moments for moment in both]
+        moments = [moment for both in self._optimizer.moments for moment in both]
+        return [*self._weights(), *moments, *self._optimizer.averages]
+
+    def _weights(self) -> "list[tf.Variable]":
+        return [weight.value for weight in self._model.trainable_variables]
 
     def _run_batches(
-        self, order: "tf.Tensor", bounds: "tf.Tensor", rates: "tf.Tensor", powers: "tf.Tensor"
+        self, order: "tf.Tensor", bounds: "tf.Tensor", steps: "tf.Tensor", maps: "tf.Tensor"
     ) -> "tuple[tf.Tensor, tf.Tensor]":
         import tensorflow as tf
 
-        count = tf.shape(rates)[0]
+        count = tf.shape(steps)[0]
         losses = tf.TensorArray(tf.float32, count)
         correct = tf.TensorArray(tf.int32, count)
         for k in tf.range(count):
-            loss, right = self._step(order[bounds[k] : bounds[k + 1]], rates[k], powers[k])
+            loss, right = self._step(order[bounds[k] : bounds[k + 1]], steps[k], maps)
             losses = losses.write(k, loss)
             correct = correct.write(k, right)
         return losses.stack(), correct.stack()
 
-    def _step(self, rows: "tf.Tensor", rate: "tf.Tensor", powers: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+    def _step(self, rows: "tf.Tensor", step: "tf.Tensor", maps: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
         import tensorflow as tf
 
         size = tf.cast(tf.size(rows), tf.float32)
         losses, rights, gradients = [], [], []
         for part in split_rows(rows, self._shards):
-            labels = tf.gather(self._labels, part)
+            images, labels = tf.gather(self._images, part), tf.gather(self._labels, part)
+            if self._moves:
+                images = moved(images, tf.gather(maps, part))
             with tf.GradientTape() as tape:
-                logits = self._model(tf.gather(self._images, part), training=True)
+                logits = self._model(images, training=True)
                 loss = tf.reduce_sum(smoothed_cross_entropy(labels, logits, self._smoothing)) / size
             losses.append(loss)
             rights.append(count_right(labels, logits))
-            gradients.append(tape.gradient(loss, [weight.value for weight in self._model.trainable_variables]))
-        self._optimizer.apply([tf.add_n(parts) for parts in zip(*gradients, strict=True)], rate, powers)
+            gradients.append(tape.gradient(loss, self._weights()))
+        self._optimizer.apply([tf.add_n(parts) for parts in zip(*gradients, strict=True)], step)
         return tf.add_n(losses), tf.add_n(rights)
 
 

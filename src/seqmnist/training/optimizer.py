@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Adam:
     """Adam's two moments for a list of weights, updated by TensorFlow's fused operation.
 
-    The step number and the learning rate come from outside, so the moments are all of its state.
+    The step number and all that depends on it come from outside, so the moments, and the weights' moving averages where
+    the recipe has them, are all of its state.
     """
 
     def __init__(self, weights: "list[keras.Variable]", recipe: Train) -> None:
@@ -26,9 +27,10 @@ class Adam:
         self.moments = [
             (tf.Variable(tf.zeros_like(weight)), tf.Variable(tf.zeros_like(weight))) for weight in self._weights
         ]
+        self.averages = [tf.Variable(weight) for weight in self._weights] if recipe.averaging else []
 
-    def apply(self, gradients: "list[tf.Tensor]", learning_rate: "tf.Tensor", powers: "tf.Tensor") -> None:
-        """Update the weights; `powers` float32 [2] holds beta_1 and beta_2 to the power of the step, from 1."""
+    def apply(self, gradients: "list[tf.Tensor]", step: "tf.Tensor") -> None:
+        """Update the weights; `step` float32 [4] is a row of `step_values`."""
         import tensorflow as tf
 
         recipe = self._recipe
@@ -39,26 +41,35 @@ class Adam:
                 var=weight.handle,
                 m=first.handle,
                 v=second.handle,
-                beta1_power=powers[0],
-                beta2_power=powers[1],
-                lr=learning_rate,
+                beta1_power=step[1],
+                beta2_power=step[2],
+                lr=step[0],
                 beta1=recipe.beta_1,
                 beta2=recipe.beta_2,
                 epsilon=recipe.epsilon,
                 grad=gradient,
             )
+        for weight, average in zip(self._weights, self.averages, strict=False):
+            average.assign_add((1 - step[3]) * (weight - average))
 
 
-def learning_rates(recipe: Train, steps: NDArray[np.int64], total: int) -> NDArray[np.float32]:
-    """The learning rate of each step, counted from 0, of `total`.
+def step_values(recipe: Train, steps: NDArray[np.int64], total: int) -> NDArray[np.float32]:
+    """What each step, counted from 0, of `total` has of its own.
 
-    Constant, or cosine decay to 0 without restarts (Loshchilov and Hutter 2017, equation 5).
+    Returns:
+        float32 [steps, 4]: the learning rate, beta_1 and beta_2 to the power of (step + 1), the decay of the average.
     """
+    powers = (recipe.beta_1 ** (steps + 1.0), recipe.beta_2 ** (steps + 1.0))
+    values = np.stack([_learning_rates(recipe, steps, total), *powers, _decays(recipe, steps)], axis=1)
+    return values.astype(np.float32)
+
+
+def _learning_rates(recipe: Train, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+    """Constant, or cosine decay to 0 without restarts (Loshchilov and Hutter 2017, equation 5)."""
     factor = 0.5 * (1 + np.cos(np.pi * steps / total)) if recipe.schedule == "cosine" else np.ones(len(steps))
-    return (recipe.learning_rate * factor).astype(np.float32)
+    return recipe.learning_rate * factor
 
 
-def beta_powers(recipe: Train, steps: NDArray[np.int64]) -> NDArray[np.float32]:
-    """beta_1 and beta_2 to the power of (step + 1), as float32 [steps, 2]."""
-    powers = np.stack([recipe.beta_1 ** (steps + 1.0), recipe.beta_2 ** (steps + 1.0)], axis=1)
-    return powers.astype(np.float32)
+def _decays(recipe: Train, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The configured decay, but at first so low that the average reaches over a tenth of the steps so far."""
+    return np.minimum(recipe.averaging, (steps + 1.0) / (steps + 10.0))

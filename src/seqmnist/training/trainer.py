@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from seqmnist.config import SplitName, Train
 from seqmnist.data.splits import Split
 from seqmnist.errors import UserError
+from seqmnist.training.augmentation import epoch_maps
 from seqmnist.training.batches import Batches, epoch_batches
 from seqmnist.training.graph import ScoringGraph, TrainingGraph
-from seqmnist.training.optimizer import beta_powers, learning_rates
+from seqmnist.training.optimizer import step_values
 
 if TYPE_CHECKING:
     import keras
@@ -73,6 +74,10 @@ class Trainer:
         for number in range(first, self._recipe.epochs):
             yield self._epoch(number)
 
+    def weights(self) -> list[NDArray[np.float32]]:
+        """The weights that the last epoch's scores are of: the model's, or their moving averages."""
+        return self._training.weights()
+
     def state(self) -> list[NDArray[np.float32]]:
         """All that the next epoch depends on beside its number."""
         return self._training.state()
@@ -87,26 +92,33 @@ class Trainer:
         start = time.perf_counter()
         loss, accuracy = self._train(number, batches)
         seconds = time.perf_counter() - start
-        last = batches.order[batches.bounds[-2] :]
-        metrics = {"train.loss": loss, "train.accuracy": accuracy}
+        with self._training.averaged():
+            metrics = {"train.loss": loss, "train.accuracy": accuracy} | self._scores(number, batches)
+        return Epoch(number, metrics, seconds, len(train) / seconds)
+
+    def _scores(self, number: int, batches: Batches) -> dict[str, float]:
+        """Of the last training batch, unmoved, and of validation and test images."""
+        train, last = self._splits["train"], batches.order[batches.bounds[-2] :]
+        metrics = {}
         metrics["train.last_batch_accuracy"] = self._scoring.score(Split(train.images[last], train.labels[last]))[1]
         metrics["val.loss"], metrics["val.accuracy"] = self._scoring.score(self._splits["validation"])
         if not np.isfinite(metrics["val.loss"]):  # the last update can be the one that diverges
             raise self._diverged(metrics["val.loss"], f"on the validation images after epoch {number}")
         metrics["test.loss"], metrics["test.accuracy"] = self._scoring.score(self._splits["test"])
-        return Epoch(number, metrics, seconds, len(train) / seconds)
+        return metrics
 
     def _train(self, number: int, batches: Batches) -> tuple[float, float]:
         """Train one epoch; its mean loss and accuracy, each batch's before its update."""
         total = len(batches) * self._recipe.epochs
+        maps = epoch_maps(self._recipe.augmentation, len(batches.order), self._seed, number)
         losses, right, done = [], 0, 0
         while done < len(batches):
             stop = min(done + self._calls.batches, len(batches))
             steps = number * len(batches) + np.arange(done, stop)
             bounds = batches.bounds[done : stop + 1]
-            rates, powers = learning_rates(self._recipe, steps, total), beta_powers(self._recipe, steps)
             with self._calls.measured(stop - done):
-                chunk_losses, chunk_right = self._training.run(batches.order, bounds, rates, powers)
+                values = step_values(self._recipe, steps, total)
+                chunk_losses, chunk_right = self._training.run(batches.order, bounds, values, maps)
             if not np.isfinite(chunk_losses).all():
                 bad = int(np.argmin(np.isfinite(chunk_losses)))
                 raise self._diverged(chunk_losses[bad], f"in epoch {number}, batch {done + bad}")

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from seqmnist.config import Augmentation
+from seqmnist.randomness import generator
+from seqmnist.training.augmentation import epoch_maps, moved
+
+STILL = Augmentation(shift=0, rotation=0, zoom=0, shear=0)
+ALL = Augmentation(shift=2, rotation=20, zoom=0.2, shear=10)
+
+
+def images_of(count: int) -> NDArray[np.uint8]:
+    """Smooth images with a dark margin, as digits have."""
+    noise = generator(1, "images").uniform(0, 255, (count, 28, 28))
+    noise[:, :6] = noise[:, -6:] = noise[:, :, :6] = noise[:, :, -6:] = 0
+    return ndimage.gaussian_filter(noise, (0, 1, 1)).astype(np.uint8)
+
+
+def by_tensorflow(images: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    import tensorflow as tf
+
+    result: NDArray[np.uint8] = moved(tf.constant(images), tf.constant(maps)).numpy()
+    return result
+
+
+def test_nothing_is_moved_where_nothing_is_configured() -> None:
+    images = images_of(5)
+    maps = epoch_maps(STILL, 5, seed=1, epoch=0)
+
+    assert not STILL.moves
+    np.testing.assert_array_equal(maps, [[1, 0, 0, 0, 1, 0]] * 5)
+    np.testing.assert_array_equal(by_tensorflow(images, maps), images)
+
+
+def test_images_are_moved_as_scipy_moves_them() -> None:
+    images = images_of(20)
+    maps = epoch_maps(ALL, 20, seed=1, epoch=3)
+
+    found = by_tensorflow(images, maps)
+
+    assert ALL.moves
+    for image, result, (a, b, c, d, e, f) in zip(images, found, maps.astype(float), strict=True):
+        # SciPy's axes are row, column.
+        expected = ndimage.affine_transform(image.astype(float), [[e, d], [b, a]], (f, c), order=1)
+        np.testing.assert_allclose(result, expected, atol=1.01)  # fractions are cut off
+        assert (result != image).any()
+
+
+@pytest.mark.parametrize(
+    ("one", "check"),
+    [
+        ({"shift": 3.0}, lambda a, b, d, e: (a, b, d, e) == (1, 0, 0, 1)),
+        ({"rotation": 30.0}, lambda a, b, d, e: np.isclose(a * e - b * d, 1) and a == e and b == -d != 0),
+        ({"zoom": 0.2}, lambda a, b, d, e: a == e and b == d == 0 and 1 / 1.2 <= a <= 1 / 0.8),
+        ({"shear": 20.0}, lambda a, b, d, e: (a, d, e) == (1, 0, 1) and 0 < abs(b) <= np.tan(np.deg2rad(20))),
+    ],
+    ids=["shift", "rotation", "zoom", "shear"],
+)
+def test_each_amount_moves_in_its_own_way(one: dict[str, float], check: object) -> None:
+    maps = epoch_maps(STILL.model_copy(update=one), 50, seed=2, epoch=0)
+
+    assert callable(check)
+    for a, b, _, d, e, _ in maps:
+        assert check(a, b, d, e)
+    middle = np.array([13.5, 13.5, 1])
+    distances = np.abs(np.stack([maps[:, :3] @ middle, maps[:, 3:] @ middle]) - 13.5)
+    allowed = one.get("shift", 0)
+    assert distances.max() <= allowed + 1e-5
+    assert distances.max() >= 0.8 * allowed
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 99))
+def test_maps_depend_on_seed_and_epoch_alone(seed: int, epoch: int) -> None:
+    maps = epoch_maps(ALL, 7, seed, epoch)
+
+    np.testing.assert_array_equal(maps, epoch_maps(ALL, 7, seed, epoch))
+    assert maps.dtype == np.float32
+    assert (maps != epoch_maps(ALL, 7, seed, epoch + 1)).any()
+    assert (maps != epoch_maps(ALL, 7, seed + 1, epoch)).any()
+    assert len(np.unique(maps, axis=0)) == 7
