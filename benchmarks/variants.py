@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.workload import CLASSES, Workload
-from seqmnist.config import Augmentation, Train
+from seqmnist.config import Train
 from seqmnist.data.splits import Split
 
 RATE = 0.001
@@ -33,7 +33,10 @@ def fast(work: Workload) -> Epoch:
         clip_norm=None,
         label_smoothing=0.0,
         averaging=0.0,
-        augmentation=Augmentation(shift=0, rotation=0, zoom=0, shear=0),
+        shift=0.0,
+        rotation=0.0,
+        zoom=0.0,
+        shear=0.0,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,

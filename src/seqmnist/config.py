@@ -111,20 +111,6 @@ class Sequence(_Section):
     view: View
 
 
-class Augmentation(_Section):
-    """How far training images are moved: each by random amounts up to these in both directions, anew in every epoch."""
-
-    shift: Annotated[float, Field(ge=0, le=28)]  # pixels, along rows and along columns
-    rotation: Annotated[float, Field(ge=0, le=180)]  # degrees
-    zoom: Annotated[float, Field(ge=0, lt=1)]  # fraction of the size
-    shear: Annotated[float, Field(ge=0, lt=90)]  # degrees
-
-    @property
-    def moves(self) -> bool:
-        """Whether images are moved at all."""
-        return any(self.model_dump().values())
-
-
 class Train(_Section):
     """The recipe: how a cell is trained. Defaults live in conf/train, not here."""
 
@@ -135,10 +121,18 @@ class Train(_Section):
     clip_norm: Annotated[float, Field(gt=0)] | None
     label_smoothing: Probability
     averaging: DecayRate
-    augmentation: Augmentation
+    shift: Annotated[float, Field(ge=0, le=28)]
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+    shear: Annotated[float, Field(ge=0, lt=90)]
     beta_1: DecayRate
     beta_2: DecayRate
     epsilon: Annotated[float, Field(gt=0)]
+
+    @property
+    def moves_images(self) -> bool:
+        """Whether training images are moved at all."""
+        return any((self.shift, self.rotation, self.zoom, self.shear))
 
 
 class Cell(_Section):

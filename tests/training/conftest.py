@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from seqmnist.config import Augmentation, SplitName, Train
+from seqmnist.config import SplitName, Train
 from seqmnist.data.splits import CLASSES, NAMES, SIZE, Split
 from seqmnist.randomness import generator
 from seqmnist.training.runtime import start_tensorflow
@@ -29,7 +29,10 @@ def recipe() -> Train:
         clip_norm=None,
         label_smoothing=0.0,
         averaging=0.0,
-        augmentation=Augmentation(shift=0, rotation=0, zoom=0, shear=0),
+        shift=0.0,
+        rotation=0.0,
+        zoom=0.0,
+        shear=0.0,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,

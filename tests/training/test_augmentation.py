@@ -5,19 +5,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from seqmnist.config import Augmentation
+from seqmnist.config import Train
 from seqmnist.randomness import generator
 from seqmnist.training.augmentation import epoch_maps, moved
 
-STILL = Augmentation(shift=0, rotation=0, zoom=0, shear=0)
-ALL = Augmentation(shift=2, rotation=20, zoom=0.2, shear=10)
+ALL = {"shift": 2.0, "rotation": 20.0, "zoom": 0.2, "shear": 10.0}
 
 
 def images_of(count: int) -> NDArray[np.uint8]:
     """Smooth images with a dark margin, as digits have."""
     noise = generator(1, "images").uniform(0, 255, (count, 28, 28))
     noise[:, :6] = noise[:, -6:] = noise[:, :, :6] = noise[:, :, -6:] = 0
-    return ndimage.gaussian_filter(noise, (0, 1, 1)).astype(np.uint8)
+    smooth: NDArray[np.float64] = ndimage.gaussian_filter(noise, (0, 1, 1))
+    return smooth.astype(np.uint8)
 
 
 def by_tensorflow(images: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -27,22 +27,27 @@ def by_tensorflow(images: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArr
     return result
 
 
-def test_nothing_is_moved_where_nothing_is_configured() -> None:
-    images = images_of(5)
-    maps = epoch_maps(STILL, 5, seed=1, epoch=0)
+@pytest.fixture(scope="module")
+def moving(recipe: Train) -> Train:
+    return recipe.model_copy(update=ALL)
 
-    assert not STILL.moves
+
+def test_nothing_is_moved_where_nothing_is_configured(recipe: Train) -> None:
+    images = images_of(5)
+    maps = epoch_maps(recipe, 5, seed=1, epoch=0)
+
+    assert not recipe.moves_images
     np.testing.assert_array_equal(maps, [[1, 0, 0, 0, 1, 0]] * 5)
     np.testing.assert_array_equal(by_tensorflow(images, maps), images)
 
 
-def test_images_are_moved_as_scipy_moves_them() -> None:
+def test_images_are_moved_as_scipy_moves_them(moving: Train) -> None:
     images = images_of(20)
-    maps = epoch_maps(ALL, 20, seed=1, epoch=3)
+    maps = epoch_maps(moving, 20, seed=1, epoch=3)
 
     found = by_tensorflow(images, maps)
 
-    assert ALL.moves
+    assert moving.moves_images
     for image, result, (a, b, c, d, e, f) in zip(images, found, maps.astype(float), strict=True):
         # SciPy's axes are row, column.
         expected = ndimage.affine_transform(image.astype(float), [[e, d], [b, a]], (f, c), order=1)
@@ -60,8 +65,10 @@ def test_images_are_moved_as_scipy_moves_them() -> None:
     ],
     ids=["shift", "rotation", "zoom", "shear"],
 )
-def test_each_amount_moves_in_its_own_way(one: dict[str, float], check: object) -> None:
-    maps = epoch_maps(STILL.model_copy(update=one), 50, seed=2, epoch=0)
+def test_each_amount_moves_in_its_own_way(recipe: Train, one: dict[str, float], check: object) -> None:
+    changed = recipe.model_copy(update=one)
+    assert changed.moves_images
+    maps = epoch_maps(changed, 50, seed=2, epoch=0)
 
     assert callable(check)
     for a, b, _, d, e, _ in maps:
@@ -75,11 +82,11 @@ def test_each_amount_moves_in_its_own_way(one: dict[str, float], check: object) 
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 99))
-def test_maps_depend_on_seed_and_epoch_alone(seed: int, epoch: int) -> None:
-    maps = epoch_maps(ALL, 7, seed, epoch)
+def test_maps_depend_on_seed_and_epoch_alone(moving: Train, seed: int, epoch: int) -> None:
+    maps = epoch_maps(moving, 7, seed, epoch)
 
-    np.testing.assert_array_equal(maps, epoch_maps(ALL, 7, seed, epoch))
+    np.testing.assert_array_equal(maps, epoch_maps(moving, 7, seed, epoch))
     assert maps.dtype == np.float32
-    assert (maps != epoch_maps(ALL, 7, seed, epoch + 1)).any()
-    assert (maps != epoch_maps(ALL, 7, seed + 1, epoch)).any()
+    assert (maps != epoch_maps(moving, 7, seed, epoch + 1)).any()
+    assert (maps != epoch_maps(moving, 7, seed + 1, epoch)).any()
     assert len(np.unique(maps, axis=0)) == 7

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqmnist.cells.model import build
-from seqmnist.config import Augmentation, Cell, Sequence, SplitName, Train
+from seqmnist.config import Cell, Sequence, SplitName, Train
 from seqmnist.data.splits import Split
 from seqmnist.training.checkpoints import Checkpoints
 from seqmnist.training.fitting import fit
@@ -35,9 +35,9 @@ def fit_model(
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     kind: str, stop: int, stripes: Splits, recipe: Train, tmp_path: Path
 ) -> None:
-    moves = Augmentation(shift=2, rotation=10, zoom=0.1, shear=10)
-    changed = {"epochs": 6, "schedule": "cosine", "clip_norm": 1.0, "averaging": 0.9, "augmentation": moves}
-    recipe = recipe.model_copy(update=changed)
+    changed = {"epochs": 6, "schedule": "cosine", "clip_norm": 1.0, "averaging": 0.9}
+    moves = {"shift": 2.0, "rotation": 10.0, "zoom": 0.1, "shear": 10.0}
+    recipe = recipe.model_copy(update=changed | moves)
     with Checkpoints(tmp_path / "straight", "key") as keep:
         weights, rows = fit_model(kind, stripes, recipe, keep)
 

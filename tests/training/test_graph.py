@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, log_loss
 
 from seqmnist.cells.model import build
-from seqmnist.config import Augmentation, Cell, Sequence, SplitName, Train
+from seqmnist.config import Cell, Sequence, SplitName, Train
 from seqmnist.data.splits import Split
 from seqmnist.randomness import generator
 from seqmnist.training.graph import (
@@ -117,7 +117,7 @@ def test_one_call_of_many_batches_is_many_calls_of_one(stripes: Splits, recipe: 
 
 def test_an_image_is_moved_by_its_own_map(stripes: Splits, recipe: Train, dense_model: Models) -> None:
     train, model = stripes["train"], dense_model()
-    moving = recipe.model_copy(update={"augmentation": Augmentation(shift=9, rotation=0, zoom=0, shear=0)})
+    moving = recipe.model_copy(update={"shift": 9.0})
     graph = TrainingGraph(model, train, moving, shards=2)
     left = np.arange(70) % 3  # columns, by the image's number
     maps = np.zeros((70, 6), np.float32)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from seqmnist.config import Augmentation
+from seqmnist.config import Train
 from seqmnist.data.splits import SIZE
 from seqmnist.randomness import generator
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 _MIDDLE = (SIZE - 1) / 2  # 13.5: pixel centres are whole numbers
 
 
-def epoch_maps(augmentation: Augmentation, images: int, seed: int, epoch: int) -> NDArray[np.float32]:
+def epoch_maps(recipe: Train, images: int, seed: int, epoch: int) -> NDArray[np.float32]:
     """An affine map for each training image: where each pixel of its new image comes from.
 
-    The image is shifted; about its middle it is zoomed, turned and sheared. Each amount is uniform up to the
-    configured one in both directions.
+    The image is shifted; about its middle it is zoomed, turned and sheared. Each amount is uniform up to that of the
+    recipe in both directions.
 
     Args:
-        augmentation: how far images are moved.
+        recipe: says how far images are moved.
         images: how many.
         seed: the training's.
         epoch: from 0.
@@ -31,9 +31,9 @@ def epoch_maps(augmentation: Augmentation, images: int, seed: int, epoch: int) -
         float32 [images, 6]: a, b, c, d, e, f of column = a x + b y + c and row = d x + e y + f.
     """
     drawn = generator(seed, "augmentation", epoch).uniform(-1, 1, (images, 5))
-    shift_x, shift_y = augmentation.shift * drawn[:, 0], augmentation.shift * drawn[:, 1]
-    angle, zoom = np.deg2rad(augmentation.rotation) * drawn[:, 2], 1 + augmentation.zoom * drawn[:, 3]
-    shear = np.tan(np.deg2rad(augmentation.shear) * drawn[:, 4])
+    shift_x, shift_y = recipe.shift * drawn[:, 0], recipe.shift * drawn[:, 1]
+    angle, zoom = np.deg2rad(recipe.rotation) * drawn[:, 2], 1 + recipe.zoom * drawn[:, 3]
+    shear = np.tan(np.deg2rad(recipe.shear) * drawn[:, 4])
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     # (column, row) - middle = shear(turn(((x, y) - middle - shift) / zoom))
     a, b, d, e = cosine - shear * sine, sine + shear * cosine, -sine, cosine

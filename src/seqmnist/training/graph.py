@@ -30,7 +30,7 @@ class TrainingGraph:
         import tensorflow as tf
 
         self._model, self._shards = model, shards
-        self._smoothing, self._moves = recipe.label_smoothing, recipe.augmentation.moves
+        self._smoothing, self._moves = recipe.label_smoothing, recipe.moves_images
         self._optimizer = Adam(model.trainable_variables, recipe)
         self._images = tf.constant(split.images)
         self._labels = tf.constant(split.labels.astype(np.int32))
@@ -50,7 +50,7 @@ class TrainingGraph:
             order: int32, indices of images.
             bounds: int32 [batches + 1].
             steps: float32 [batches, 4], see `step_values`.
-            maps: float32 [images, 6], see `epoch_maps`; not read where the recipe has no augmentation.
+            maps: float32 [images, 6], see `epoch_maps`; not read where the recipe moves no images.
 
         Returns:
             For each batch, before its update: the mean loss, and how many images were right.

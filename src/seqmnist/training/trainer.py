@@ -110,7 +110,7 @@ class Trainer:
     def _train(self, number: int, batches: Batches) -> tuple[float, float]:
         """Train one epoch; its mean loss and accuracy, each batch's before its update."""
         total = len(batches) * self._recipe.epochs
-        maps = epoch_maps(self._recipe.augmentation, len(batches.order), self._seed, number)
+        maps = epoch_maps(self._recipe, len(batches.order), self._seed, number)
         losses, right, done = [], 0, 0
         while done < len(batches):
             stop = min(done + self._calls.batches, len(batches))
