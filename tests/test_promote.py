@@ -95,6 +95,14 @@ def test_what_the_pipeline_cannot_train_is_refused(
     assert not Path("conf").exists(), "nothing is written"
 
 
+def test_a_trial_of_an_earlier_version_is_refused(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = add_trial()
+    del trial.parameters["train.shift"], trial.parameters["train.averaging"]
+    with pytest.raises(UserError, match=r"has no train\.averaging, train\.shift: an earlier version trained it"):
+        promoted(monkeypatch, trial)
+    assert not Path("conf").exists(), "nothing is written"
+
+
 def test_a_sweep_without_a_finished_trial_is_refused(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     del add_trial
     with pytest.raises(UserError, match="no trial of it is finished"):

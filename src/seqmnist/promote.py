@@ -79,7 +79,13 @@ def _cell(trial: Trial, pipeline: Config) -> str:
 
 
 def _differing(trial: Trial, ours: dict[str, Any]) -> dict[str, Any]:
-    """The trial's values that the pipeline has otherwise, as below `cells.<cell>`."""
+    """The trial's values that the pipeline has otherwise, as below `cells.<cell>`.
+
+    Raises:
+        UserError: the trial is of a version that had fewer values.
+    """
+    if lacking := [key for key in ours if key.startswith(("cell.", "train.")) and key not in trial.parameters]:
+        raise UserError(f"the trial has no {', '.join(lacking)}: an earlier version trained it; run the sweep again")
     own = {key: trial.parameters[key] for key, value in ours.items() if trial.parameters.get(key) != value}
     values = {key.removeprefix("cell."): value for key, value in own.items() if key.startswith("cell.")}
     train = {key.removeprefix("train."): value for key, value in own.items() if key.startswith("train.")}

@@ -84,12 +84,12 @@ def test_a_server_that_is_away_is_named(reproduced: Any) -> None:
     assert_refused(reproduced, f"the MLflow store {away} can't be used", MLFLOW_TRACKING_URI=away)
 
 
-def test_a_champion_whose_files_were_removed_is_named(reproduced: Any, tmp_path: Any) -> None:
+def test_a_champion_whose_files_were_removed_is_named(served: Any, reproduced: Any, tmp_path: Any) -> None:
     # The database says where the artifacts are: they are moved away, and come back.
     artifacts = reproduced.root / "mlartifacts"
     artifacts.rename(tmp_path / "mlartifacts")
     try:
-        assert_refused(reproduced, "version 1 (rnn seed=42", "can't be loaded", "delete it in `make ui`")
+        assert_refused(reproduced, f"({served[0]} seed=42", "can't be loaded", "delete it in `make ui`")
     finally:
         (tmp_path / "mlartifacts").rename(artifacts)
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,29 +57,42 @@ def test_images_are_moved_as_scipy_moves_them(moving: Train) -> None:
         assert (result != image).any()
 
 
-@pytest.mark.parametrize(
-    ("one", "check"),
-    [
-        ({"shift": 3.0}, lambda a, b, d, e: (a, b, d, e) == (1, 0, 0, 1)),
-        ({"rotation": 30.0}, lambda a, b, d, e: np.isclose(a * e - b * d, 1) and a == e and b == -d != 0),
-        ({"zoom": 0.2}, lambda a, b, d, e: a == e and b == d == 0 and 1 / 1.2 <= a <= 1 / 0.8),
-        ({"shear": 20.0}, lambda a, b, d, e: (a, d, e) == (1, 0, 1) and 0 < abs(b) <= np.tan(np.deg2rad(20))),
-    ],
-    ids=["shift", "rotation", "zoom", "shear"],
-)
-def test_each_amount_moves_in_its_own_way(recipe: Train, one: dict[str, float], check: object) -> None:
-    changed = recipe.model_copy(update=one)
-    assert changed.moves_images
-    maps = epoch_maps(changed, 50, seed=2, epoch=0)
+def amounts(maps: NDArray[np.float32], name: str) -> NDArray[np.float64]:
+    """What each map does, in the units of the recipe, if it does one thing alone."""
+    a, b, c, _, _, f = maps.T.astype(float)
+    found: dict[str, NDArray[np.float64]] = {
+        "shift": np.concatenate([-c, -f]),
+        "rotation": np.rad2deg(np.arctan2(b, a)),
+        "zoom": 1 / a - 1,
+        "shear": np.rad2deg(np.arctan(b)),
+    }
+    return found[name]
 
-    assert callable(check)
+
+@pytest.mark.parametrize(
+    ("name", "limit", "alone"),
+    [
+        ("shift", 3.0, lambda a, b, d, e: (a, b, d, e) == (1, 0, 0, 1)),
+        ("rotation", 30.0, lambda a, b, d, e: np.isclose(a * e - b * d, 1) and a == e and b == -d),
+        ("zoom", 0.2, lambda a, b, d, e: a == e and b == d == 0),
+        ("shear", 20.0, lambda a, _, d, e: (a, d, e) == (1, 0, 1)),
+    ],
+)
+def test_each_amount_is_up_to_its_own_in_both_directions(
+    recipe: Train, name: str, limit: float, alone: Callable[..., bool]
+) -> None:
+    changed = recipe.model_copy(update={name: limit})
+    assert changed.moves_images
+    maps = epoch_maps(changed, 500, seed=2, epoch=0)
+
+    found = amounts(maps, name)
+    for end in (found.max(), -found.min()):
+        assert 0.95 * limit <= end <= limit * (1 + 1e-5)
     for a, b, _, d, e, _ in maps:
-        assert check(a, b, d, e)
-    middle = np.array([13.5, 13.5, 1])
-    distances = np.abs(np.stack([maps[:, :3] @ middle, maps[:, 3:] @ middle]) - 13.5)
-    allowed = one.get("shift", 0)
-    assert distances.max() <= allowed + 1e-5
-    assert distances.max() >= 0.8 * allowed
+        assert alone(a, b, d, e)
+    if name != "shift":  # the middle stays where it is
+        middle = np.array([13.5, 13.5, 1])
+        np.testing.assert_allclose(np.stack([maps[:, :3] @ middle, maps[:, 3:] @ middle]), 13.5, atol=1e-5)
 
 
 @settings(max_examples=30)
