@@ -36,7 +36,7 @@ class Training:
     Attributes:
         configuration: whose cell, recipe and sequence view are used.
         cell: the key in `configuration.cells`.
-        seed: of weights and batches.
+        seed: of weights, batches and moved images.
         data: the three splits.
         summary: their sizes and digests.
         name: of the MLflow run, and in what is printed.

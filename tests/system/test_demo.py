@@ -121,8 +121,12 @@ def test_one_finger_draws_and_a_second_one_adds_nothing(open_demo: Any, screensh
     one = answered.value.json()["image"]
     assert np.array(one)[14, 14] > 128
     assert "lstm: " in said(page)
-    assert page.evaluate("scrollY") == 0, "a finger on the pad draws, it does not scroll"
     screenshot(page, "demo-finger")
+
+    assert page.evaluate("document.documentElement.scrollHeight > innerHeight"), "there is somewhere to scroll to"
+    with page.expect_response("**/read"):
+        touch(page, [ONE[::-1]])  # upwards, which elsewhere shows what is below
+    assert page.evaluate("scrollY") == 0, "a finger on the pad draws, it does not scroll"
 
     page.click("#clear")
     with page.expect_response("**/read") as answered:

@@ -44,6 +44,21 @@ def run_of(tracking: Tracking, run_id: str | None) -> Run:
     return client.get_run(run_id)
 
 
+def test_a_sweep_describes_its_experiment_unless_a_user_did(tracking: Tracking, tmp_path: Path) -> None:
+    client, experiment = open_store(tracking)
+
+    def note() -> str:
+        return str(client.get_experiment(experiment).tags["mlflow.note.content"])
+
+    assert "Compare the cells" in note()
+    Sweep.configured(tracking, tmp_path / "first").start("a sweep", {})
+    assert note().startswith("A run for each sweep")
+
+    client.set_experiment_tag(experiment, "mlflow.note.content", "What my group agreed on.")
+    Sweep.configured(tracking, tmp_path / "second").start("a sweep", {})
+    assert note() == "What my group agreed on."
+
+
 @pytest.mark.parametrize("name", ["plain", "it's a folder", "percent %20"])
 def test_a_sweep_is_found_again_by_its_folder(tracking: Tracking, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name

@@ -36,9 +36,11 @@ def moving(recipe: Train) -> Train:
 
 def test_nothing_is_moved_where_nothing_is_configured(recipe: Train) -> None:
     images = images_of(5)
-    maps = epoch_maps(recipe, 5, seed=1, epoch=0)
+    least = recipe.model_copy(update={"shift": 1e-30})  # maps are drawn, and move nothing
+    maps = epoch_maps(least, 5, seed=1, epoch=0)
 
     assert not recipe.moves_images
+    assert epoch_maps(recipe, 5, seed=1, epoch=0).shape == (0, 6)
     np.testing.assert_array_equal(maps, [[1, 0, 0, 0, 1, 0]] * 5)
     np.testing.assert_array_equal(by_tensorflow(images, maps), images)
 

@@ -85,15 +85,18 @@ def test_training_again_gives_the_same_bits(
 def test_the_length_of_the_graph_calls_changes_no_bit(
     stripes: Splits, recipe: Train, dense_model: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_batches = recipe.model_copy(update={"batch_size": 3, "schedule": "cosine"})
+    changed = {"batch_size": 3, "schedule": "cosine", "averaging": 0.9, "shift": 2.0}
+    small_batches = recipe.model_copy(update=changed)
     results = []
     for seconds in (0.0, 1e9, 0.4):  # one batch a call; four times as many at each call; measured
         monkeypatch.setattr(trainer, "_CALL_SECONDS", seconds)
-        results.append(train(dense_model(), stripes, small_batches))
+        training = trainer_of(dense_model(), stripes, small_batches)
+        epochs = list(training.epochs())
+        results.append((training.state(), epochs))
 
-    weights, epochs = results[0]
-    for same_weights, same_epochs in results[1:]:
-        assert_same_bits(weights, same_weights)
+    state, epochs = results[0]
+    for same_state, same_epochs in results[1:]:
+        assert_same_bits(state, same_state)
         assert [epoch.metrics for epoch in epochs] == [epoch.metrics for epoch in same_epochs]
 
 

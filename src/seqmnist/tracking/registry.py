@@ -22,7 +22,7 @@ Models of {data}: images uint8 [n, 28, 28] in, probabilities of the ten classes 
 Every evaluation makes a version of each model that it measured, once. The alias `champion` moves to a version whose
 validation accuracy on the same images is higher; its tag `champion.because` says against what. Test figures choose
 nothing.
-`make serve` answers with it.
+`make serve` answers with the champion.
 """
 
 

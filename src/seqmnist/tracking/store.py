@@ -74,7 +74,7 @@ def _experiment(client: MlflowClient, uri: str, name: str) -> str:
         raise UserError(f"tracking.experiment = {name!r} was deleted in {uri}: restore it, or choose another name")
     note = experiment.tags.get(_NOTE, "")
     if not note or hashlib.sha256(note.encode()).hexdigest() in _EARLIER:
-        client.set_experiment_tag(experiment.experiment_id, _NOTE, _DESCRIPTION)
+        client.set_experiment_tag(experiment.experiment_id, _NOTE, _DESCRIPTION)  # also where it was emptied
     return str(experiment.experiment_id)
 
 
@@ -86,10 +86,14 @@ def describe(client: MlflowClient, experiment: str, description: str) -> None:
 
 @contextlib.contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Wait until no other process on this machine is here for the same database file; a server is not waited for."""
+    """Wait until no other process on this machine is here for the same database file.
+
+    Nothing is waited for at a server, nor at a database whose URI has options.
+    """
     with contextlib.ExitStack() as stack:
         if path := _sqlite_path(uri):
-            lock = stack.enter_context(path.with_name(f"{path.name}.lock").open("w"))
+            file = path.resolve()
+            lock = stack.enter_context(file.with_name(f"{file.name}.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, however this process ends
         yield
 

@@ -28,8 +28,11 @@ def epoch_maps(recipe: Train, images: int, seed: int, epoch: int) -> NDArray[np.
         epoch: from 0.
 
     Returns:
-        float32 [images, 6]: a, b, c, d, e, f of column = a x + b y + c and row = d x + e y + f.
+        float32 [images, 6]: a, b, c, d, e, f of column = a x + b y + c and row = d x + e y + f; [0, 6] where the recipe
+        moves no images.
     """
+    if not recipe.moves_images:
+        return np.zeros((0, 6), np.float32)
     drawn = generator(seed, "augmentation", epoch).uniform(-1, 1, (images, 5))
     shift_x, shift_y = recipe.shift * drawn[:, 0], recipe.shift * drawn[:, 1]
     angle, zoom = np.deg2rad(recipe.rotation) * drawn[:, 2], 1 + recipe.zoom * drawn[:, 3]

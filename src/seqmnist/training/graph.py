@@ -50,7 +50,7 @@ class TrainingGraph:
             order: int32, indices of images.
             bounds: int32 [batches + 1].
             steps: float32 [batches, 4], see `step_values`.
-            maps: float32 [images, 6], see `epoch_maps`; not read where the recipe moves no images.
+            maps: float32 [images, 6], see `epoch_maps`.
 
         Returns:
             For each batch, before its update: the mean loss, and how many images were right.
@@ -68,13 +68,12 @@ class TrainingGraph:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Until the end of `with` the model has the averages as its weights, where the recipe makes any."""
-        own = self._weights() if self._optimizer.averages else []
-        kept = [weight.numpy() for weight in own]
-        for weight, average in zip(own, self._optimizer.averages, strict=True):
-            weight.assign(average)
-        yield
-        for weight, value in zip(own, kept, strict=True):
-            weight.assign(value)
+        own = [weight.numpy() for weight in self._weights()]
+        _assign(self._weights(), self.weights())
+        try:
+            yield
+        finally:
+            _assign(self._weights(), own)
 
     def state(self) -> list[NDArray[np.float32]]:
         """All that the next batch depends on: weights, Adam's moments, averages."""
@@ -82,8 +81,7 @@ class TrainingGraph:
 
     def restore(self, state: list[NDArray[np.float32]]) -> None:
         """Go on from what `state` gave."""
-        for variable, value in zip(self._variables(), state, strict=True):
-            variable.assign(value)
+        _assign(self._variables(), state)
 
     def _variables(self) -> "list[tf.Variable]":
         moments = [moment for both in self._optimizer.moments for moment in both]
@@ -123,6 +121,11 @@ class TrainingGraph:
             gradients.append(tape.gradient(loss, self._weights()))
         self._optimizer.apply([tf.add_n(parts) for parts in zip(*gradients, strict=True)], step)
         return tf.add_n(losses), tf.add_n(rights)
+
+
+def _assign(variables: "list[tf.Variable]", values: list[NDArray[np.float32]]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 class ScoringGraph:

@@ -49,8 +49,9 @@ class Adam:
                 epsilon=recipe.epsilon,
                 grad=gradient,
             )
-        for weight, average in zip(self._weights, self.averages, strict=False):
-            average.assign_add((1 - step[3]) * (weight - average))
+        if self.averages:
+            for weight, average in zip(self._weights, self.averages, strict=True):
+                average.assign_add((1 - step[3]) * (weight - average))
 
 
 def step_values(recipe: Train, steps: NDArray[np.int64], total: int) -> NDArray[np.float32]:
@@ -71,5 +72,8 @@ def _learning_rates(recipe: Train, steps: NDArray[np.int64], total: int) -> NDAr
 
 
 def _decays(recipe: Train, steps: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The configured decay, but at first so low that the average reaches over a tenth of the steps so far."""
+    """The recipe's decay of the average (Polyak and Juditsky 1992), lower at first: 1/10, 2/11, 3/12 and so on.
+
+    So the first weights, which are random, are soon forgotten.
+    """
     return np.minimum(recipe.averaging, (steps + 1.0) / (steps + 10.0))

@@ -56,7 +56,7 @@ class Trainer:
             model: images uint8 [n, 28, 28] -> logits [n, 10]; trained in place.
             splits: train, validation and test.
             recipe: how to train.
-            seed: of the order of the images.
+            seed: of the order of the images, and of how they are moved.
             shards: parts of a batch that run side by side.
             progress: called with the number of batches done after each graph call.
         """
@@ -116,8 +116,8 @@ class Trainer:
             stop = min(done + self._calls.batches, len(batches))
             steps = number * len(batches) + np.arange(done, stop)
             bounds = batches.bounds[done : stop + 1]
+            values = step_values(self._recipe, steps, total)
             with self._calls.measured(stop - done):
-                values = step_values(self._recipe, steps, total)
                 chunk_losses, chunk_right = self._training.run(batches.order, bounds, values, maps)
             if not np.isfinite(chunk_losses).all():
                 bad = int(np.argmin(np.isfinite(chunk_losses)))
