@@ -42,7 +42,7 @@ def evidence() -> dict[str, Any]:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: dict[str, Any]) -> Path:
     """A folder with the two pages, and evaluate's reports in `reports`."""
     monkeypatch.chdir(tmp_path)
-    for path, name in (("docs/evidence.md", "seeds"), ("README.md", "claims")):
+    for path, name in (("docs/tuned.md", "tuned: seeds"), ("README.md", "tuned: claims")):
         Path(path).parent.mkdir(exist_ok=True)
         Path(path).write_text(PAGE.format(name=name))
     Path("reports/figures").mkdir(parents=True)
@@ -58,18 +58,20 @@ def rows(table: str) -> list[list[str]]:
 def test_tables_are_written_between_their_marks_and_figures_beside(
     repository: Path, evidence: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old = repository / "docs/figures/evidence/confusion_mgu.png"
+    old = repository / "docs/figures/tuned/confusion_mgu.png"
     old.parent.mkdir(parents=True)
     old.touch()
 
-    publish.publish(Path("reports"), evidence["epoch_seconds"])
+    publish.publish("tuned", Path("reports"), evidence["epoch_seconds"])
 
-    assert json.loads(Path("docs/evidence.json").read_text()) == evidence
+    assert json.loads(Path("docs/tuned.json").read_text()) == evidence
     tables = publish.tables(evidence)
-    assert Path("README.md").read_text() == f"Before.\n<!-- claims -->\n{tables['claims']}<!-- end -->\nAfter.\n"
-    assert Path("docs/evidence.md").read_text() == f"Before.\n<!-- seeds -->\n{tables['seeds']}<!-- end -->\nAfter.\n"
+    assert Path("README.md").read_text() == f"Before.\n<!-- tuned: claims -->\n{tables['claims']}<!-- end -->\nAfter.\n"
+    assert (
+        Path("docs/tuned.md").read_text() == f"Before.\n<!-- tuned: seeds -->\n{tables['seeds']}<!-- end -->\nAfter.\n"
+    )
     assert [path.name for path in old.parent.iterdir()] == ["beliefs.png"]
-    assert "docs/evidence.json" in capsys.readouterr().out
+    assert "docs/tuned.json" in capsys.readouterr().out
 
 
 def test_the_tables_hold_means_deviations_and_every_value(evidence: dict[str, Any]) -> None:
@@ -88,17 +90,25 @@ def test_seconds_are_summed_to_each_accuracy_over_the_seeds_that_reached_it(evid
     assert lstm == ["lstm", "MLflow has no times", "never", "never"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["nowhere"]])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name an experiment and one folder"),
+        (["tuned"], "name an experiment and one folder"),
+        (["tuned", "nowhere"], "nowhere has no metrics.json: name a folder"),
+        (["nothing", "reports"], r"docs/nothing.md is missing"),
+    ],
+)
 def test_a_folder_without_metrics_is_refused_and_nothing_is_written(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    repository: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["publish", *arguments])
 
-    with pytest.raises(UserError, match=r"name (one|a) folder"):
+    with pytest.raises(UserError, match=said):
         publish.main()
 
     assert "an old table" in (repository / "README.md").read_text()
-    assert not (repository / "docs/evidence.json").exists()
+    assert not (repository / "docs/tuned.json").exists()
 
 
 @pytest.mark.parametrize(("page", "marks"), [("docs/evidence.md", 4), ("README.md", 1)])
@@ -107,10 +117,13 @@ def test_the_tables_in_docs_are_those_of_the_evidence(page: str, marks: int) -> 
     evidence = json.loads((ROOT / "docs/evidence.json").read_text())
 
     assert (
-        sum(f"<!-- {name} -->\n{table}<!-- end -->" in text for name, table in publish.tables(evidence).items())
+        sum(
+            f"<!-- evidence: {name} -->\n{table}<!-- end -->" in text
+            for name, table in publish.tables(evidence).items()
+        )
         == marks
     )
-    assert publish.with_tables(text, evidence) == text
+    assert publish.with_tables(text, "evidence", evidence) == text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Carry the evidence into docs: `python -m seqmnist.publish REPORTS`, by `make evidence`.
+"""Carry what an experiment showed into docs: `python -m seqmnist.publish EXPERIMENT REPORTS`, by `make evidence`.
 
-docs/evidence.json gets the metrics and what MLflow knows of seconds, docs/figures/evidence the figures, and the tables
-between marks in docs/evidence.md and README.md are written anew from docs/evidence.json.
+docs/<experiment>.json gets the metrics and what MLflow knows of seconds, docs/figures/<experiment> the figures, and the
+tables between marks in docs/<experiment>.md and README.md are written anew from docs/<experiment>.json.
 """
 
 import json
@@ -21,9 +21,6 @@ from seqmnist.evidence.metrics import cells_of, figures_of_seeds, spread
 from seqmnist.files import atomic_path, sha256_file, write_json, write_text
 
 DOCS = Path("docs")
-EVIDENCE = DOCS / "evidence.json"
-FIGURES = DOCS / "figures" / "evidence"
-PAGES = (DOCS / "evidence.md", Path("README.md"))
 
 Rows = list[list[Any]]
 
@@ -33,48 +30,53 @@ def main() -> None:
     from seqmnist.tracking.times import epoch_seconds
 
     match sys.argv[1:]:
-        case [reports] if (metrics := Path(reports, "metrics.json")).is_file():
-            publish(Path(reports), epoch_seconds(config.load().tracking, sha256_file(metrics)))
-        case [reports]:
+        case [name, _] if not (DOCS / f"{name}.md").is_file():
+            raise UserError(f"{DOCS / name}.md is missing: the first name must be that of a page")
+        case [name, reports] if (metrics := Path(reports, "metrics.json")).is_file():
+            publish(name, Path(reports), epoch_seconds(config.load().tracking, sha256_file(metrics)))
+        case [_, reports]:
             raise UserError(f"{reports} has no metrics.json: name a folder of reports")
         case _:
-            raise UserError("name one folder: python -m seqmnist.publish REPORTS")
+            raise UserError("name an experiment and one folder: python -m seqmnist.publish EXPERIMENT REPORTS")
 
 
-def publish(reports: Path, seconds: dict[str, dict[str, list[float]]]) -> None:
+def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]) -> None:
     """Copy metrics and figures from a folder of reports, and write the tables anew.
 
     Args:
+        name: of the experiment, and of its page in docs.
         reports: as evaluate makes it.
         seconds: of each epoch of the trainings, by cell and seed.
     """
-    evidence = {"metrics": json.loads((reports / "metrics.json").read_text()), "epoch_seconds": seconds}
-    write_json(EVIDENCE, evidence)
-    shutil.rmtree(FIGURES, ignore_errors=True)  # those of a cell that is no longer there
+    measured = {"metrics": json.loads((reports / "metrics.json").read_text()), "epoch_seconds": seconds}
+    write_json(DOCS / f"{name}.json", measured)
+    figures = DOCS / "figures" / name
+    shutil.rmtree(figures, ignore_errors=True)  # those of a cell that is no longer there
     for figure in sorted((reports / "figures").glob("*.png")):
-        with atomic_path(FIGURES / figure.name) as temporary:
+        with atomic_path(figures / figure.name) as temporary:
             shutil.copyfile(figure, temporary)
-    for page in PAGES:
-        write_text(page, with_tables(page.read_text(), evidence))
-    print(f"wrote {EVIDENCE}, {FIGURES} and the tables in {' and '.join(map(str, PAGES))}")
+    pages = (DOCS / f"{name}.md", Path("README.md"))
+    for page in pages:
+        write_text(page, with_tables(page.read_text(), name, measured))
+    print(f"wrote {DOCS / name}.json, {figures} and the tables in {' and '.join(map(str, pages))}")
 
 
-def with_tables(text: str, evidence: dict[str, Any]) -> str:
-    """A page with the tables between its marks `<!-- name -->` and `<!-- end -->` made of docs/evidence.json."""
-    for name, table in tables(evidence).items():
+def with_tables(text: str, name: str, measured: dict[str, Any]) -> str:
+    """A page with the tables between its marks `<!-- name: table -->` and `<!-- end -->` made of docs/<name>.json."""
+    for title, table in tables(measured).items():
         escaped = table.replace("\\", "\\\\")
-        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>{escaped}\g<2>", text, flags=re.DOTALL)
+        text = re.sub(rf"(<!-- {name}: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{escaped}\g<2>", text, flags=re.DOTALL)
     return text
 
 
-def tables(evidence: dict[str, Any]) -> dict[str, str]:
+def tables(measured: dict[str, Any]) -> dict[str, str]:
     """The tables by the names of their marks, as Markdown."""
-    metrics = evidence["metrics"]
+    metrics = measured["metrics"]
     cells = cells_of(metrics)
     return {
         "claims": _claims(metrics["claims"]),
         "cells": _cells(cells),
-        "seconds": _seconds(cells, evidence["epoch_seconds"]),
+        "seconds": _seconds(cells, measured["epoch_seconds"]),
         "seeds": _seeds(cells),
     }
 
