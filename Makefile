@@ -54,6 +54,7 @@ tuned: $(READY) ## the same by the recipe that was tuned: about two hours; write
 
 # Runs an experiment in a tree of its own and carries what it showed into docs.
 define published
+test -f docs/$(1).md || { echo "error: docs/$(1).md, the page for what $(1) shows, is missing" >&2; exit 1; }; \
 python -m dvc exp remove -q $(1) 2>/dev/null; \
 python -m dvc exp run --temp --name $(1) -S experiment=$(1) && rm -rf .dvc/tmp/$(1) && \
 python -m dvc get -q . reports --rev $(1) -o .dvc/tmp/$(1) && \
@@ -73,8 +74,9 @@ browser:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 		echo "chromium is not there, and needs apt-get and root to be installed: tests in a browser are skipped"
 
+# A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
 test: $(READY) browser ## run all tests
-	@python -m pytest
+	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY) ## check style, formatting and the direction of imports
 	@ruff check && ruff format --check && lint-imports
