@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from seqmnist.config import Config
+from seqmnist.config import Config, validate
 from seqmnist.evidence import page
 from seqmnist.evidence.claims import claims
 from seqmnist.evidence.page import Picture
@@ -91,3 +91,23 @@ def test_without_the_two_cells_the_page_says_so(
     path = tmp_path / "one.html"
     page.write(path, tiny_config, {"gru": [make_measures()]}, {}, SUMMARY, labels, [])
     assert "one of them is not configured" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({}, []),
+        ({"shift": 2.0}, ["moved"]),
+        ({"averaging": 0.9}, ["average"]),
+        ({"zoom": 0.1, "averaging": 0.9}, ["moved", "average"]),
+    ],
+)
+def test_the_page_says_what_training_accuracy_is_of(
+    tiny_values: dict[str, Any], recipe: dict[str, Any], said: list[str]
+) -> None:
+    tiny_values["cells"]["lstm"]["train"] = recipe
+
+    notes = page.training_notes(validate(tiny_values, "tiny"))
+
+    assert len(notes) == len(said)
+    assert all(word in note for word, note in zip(said, notes, strict=True))

@@ -71,6 +71,7 @@ def write(
         verdicts=[verdict(name, test, len(configuration.seeds)) for name, test in tests.items()],
         same_recipe=len({configuration.train_of(cell).model_dump_json() for cell in configuration.cells}) == 1,
         results=results(measured),
+        training_notes=training_notes(configuration),
         speeds=speeds(measured),
         memories=memories(measured, labels),
         charts=_charts(measured, labels),
@@ -95,6 +96,20 @@ def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:
         "tested": tested,
         "remark": remark(test.p, seeds),
     }
+
+
+def training_notes(configuration: Config) -> list[str]:
+    """What makes training figures and validation figures of different things, a line each."""
+    recipes = [configuration.train_of(cell) for cell in configuration.cells]
+    notes = {
+        "Training accuracy is of images as they were moved, validation accuracy of images as they are.": any(
+            recipe.moves_images for recipe in recipes
+        ),
+        "Training accuracy is of the weights themselves, validation accuracy of their average.": any(
+            recipe.averaging for recipe in recipes
+        ),
+    }
+    return [note for note, holds in notes.items() if holds]
 
 
 def results(measured: Measured) -> list[dict[str, Any]]:
