@@ -74,9 +74,8 @@ browser:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 		echo "chromium is not there, and needs apt-get and root to be installed: tests in a browser are skipped"
 
-# A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
 test: $(READY) browser ## run all tests
-	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	@python -m pytest
 
 lint: $(READY) ## check style, formatting and the direction of imports
 	@ruff check && ruff format --check && lint-imports
