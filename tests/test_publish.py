@@ -78,6 +78,7 @@ def test_the_tables_hold_means_deviations_and_every_value(evidence: dict[str, An
     tables = {name: rows(table) for name, table in publish.tables(evidence).items()}
 
     assert tables["claims"][2][1:] == ["**shown**", "+0.0125", "+0.0100 to +0.0151 (97%)", "0.031", "6"]
+    assert tables["accuracies"][2] == ["rnn", "**0.9700 ± 0.0141**", "0.9600, 0.9800"]
     assert tables["cells"][2] == ["test accuracy", "0.9700 ± 0.0141", "0.9900 ± 0.0000"]
     assert tables["seeds"][2] == ["rnn", "42", "0.9600", "0.9500", "0.2500", "2", "3", "never"]
     assert len(tables["seeds"]) == 2 + 4
@@ -111,21 +112,25 @@ def test_a_folder_without_metrics_is_refused_and_nothing_is_written(
     assert not (repository / "docs/tuned.json").exists()
 
 
-@pytest.mark.parametrize(("page", "marks"), [("docs/evidence.md", 4), ("README.md", 1)])
-def test_the_tables_in_docs_are_those_of_the_evidence(page: str, marks: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "page", "titles"),
+    [
+        ("evidence", "docs/evidence.md", {"claims", "cells", "seeds", "seconds"}),
+        ("evidence", "README.md", {"claims"}),
+        ("tuned", "docs/tuned.md", {"accuracies", "claims", "cells", "seeds", "seconds"}),
+        ("tuned", "README.md", {"accuracies"}),
+    ],
+)
+def test_the_tables_in_docs_are_those_of_what_was_measured(name: str, page: str, titles: set[str]) -> None:
     text = (ROOT / page).read_text()
-    evidence = json.loads((ROOT / "docs/evidence.json").read_text())
+    measured = json.loads((ROOT / f"docs/{name}.json").read_text())
 
-    assert (
-        sum(
-            f"<!-- evidence: {name} -->\n{table}<!-- end -->" in text
-            for name, table in publish.tables(evidence).items()
-        )
-        == marks
-    )
-    assert publish.with_tables(text, "evidence", evidence) == text
+    tables = publish.tables(measured).items()
+    assert {title for title, table in tables if f"<!-- {name}: {title} -->\n{table}<!-- end -->" in text} == titles
+    assert publish.with_tables(text, name, measured) == text
 
 
+@pytest.mark.parametrize("name", ["evidence", "tuned"])
 @pytest.mark.parametrize(
     ("claim", "key"),
     [
@@ -134,8 +139,8 @@ def test_the_tables_in_docs_are_those_of_the_evidence(page: str, marks: int) -> 
         ("remembers_longer", "after.mean"),
     ],
 )
-def test_the_verdicts_in_docs_follow_from_the_values_of_six_seeds(claim: str, key: str) -> None:
-    metrics = json.loads((ROOT / "docs/evidence.json").read_text())["metrics"]
+def test_the_verdicts_in_docs_follow_from_the_values_of_six_seeds(name: str, claim: str, key: str) -> None:
+    metrics = json.loads((ROOT / f"docs/{name}.json").read_text())["metrics"]
     rnn, lstm = (figures_of_seeds(metrics[cell], key) for cell in ("rnn", "lstm"))
     differences = [other - base for base, other in zip(rnn, lstm, strict=True)]
 

@@ -75,6 +75,7 @@ def tables(measured: dict[str, Any]) -> dict[str, str]:
     cells = cells_of(metrics)
     return {
         "claims": _claims(metrics["claims"]),
+        "accuracies": _accuracies(cells),
         "cells": _cells(cells),
         "seconds": _seconds(cells, measured["epoch_seconds"]),
         "seeds": _seeds(cells),
@@ -90,6 +91,15 @@ def _claims(claims: dict[str, dict[str, Any]]) -> str:
         measured = f"{NAMES[name]} ({EFFECTS[name]})"
         rows.append([measured, f"**{one['verdict']}**", f"{one['effect']:+.4f}", interval, p, one["n"]])
     return _markdown(["claim (measured by)", "verdict", "effect", "interval", "p", "n"], rows)
+
+
+def _accuracies(cells: dict[str, Any]) -> str:
+    accuracies = {cell: figures_of_seeds(part, "selected.test.accuracy") for cell, part in cells.items()}
+    rows: Rows = [
+        [cell, f"**{spread(values)}**", ", ".join(f"{value:.4f}" for value in values)]
+        for cell, values in accuracies.items()
+    ]
+    return _markdown(["cell", "test accuracy", "of each seed"], rows)
 
 
 def _cells(cells: dict[str, Any]) -> str:
