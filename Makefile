@@ -49,7 +49,7 @@ figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 evidence: $(READY) ## train six seeds of both cells beside the default results; writes docs/evidence.json, tables and figures
 	@$(call published,evidence)
 
-tuned: $(READY) ## the same by the recipe that was tuned: about two hours; writes docs/tuned.json, tables and figures
+tuned: $(READY) ## the same by the recipe that was tuned, over an hour; writes docs/tuned.json, tables and figures
 	@$(call published,tuned)
 
 # Runs an experiment in a tree of its own and carries what it showed into docs.
