@@ -52,12 +52,14 @@ evidence: $(READY) ## train six seeds of both cells beside the default results; 
 tuned: $(READY) ## the same by the recipe that was tuned, over an hour; writes docs/tuned.json, tables and figures
 	@$(call published,tuned)
 
-# Runs an experiment in a tree of its own and carries what it showed into docs.
+# Runs an experiment in a tree of its own and carries what it showed into docs. Its commit is named by its hash: a branch
+# may have the experiment's name.
 define published
 test -f docs/$(1).md || { echo "error: docs/$(1).md, the page for what $(1) shows, is missing" >&2; exit 1; }; \
 python -m dvc exp remove -q $(1) 2>/dev/null; \
 python -m dvc exp run --temp --name $(1) -S experiment=$(1) && rm -rf .dvc/tmp/$(1) && \
-python -m dvc get -q . reports --rev $(1) -o .dvc/tmp/$(1) && \
+commit=$$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/$(1)') && \
+python -m dvc get -q . reports --rev $$commit -o .dvc/tmp/$(1) && \
 PYTHONPATH=src python -m seqmnist.publish $(1) .dvc/tmp/$(1)
 endef
 
