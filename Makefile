@@ -58,7 +58,7 @@ define published
 test -f docs/$(1).md || { echo "error: docs/$(1).md, the page for what $(1) shows, is missing" >&2; exit 1; }; \
 python -m dvc exp remove -q $(1) 2>/dev/null; \
 python -m dvc exp run --temp --name $(1) -S experiment=$(1) && rm -rf .dvc/tmp/$(1) && \
-commit=$$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/$(1)') && \
+commit=$$(git for-each-ref --sort=-committerdate --count=1 --format='%(objectname)' 'refs/exps/*/*/$(1)') && \
 python -m dvc get -q . reports --rev $$commit -o .dvc/tmp/$(1) && \
 PYTHONPATH=src python -m seqmnist.publish $(1) .dvc/tmp/$(1)
 endef

@@ -1,7 +1,8 @@
-"""Carry what an experiment showed into docs: `python -m seqmnist.publish EXPERIMENT REPORTS`, by `make evidence`.
+"""Carry what an experiment showed into docs: `python -m seqmnist.publish EXPERIMENT REPORTS`.
 
-docs/<experiment>.json gets the metrics and what MLflow knows of seconds, docs/figures/<experiment> the figures, and the
-tables between marks in docs/<experiment>.md and README.md are written anew from docs/<experiment>.json.
+`make evidence` and `make tuned` call it. docs/<experiment>.json gets the metrics and what MLflow knows of seconds,
+docs/figures/<experiment> the figures, and the tables between marks in docs/<experiment>.md and README.md are written
+anew from docs/<experiment>.json.
 """
 
 import json
