@@ -12,7 +12,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro ui serve demo figures evidence tuned bench bench-quick browser test lint types lock
+.PHONY: help setup repro ui serve demo figures evidence tuned bench bench-quick browser test lint types licences lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -76,14 +76,21 @@ browser:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 		echo "chromium is not there, and needs apt-get and root to be installed: tests in a browser are skipped"
 
+# A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
 test: $(READY) browser ## run all tests
-	@python -m pytest
+	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-lint: $(READY) ## check style, formatting and the direction of imports
-	@ruff check && ruff format --check && lint-imports
+lint: $(READY) ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
+	@ruff check && ruff format --check && lint-imports && deptry src
 
 types: $(READY) ## check types
 	@mypy
+
+licences: $(READY) ## list the licences of all packages that requirements.lock installs here in docs/licences.md
+	@{ printf '%s\n' '# Licences' '' 'Of every package that `make setup` installs, as its metadata gives them; `make licences` writes this page.' \
+		'UNKNOWN: the metadata names none, the file LICENSE in the package does.' ''; \
+		python -m piplicenses --from=mixed --format=markdown --with-system --no-version --ignore-packages seqmnist pip; } > docs/.licences.md && \
+		mv docs/.licences.md docs/licences.md
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o requirements.lock

@@ -1,12 +1,15 @@
 """dvc.yaml names every module that a stage's output depends on."""
 
 import ast
+import importlib.metadata
+import re
 from pathlib import Path
 from typing import Any
 
 import grimp
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -57,3 +60,12 @@ def test_lock_file_has_hashes_and_no_addresses() -> None:
     assert len(pins) > 100
     assert lock.count("--hash=sha256:") >= len(pins)
     assert all("==" in pin for pin in pins)
+
+
+def test_licences_are_listed_of_every_locked_package_that_is_installed() -> None:
+    rows = [line.strip("|").split("|") for line in (ROOT / "docs/licences.md").read_text().splitlines()[7:]]
+    listed = {canonicalize_name(name.strip()): licence.strip() for name, licence in rows}
+    locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    installed = {canonicalize_name(one.name) for one in importlib.metadata.distributions()}
+    assert locked & installed <= listed.keys() <= locked
+    assert all(listed.values())
