@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +58,14 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     odds = np.exp(logits.astype(np.float64))
     probabilities: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def test_images_of_the_split_are_not_copied(recipe: Train, dense_model: Models) -> None:
+    images = np.zeros((300_000, 28, 28), np.uint8)  # 235 MB
+    split = Split(images, np.zeros(len(images), np.uint8))
+    before = psutil.Process().memory_info().rss
+    run_batches(TrainingGraph(dense_model(), split, recipe, shards=2), list(range(200)), [0, 100, 200])
+    assert psutil.Process().memory_info().rss - before < images.nbytes / 2
 
 
 @pytest.mark.parametrize(

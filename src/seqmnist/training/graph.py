@@ -32,9 +32,9 @@ class TrainingGraph:
         self._model, self._shards = model, shards
         self._smoothing, self._moves = recipe.label_smoothing, recipe.moves_images
         self._optimizer = Adam(model.trainable_variables, recipe)
-        self._images = tf.constant(split.images)
-        self._labels = tf.constant(split.labels.astype(np.int32))
-        signature = [tf.TensorSpec([None], tf.int32)] * 2 + [tf.TensorSpec([None, 4]), tf.TensorSpec([None, 6])]
+        self._split = split
+        image, integers = tf.TensorSpec([None, SIZE, SIZE], tf.uint8), tf.TensorSpec([None], tf.int32)
+        signature = [image, integers, integers, tf.TensorSpec([None, 4]), tf.TensorSpec([None, 6])]
         self._run = tf.function(self._run_batches).get_concrete_function(*signature)
 
     def run(
@@ -57,7 +57,11 @@ class TrainingGraph:
         """
         import tensorflow as tf
 
-        arguments = map(tf.constant, (order, bounds, steps, maps))
+        # The split stays NumPy's and a call gets its own images: TensorFlow would copy the whole.
+        used = order[bounds[0] : bounds[-1]]
+        images, labels = self._split.images[used], self._split.labels[used].astype(np.int32)
+        own_maps = maps[used] if self._moves else maps
+        arguments = map(tf.constant, (images, labels, bounds - bounds[0], steps, own_maps))
         losses, correct = self._run(*arguments)
         return losses.numpy(), correct.numpy()
 
@@ -91,7 +95,12 @@ class TrainingGraph:
         return [weight.value for weight in self._model.trainable_variables]
 
     def _run_batches(
-        self, order: "tf.Tensor", bounds: "tf.Tensor", steps: "tf.Tensor", maps: "tf.Tensor"
+        self,
+        images: "tf.Tensor",
+        labels: "tf.Tensor",
+        bounds: "tf.Tensor",
+        steps: "tf.Tensor",
+        maps: "tf.Tensor",
     ) -> "tuple[tf.Tensor, tf.Tensor]":
         import tensorflow as tf
 
@@ -99,25 +108,27 @@ class TrainingGraph:
         losses = tf.TensorArray(tf.float32, count)
         correct = tf.TensorArray(tf.int32, count)
         for k in tf.range(count):
-            loss, right = self._step(order[bounds[k] : bounds[k + 1]], steps[k], maps)
+            start, end = bounds[k], bounds[k + 1]
+            loss, right = self._step(images[start:end], labels[start:end], maps[start:end], steps[k])
             losses = losses.write(k, loss)
             correct = correct.write(k, right)
         return losses.stack(), correct.stack()
 
-    def _step(self, rows: "tf.Tensor", step: "tf.Tensor", maps: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+    def _step(
+        self, images: "tf.Tensor", labels: "tf.Tensor", maps: "tf.Tensor", step: "tf.Tensor"
+    ) -> "tuple[tf.Tensor, tf.Tensor]":
         import tensorflow as tf
 
-        size = tf.cast(tf.size(rows), tf.float32)
+        size = tf.cast(tf.size(labels), tf.float32)
         losses, rights, gradients = [], [], []
-        for part in split_rows(rows, self._shards):
-            images, labels = tf.gather(self._images, part), tf.gather(self._labels, part)
-            if self._moves:
-                images = moved(images, tf.gather(maps, part))
+        shards = (split_rows(part, self._shards) for part in (images, labels, maps))
+        for own_images, own_labels, own_maps in zip(*shards, strict=True):
+            seen = moved(own_images, own_maps) if self._moves else own_images
             with tf.GradientTape() as tape:
-                logits = self._model(images, training=True)
-                loss = tf.reduce_sum(smoothed_cross_entropy(labels, logits, self._smoothing)) / size
+                logits = self._model(seen, training=True)
+                loss = tf.reduce_sum(smoothed_cross_entropy(own_labels, logits, self._smoothing)) / size
             losses.append(loss)
-            rights.append(count_right(labels, logits))
+            rights.append(count_right(own_labels, logits))
             gradients.append(tape.gradient(loss, self._weights()))
         self._optimizer.apply([tf.add_n(parts) for parts in zip(*gradients, strict=True)], step)
         return tf.add_n(losses), tf.add_n(rights)
