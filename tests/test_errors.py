@@ -29,9 +29,11 @@ def run(body: str) -> subprocess.CompletedProcess[str]:
         ("print('begun'); raise UserError('units are 0')", 1, "begun\n", "error: units are 0\n"),
         ("open('/nowhere/file')", 1, "", "error: /nowhere/file: No such file or directory\n"),
         ("Path('/').write_text('')", 1, "", "error: /: Is a directory\n"),
+        ("raise OSError(28, 'No space left on device')", 1, "", "error: [Errno 28] No space left on device\n"),
+        ("error = OSError('can not flush'); error.filename = 'f'; raise error", 1, "", "error: f: can not flush\n"),
         ("raise KeyboardInterrupt", 130, "", "interrupted\n"),
     ],
-    ids=["success", "user error", "missing file", "folder", "interrupt"],
+    ids=["success", "user error", "missing file", "folder", "no file", "no number", "interrupt"],
 )
 def test_command_ends_with_a_code_and_at_most_one_line(body: str, code: int, output: str, errors: str) -> None:
     result = run(body)

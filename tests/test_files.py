@@ -1,5 +1,10 @@
+import errno
 import hashlib
 import json
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +74,74 @@ def test_failed_rename_leaves_no_temporary_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_text(tmp_path / "folder", "text")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_bytes_are_on_the_disk_before_they_get_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def record_fsync(handle: int) -> None:
+        fsync(handle)
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes")
+
+    def record_replace(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "replace", record_replace)
+    write_text(tmp_path / "file", "text")
+    assert done == ["4 bytes", "rename", "folder"]
+
+
+def test_folders_that_cannot_be_synchronised_are_put_up_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse_folders(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    write_text(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_bytes_that_do_not_reach_the_disk_leave_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_text(tmp_path / "file", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "old"}
+
+
+def limited(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that can't write files of more than 1,000 bytes: it fails as on a full disk."""
+    program = (
+        "import resource\nfrom pathlib import Path\nimport numpy as np\nfrom seqmnist import files\n"
+        "from seqmnist.data import splits\nfrom seqmnist.errors import run_command\n"
+        f"def main() -> None:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n    {body}\n"
+        "run_command(main)\n"
+    )
+    return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("files.write_text(Path('new/file'), 2000 * 'x')", "new/file"),
+        ("files.write_json(Path('new/file.json'), 1000 * [7])", "new/file.json"),
+        (
+            "splits.save(Path('new'), {'test': splits.Split(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))})",
+            "new/test.images.npy",
+        ),
+    ],
+    ids=["text", "JSON", "arrays"],
+)
+def test_a_write_that_fails_is_told_of_in_a_line_with_the_file(tmp_path: Path, body: str, name: str) -> None:
+    result = limited(body, tmp_path)
+    assert (result.returncode, result.stderr) == (1, f"error: {name}: File too large\n")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_text_is_written_as_it_is(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     except Terminated:
         _leave("terminated", 143)
     except OSError as error:
-        _leave(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", 1)
+        reason = error.strerror or " ".join(map(str, error.args))  # libraries' own errors have no number
+        _leave(f"error: {error.filename}: {reason}" if error.filename else f"error: {error}", 1)
     sys.exit(0)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from typing import Any
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` at the end, or remove it after an exception.
 
-    Parent folders are created. A reader of `path` sees the old bytes or the new ones, never a part.
-    The temporary name keeps the suffixes, since some writers choose the format by them.
+    Parent folders are created. A reader of `path` sees the old bytes or the new ones, never a part, also after the
+    power was cut. The temporary name keeps the suffixes, since some writers choose the format by them.
+
+    Raises:
+        OSError: the file can't be written; `filename` is `path` where the error named no other file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix="".join(path.suffixes))
@@ -26,9 +29,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o644)  # mkstemp makes it private; outputs are for everyone who may read the folder
+        _to_disk(temporary)  # else a rename may outlive a power cut that the bytes don't
         temporary.replace(path)
+        with suppress(OSError):  # some file systems know no such thing for folders
+            _to_disk(path.parent)
+    except OSError as error:
+        if error.filename in {None, name}:  # a write that fails names no file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -87,7 +87,9 @@ def test_seeds_share_a_folder(tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded(IMAGES).numpy(), model(IMAGES).numpy())
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "model.json",
+        "seed-1.sha256",
         "seed-1.weights.h5",
+        "seed-2.sha256",
         "seed-2.weights.h5",
     ]
 
@@ -98,7 +100,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
         saved.save(folder, trained(), RNN, ROWS, SEED)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
 
-    assert len(contents[0]) == 2
+    assert len(contents[0]) == 3
     assert contents[0] == contents[1]
 
 
@@ -122,7 +124,15 @@ def replace_by_folder(path: Path) -> None:
     path.mkdir()
 
 
-DESCRIPTION, WEIGHTS = "model.json", f"seed-{SEED}.weights.h5"
+def change_a_number(path: Path) -> None:
+    """What HDF5 reads without a word: another value where the kernel's bytes are."""
+    content = bytearray(path.read_bytes())
+    kernel = trained().get_weights()[0].tobytes()
+    content[content.index(kernel) + 5] ^= 1
+    path.write_bytes(content)
+
+
+DESCRIPTION, WEIGHTS, DIGEST = "model.json", f"seed-{SEED}.weights.h5", f"seed-{SEED}.sha256"
 DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "description missing": (DESCRIPTION, Path.unlink),
     "description empty": (DESCRIPTION, lambda path: path.write_bytes(b"")),
@@ -138,6 +148,8 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "weights cut": (WEIGHTS, lambda path: path.write_bytes(path.read_bytes()[:2000])),
     "weights of another kind": (WEIGHTS, lambda path: path.write_text("no HDF5\n" * 100)),
     "weights a folder": (WEIGHTS, replace_by_folder),
+    "weights with another number": (WEIGHTS, change_a_number),
+    "digest missing": (DIGEST, Path.unlink),
 }
 
 
@@ -155,6 +167,62 @@ def test_a_missing_or_broken_file_is_named_in_one_line(
     assert message.startswith(str(tmp_path / file))
     assert "dvc repro" in message
     assert "\n" not in message
+
+
+def test_weights_that_were_changed_are_said_to_be_damaged(tmp_path: Path) -> None:
+    path = saved.save(tmp_path, trained(), RNN, ROWS, SEED)
+    change_a_number(path)
+
+    with pytest.raises(UserError, match=rf"{WEIGHTS} is damaged, .*run `seqmnist check --repair`, then `dvc repro`"):
+        saved.load(tmp_path, SEED)
+
+
+@pytest.mark.parametrize("file", [DESCRIPTION, WEIGHTS, DIGEST])
+def test_a_model_of_which_a_part_was_replaced_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """The process ends just before it renames one of the three files."""
+    saved.save(tmp_path, trained(), RNN, ROWS, SEED)
+    replace = Path.replace
+
+    def end(path: Path, target: Path) -> Path:
+        if target.name == file:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", end)
+    with pytest.raises(KeyboardInterrupt):
+        saved.save(tmp_path, build(RNN, ROWS, 1), RNN, Sequence(view="columns"), SEED)
+
+    with pytest.raises(UserError, match=f"{DIGEST} is missing: run `dvc repro`"):
+        saved.load(tmp_path, SEED)
+
+
+FULL = """
+import pathlib, resource
+from seqmnist.cells import saved
+from seqmnist.cells.model import build
+from seqmnist.config import Cell, Sequence
+from seqmnist.errors import run_command
+
+cell, sequence = Cell(type="rnn", units=8, shards=2, train={}), Sequence(view="rows")
+model = build(cell, sequence, 1)
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    saved.save(pathlib.Path("models"), model, cell, sequence, 1)
+
+run_command(main)
+"""
+
+
+def test_a_disk_that_is_full_is_told_of_in_one_line_and_no_weights_are_left(tmp_path: Path) -> None:
+    result = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == f"error: {saved.weights_file(Path('models'), 1)}: File too large"
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["model.json"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqmnist.config import Data
-from seqmnist.data.splits import NAMES, Split, load, read_raw, save, summary
+from seqmnist.data.splits import NAMES, SUMMARY, Split, load, load_all, read_raw, save, summary
 from seqmnist.errors import UserError
+from seqmnist.files import write_json
 
 COUNTS = {"train": 50, "validation": 10, "test": 20}
 
@@ -215,3 +216,37 @@ def test_missing_array_is_refused(tiny_data: Data, tiny_raw: Path, tmp_path: Pat
     (tmp_path / f"test.{part}.npy").unlink()
     with pytest.raises(UserError, match=rf"test\.{part}\.npy is missing: run `dvc repro`"):
         load(tmp_path, "test")
+
+
+def save_with_summary(data: Data, raw: Path, folder: Path) -> None:
+    """What the stage preprocess leaves."""
+    splits = read_raw(raw, data)
+    save(folder, splits)
+    write_json(folder / SUMMARY, summary(splits))
+
+
+def test_all_splits_are_loaded_that_are_as_they_were_saved(tiny_data: Data, tiny_raw: Path, tmp_path: Path) -> None:
+    save_with_summary(tiny_data, tiny_raw, tmp_path)
+    assert summary(load_all(tmp_path)) == summary(read_raw(tiny_raw, tiny_data))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("part", ["images", "labels"])
+def test_one_changed_value_is_noticed(tiny_data: Data, tiny_raw: Path, tmp_path: Path, name: str, part: str) -> None:
+    save_with_summary(tiny_data, tiny_raw, tmp_path)
+    path = tmp_path / f"{name}.{part}.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"the {name} split is not the one .*: run `seqmnist check --repair`"):
+        load_all(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[1]", b"7", b"\xff"], ids=["missing", "empty", "list", "7", "bytes"])
+def test_digests_that_cannot_be_read_are_refused(
+    tiny_data: Data, tiny_raw: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    save_with_summary(tiny_data, tiny_raw, tmp_path)
+    (tmp_path / SUMMARY).unlink() if content is None else (tmp_path / SUMMARY).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{SUMMARY} .*: run `dvc repro`"):
+        load_all(tmp_path)

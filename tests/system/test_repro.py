@@ -21,6 +21,7 @@ def test_repro_makes_every_output(reproduced: Any) -> None:
     for cell in ("rnn", "lstm"):
         assert {path.name for path in (reproduced.root / "models" / cell).iterdir()} == {
             "model.json",
+            "seed-42.sha256",
             "seed-42.weights.h5",
         }
         assert [row["epoch"] for row in reproduced.history(cell)] == ["0", "1"]

@@ -1,9 +1,11 @@
 """A trained model in a folder: `model.json` says how to build it, `seed-<n>.weights.h5` holds its weights.
 
-Unlike a .keras file, which carries a date, both have the same bytes each time.
+Unlike a .keras file, which carries a date, both have the same bytes each time. `seed-<n>.sha256` is a line with the
+SHA-256 of the weights: HDF5 reads changed numbers without a word.
 """
 
 import json
+import re
 import textwrap
 import warnings
 from pathlib import Path
@@ -15,7 +17,7 @@ from seqmnist import config
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
 from seqmnist.errors import UserError
-from seqmnist.files import atomic_path, write_json
+from seqmnist.files import atomic_path, sha256_file, write_json, write_text
 
 if TYPE_CHECKING:
     import keras
@@ -28,13 +30,35 @@ def weights_file(folder: Path, seed: int) -> Path:
     return folder / f"seed-{seed}.weights.h5"
 
 
+def digest_file(folder: Path, seed: int) -> Path:
+    """Where the SHA-256 of these weights is."""
+    return folder / f"seed-{seed}.sha256"
+
+
 def save(folder: Path, model: "keras.Model", cell: Cell, sequence: Sequence, seed: int) -> Path:
-    """Write a model's weights and description; return the path of the weights."""
+    """Write a model's weights and description; return the path of the weights.
+
+    The digest goes first and comes last: a model that was half replaced has none, and is not loaded.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    digest_file(folder, seed).unlink(missing_ok=True)
     write_json(folder / _DESCRIPTION, {"cell": cell.model_dump(), "sequence": sequence.model_dump()})
     path = weights_file(folder, seed)
     with atomic_path(path) as temporary:
-        model.save_weights(temporary, overwrite=True)
+        _write_weights(model, temporary)
+        digest = sha256_file(temporary)
+    write_text(digest_file(folder, seed), f"{digest}\n")
     return path
+
+
+def _write_weights(model: "keras.Model", path: Path) -> None:
+    try:
+        model.save_weights(path, overwrite=True)
+    except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk in either, within a long text
+        reason = re.search(r"error message = '(.*?)'", str(error))
+        raise OSError(reason[1] if reason else textwrap.shorten(str(error), 160)) from None
 
 
 def describe(folder: Path) -> tuple[Cell, Sequence]:
@@ -59,19 +83,25 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
     """Build the model that `save` described, with the weights of a seed.
 
     Raises:
-        UserError: a file is missing or broken.
+        UserError: a file is missing or broken, or the weights are not those that were saved.
     """
     cell, sequence = describe(folder)
-    model = build(cell, sequence, seed)
     path = weights_file(folder, seed)
     try:
+        _verify(path, digest_file(folder, seed))
+        model = build(cell, sequence, seed)
         with warnings.catch_warnings(action="ignore"):  # weights that do not fit are an error below
             model.load_weights(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro`") from None
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename or path} is missing: run `dvc repro`") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise _unreadable(path, error) from None
     return model, cell
+
+
+def _verify(path: Path, digest: Path) -> None:
+    if digest.read_bytes() != f"{sha256_file(path)}\n".encode():
+        raise UserError(f"{path} is damaged, or {digest.name} is: run `seqmnist check --repair`, then `dvc repro`")
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

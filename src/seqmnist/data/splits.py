@@ -1,6 +1,8 @@
 """From the four raw files to the three splits that training and evaluation read."""
 
 import hashlib
+import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -100,8 +102,10 @@ def save(folder: Path, splits: dict[SplitName, Split]) -> None:
     """Write each split as `<name>.images.npy` and `<name>.labels.npy`."""
     for name, split in splits.items():
         for part, array in [("images", split.images), ("labels", split.labels)]:
+            content = io.BytesIO()  # into a file NumPy writes in a way of its own, which hides why it fails
+            np.save(content, np.ascontiguousarray(array), allow_pickle=False)
             with atomic_path(folder / f"{name}.{part}.npy") as temporary:
-                np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+                temporary.write_bytes(content.getbuffer())
 
 
 def load(folder: Path, name: SplitName) -> Split:
@@ -123,12 +127,29 @@ def load(folder: Path, name: SplitName) -> Split:
 
 
 def load_all(folder: Path) -> dict[SplitName, Split]:
-    """Read the three splits that `save` wrote.
+    """Read the three splits that `save` wrote, and check them against `summary` in splits.json.
 
     Raises:
-        UserError: a file is missing or broken.
+        UserError: a file is missing or broken, or a split is not the one that was saved.
     """
-    return {name: load(folder, name) for name in NAMES}
+    loaded = {name: load(folder, name) for name in NAMES}
+    saved = _load_summary(folder / SUMMARY)
+    for name, found in summary(loaded).items():
+        if found != saved.get(name):
+            raise UserError(
+                f"{folder}: the {name} split is not the one that {SUMMARY} has the SHA-256 of: "
+                "run `seqmnist check --repair`, then `dvc repro`"
+            )
+    return loaded
+
+
+def _load_summary(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro`") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} can't be read ({error}): run `dvc repro`") from None
 
 
 def _load_array(path: Path) -> NDArray[Any]:
