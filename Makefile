@@ -32,7 +32,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did not change is skipped)
-	@python -m dvc repro && PYTHONPATH=src python -m seqmnist sync
+	@PYTHONPATH=src python -m seqmnist check --quick --repair && python -m dvc repro && PYTHONPATH=src python -m seqmnist sync
 
 ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and to the cells compared
 	@PYTHONPATH=src python -m seqmnist.tracking.ui

@@ -14,14 +14,16 @@ def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedPr
 def test_help_names_each_command_and_imports_nothing_heavy() -> None:
     result = run("--help", python=("-X", "importtime"))
     assert result.returncode == 0
-    for command in ("promote", "resume", "sync"):
+    for command in ("check", "promote", "resume", "sync"):
         assert f"\n    {command} " in result.stdout
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
     assert "argparse" in imported
     assert not imported & HEAVY
 
 
-@pytest.mark.parametrize("arguments", [[], ["unknown"], ["promote"], ["resume"], ["sync", "more"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [[], ["unknown"], ["check", "all"], ["promote"], ["resume"], ["sync", "more"]], ids=" ".join
+)
 def test_a_wrong_command_line_ends_with_the_usage(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.returncode == 2

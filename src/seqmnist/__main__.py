@@ -30,6 +30,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    check = commands.add_parser("check", help="find what is damaged of DVC's cache, outputs and files")
+    check.add_argument("--repair", action="store_true", help="mend it; `dvc repro` then makes again what is missing")
+    check.add_argument("--quick", action="store_true", help="don't read what has the size and time that DVC knows")
+    check.set_defaults(run=_check)
+
     promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
     promote.add_argument(
         "source", metavar="TRIAL", help="the id of a trial's or sweep's MLflow run, or a sweep's folder"
@@ -46,7 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# TensorFlow, MLflow and Hydra take seconds to import: only where they are used.
+# DVC, TensorFlow, MLflow and Hydra take seconds to import: only where they are used.
+def _check(repair: bool, quick: bool) -> None:
+    from seqmnist.check import check
+
+    check(repair=repair, quick=quick)
+
+
 def _promote(source: str, name: str | None) -> None:
     from seqmnist.promote import promote
 

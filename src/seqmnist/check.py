@@ -1,0 +1,166 @@
+"""Tell of what is damaged of DVC's files, and mend it: `seqmnist check`.
+
+A command that was killed may leave dvc.lock, params.yaml or DVC's list of processes half-written, and then no command
+of DVC's works. `seqmnist.damage` has the cache and the outputs.
+"""
+
+import itertools
+import json
+import re
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqmnist.damage import Damage, examine
+from seqmnist.errors import UserError
+from seqmnist.paths import PARAMS
+
+if TYPE_CHECKING:
+    from dvc.output import Output
+    from dvc.repo import Repo
+
+_HOW = "run `seqmnist check --repair`, then `dvc repro`"
+
+
+def check(*, repair: bool = False, quick: bool = False) -> None:
+    """Print a line for each thing that is damaged: where, what, and what to do or what was done.
+
+    Nothing that is whole is removed; the next `dvc repro` makes again what is missing.
+
+    Args:
+        repair: mend it, with DVC's locks held.
+        quick: read no object that DVC's database knows by its size and time.
+
+    Raises:
+        UserError: something is damaged and was left so, or DVC is at work here.
+    """
+    from dvc.repo import Repo, lock_repo
+
+    with _dvc_errors():
+        repo = Repo()
+        with lock_repo(repo):  # who writes these files holds it
+            found = _process_list(repo, repair)
+            if repair:
+                with _rwlock(repo, write=[repo.root_dir]):
+                    found += [*_texts(repo, repair), *examine(repo, repo.index.outs, quick=quick, repair=True)]
+            else:
+                found += _texts(repo, repair)
+                outputs = [] if found else _idle_outputs(repo)
+        if not repair:  # this may take longer than commands of DVC's wait for the lock
+            found += examine(repo, outputs, quick=quick, repair=False)
+    _tell(found, repair=repair, quick=quick)
+
+
+def _tell(found: list[Damage], *, repair: bool, quick: bool) -> None:
+    for damage in found:
+        print(f"{damage.where} {damage.what}: {damage.mended or _HOW}")
+    if found and not repair:
+        raise UserError("1 thing is damaged" if len(found) == 1 else f"{len(found)} things are damaged")
+    if found:
+        print("`dvc repro` makes again what is missing")
+    elif not quick:
+        print("nothing is damaged")
+
+
+@contextmanager
+def _dvc_errors() -> Iterator[None]:
+    """Tell of what DVC can't do in a line."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+
+    try:
+        yield
+    except LockError as error:
+        raise UserError(f"DVC is at work here{_who(error)}: wait for its end") from None
+    except DvcException as error:
+        raise UserError(f"DVC: {textwrap.shorten(str(error), 300)}") from None
+
+
+def _who(error: Exception) -> str:
+    found = re.search(r"\(PID .*", str(error))
+    return f" {found[0]}" if found else ""
+
+
+@contextmanager
+def _rwlock(repo: "Repo", **places: list[str]) -> Iterator[None]:
+    """Hold places to `read` or to `write` as DVC's stages hold theirs."""
+    from dvc.rwlock import rwlock
+
+    held = {"read": [], "write": [], **places}
+    with rwlock(repo.tmp_dir, repo.fs, "seqmnist check", **held, hardlink=repo.config["core"].get("hardlink_lock")):
+        yield
+
+
+def _idle_outputs(repo: "Repo") -> "list[Output]":
+    """All outputs, unless a stage is writing some."""
+    from dvc.lock import LockError
+
+    try:
+        with _rwlock(repo, read=[repo.root_dir]):
+            return list(repo.index.outs)
+    except LockError as error:
+        print(f"outputs are passed over: DVC is at work here{_who(error)}")
+        return []
+
+
+def _process_list(repo: "Repo", repair: bool) -> list[Damage]:
+    """Whether DVC can read which processes hold which files, and whether these are still they."""
+    from dvc.rwlock import RWLOCK_FILE, SCHEMA
+
+    path = Path(repo.tmp_dir, RWLOCK_FILE)
+    try:
+        entries = SCHEMA(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return []
+    except Exception:  # of JSON, of UTF-8 or of DVC's schema
+        what = "is half-written"
+    else:
+        if not _is_left_over(path, entries):
+            return []
+        what = "names a process that has ended, whose number another one has now"
+    if repair:
+        path.unlink()
+    return [Damage(path.relative_to(repo.root_dir).as_posix(), what, "removed" if repair else "")]
+
+
+def _is_left_over(path: Path, entries: dict[str, Any]) -> bool:
+    """Whether all living processes of the list began after it was written: DVC would wait for them."""
+    import psutil
+
+    holders = [*entries["write"].values(), *itertools.chain.from_iterable(entries["read"].values())]
+    living = [psutil.Process(one["pid"]) for one in holders if psutil.pid_exists(one["pid"])]
+    return bool(living) and all(process.create_time() > path.stat().st_mtime for process in living)
+
+
+def _texts(repo: "Repo", repair: bool) -> list[Damage]:
+    """Whether DVC can read params.yaml and dvc.lock."""
+    from dvc.dvcfile import LOCK_FILE, Lockfile
+    from dvc.exceptions import DvcException
+    from dvc.utils.serialize import load_yaml
+
+    root = Path(repo.root_dir)
+
+    def is_broken(name: str) -> bool:
+        try:
+            Lockfile(repo, str(root / name)).load() if name == LOCK_FILE else load_yaml(root / name)
+        except FileNotFoundError:
+            return False
+        except DvcException:
+            return True
+        return False
+
+    broken = [name for name in (str(PARAMS), LOCK_FILE) if is_broken(name)]
+    return [Damage(name, "is half-written", _moved(root / name) if repair else "") for name in broken]
+
+
+def _moved(path: Path) -> str:
+    """Put a file aside, and git's version in its place where there is one; say so."""
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    command = ["git", "checkout", "--quiet", "--", path.name]
+    is_back = subprocess.run(command, cwd=path.parent, capture_output=True, check=False).returncode == 0
+    return f"it is {aside.name} now" + (", and git's version in its place" if is_back else "")

@@ -1,0 +1,159 @@
+"""What of DVC's cache, its run cache and the outputs is not what its name or dvc.lock says.
+
+DVC takes a read-only object of its cache for whole without reading it, and an output for what it was restored from.
+Here all bytes are read, and hashed by DVC's own library.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dvc.output import Output
+    from dvc.repo import Repo
+    from dvc_data.hashfile.db import HashFileDB
+    from dvc_data.hashfile.obj import HashFile
+
+_ENTRY = "[0-9a-f]" * 64  # the name of an entry in the run cache: its SHA-256
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that is damaged.
+
+    Attributes:
+        where: its path from the repository's root.
+        what: is wrong with it.
+        mended: how; empty where it was left.
+    """
+
+    where: str
+    what: str
+    mended: str = ""
+
+
+def examine(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, repair: bool) -> list[Damage]:
+    """Find what is damaged in the caches and in outputs.
+
+    To repair is to remove damaged objects, entries and files of outputs, to put whole outputs back into the cache,
+    and to restore the others from it where it has all of them.
+
+    Args:
+        repo: whose caches.
+        outputs: those of its stages; missing ones and those that DVC doesn't cache are passed over.
+        quick: read only objects whose size or time is not the one that DVC's database has, and only outputs of which
+            a damaged object is a part.
+        repair: mend what is found.
+    """
+    objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in _damaged(repo, odb, quick)]
+    bad = {oid for _, oid in objects}
+    if repair:
+        for odb, oid in objects:
+            odb.delete(oid)
+    kept = [out for out in outputs if out.use_cache and out.hash_info and out.exists]
+    parts = {out: _parts(out, bad) for out in kept}
+    owners = {oid: str(out) for out in kept for oid in (out.hash_info.value, *parts[out].values())}
+    read = {out: _read(out) for out in kept if not quick or bad & {out.hash_info.value, *parts[out].values()}}
+    if repair:
+        for out, found in read.items():
+            if found.hash_info == out.hash_info and out.changed_cache():
+                out.commit(relink=False)
+    broken = [line for out, found in read.items() if (line := _output(out, parts[out], found, bad, repair))]
+    return [*(_object(repo, *one, owners, repair) for one in objects), *_entries(repo, repair), *broken]
+
+
+def _damaged(repo: "Repo", odb: "HashFileDB", quick: bool) -> list[str]:
+    """The names of a cache's objects whose bytes have another hash."""
+    from dvc_data.hashfile.hash import hash_file
+
+    def is_damaged(oid: str) -> bool:
+        try:
+            _, found = hash_file(odb.oid_to_path(oid), odb.fs, odb.hash_name, repo.state if quick else None)
+        except FileNotFoundError:  # collected as garbage meanwhile
+            return False
+        return bool(found.value != oid.removesuffix(".dir"))
+
+    return [oid for oid in odb.all() if is_damaged(oid)]
+
+
+def _object(repo: "Repo", odb: "HashFileDB", oid: str, owners: dict[str, str], repair: bool) -> Damage:
+    of = f"is damaged (of {owners[oid]})" if oid in owners else "is damaged"
+    mended = f"replaced from {owners[oid]}" if oid in owners and odb.exists(oid) else "removed"
+    return Damage(_relative(repo, odb.oid_to_path(oid)), of, mended if repair else "")
+
+
+def _entries(repo: "Repo", repair: bool) -> list[Damage]:
+    """What is damaged in the run cache."""
+    from dvc.exceptions import DvcException
+    from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
+    from dvc.utils import dict_sha256
+    from dvc.utils.serialize import load_yaml
+
+    def is_damaged(path: Path) -> bool:
+        try:
+            entry = COMPILED_LOCK_FILE_STAGE_SCHEMA(load_yaml(path))
+        except FileNotFoundError:
+            return False
+        except (DvcException, ValueError):
+            return True
+        except Exception:  # of the schema
+            return True
+        return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != path.name)
+
+    found = [path for path in Path(repo.stage_cache.cache_dir).glob(f"*/*/{_ENTRY}") if is_damaged(path)]
+    if repair:
+        for path in found:
+            path.unlink()
+    return [Damage(_relative(repo, path), "is damaged", "removed" if repair else "") for path in found]
+
+
+def _parts(out: "Output", bad: set[str]) -> dict[str, str]:
+    """The hash of each file as dvc.lock has it, by its name in the output; empty where their list is lost."""
+    if not out.hash_info.isdir:
+        return {"": out.hash_info.value}
+    listed = None if out.hash_info.value in bad else out.get_obj()
+    return _files(listed) if listed else {}
+
+
+def _files(built: "HashFile") -> dict[str, str]:
+    from dvc_data.hashfile.tree import Tree
+
+    if isinstance(built, Tree):
+        return {"/".join(key): found.value for key, _, found in built}
+    return {"": built.oid}
+
+
+def _read(out: "Output") -> "HashFile":
+    """An output as it is, without what DVC's database says of it."""
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db import get_odb
+
+    without_database = get_odb(out.cache.fs, out.cache.path, hash_name=out.hash_name)
+    _, _, built = build(without_database, out.fs_path, out.fs, out.hash_name, dry_run=True, ignore=out.dvcignore)
+    return built
+
+
+def _output(out: "Output", parts: dict[str, str], found: "HashFile", bad: set[str], repair: bool) -> Damage | None:
+    def is_cached(oid: str) -> bool:
+        return oid not in bad and bool(out.cache.exists(oid))
+
+    if found.hash_info == out.hash_info or is_cached(found.oid):  # or it is whole, and another version
+        return None
+    files = _files(found)
+    differing = sorted(name for name in parts.keys() | files.keys() if parts.get(name) != files.get(name))
+    names = f" ({', '.join(differing)})" if parts and differing != [""] else ""
+    mended = ""
+    if repair:
+        for name in differing:
+            if name in files and not is_cached(files[name]):
+                Path(out.fs_path, name).unlink()
+        mended = "removed"
+        if not out.changed_cache():
+            out.checkout(force=True)
+            mended = "restored from the cache"
+    return Damage(str(out), f"is not what dvc.lock says{names}", mended)
+
+
+def _relative(repo: "Repo", path: str | Path) -> str:
+    return Path(path).relative_to(repo.root_dir).as_posix()
