@@ -39,8 +39,7 @@ def check(*, repair: bool = False, quick: bool = False) -> None:
     """
     from dvc.repo import Repo, lock_repo
 
-    with _dvc_errors():
-        repo = Repo()
+    with _dvc_errors(), Repo() as repo:
         with lock_repo(repo):  # who writes these files holds it
             found = _process_list(repo, repair)
             if repair:

@@ -48,14 +48,13 @@ def examine(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, repair: b
     """
     objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in _damaged(repo, odb, quick)]
     bad = {oid for _, oid in objects}
-    if repair:
-        for odb, oid in objects:
-            odb.delete(oid)
     kept = [out for out in outputs if out.use_cache and out.hash_info and out.exists]
     parts = {out: _parts(out, bad) for out in kept}
     owners = {oid: str(out) for out in kept for oid in (out.hash_info.value, *parts[out].values())}
     read = {out: _read(out) for out in kept if not quick or bad & {out.hash_info.value, *parts[out].values()}}
     if repair:
+        for odb, oid in objects:
+            odb.delete(oid)
         for out, found in read.items():
             if found.hash_info == out.hash_info and out.changed_cache():
                 out.commit(relink=False)
@@ -72,7 +71,7 @@ def _damaged(repo: "Repo", odb: "HashFileDB", quick: bool) -> list[str]:
             _, found = hash_file(odb.oid_to_path(oid), odb.fs, odb.hash_name, repo.state if quick else None)
         except FileNotFoundError:  # collected as garbage meanwhile
             return False
-        return bool(found.value != oid.removesuffix(".dir"))
+        return bool(found.value.removesuffix(".dir") != oid.removesuffix(".dir"))
 
     return [oid for oid in odb.all() if is_damaged(oid)]
 
