@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 
 from seqmnist.check import check
 from seqmnist.errors import UserError
@@ -66,7 +67,8 @@ def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = shutil.copytree(made, tmp_path / "repository")
     monkeypatch.chdir(folder)
     check(quick=True)
-    run("dvc", "status", "--quiet")
+    with Repo() as repo:
+        assert not repo.status()
     return folder
 
 

@@ -99,6 +99,21 @@ def test_a_damaged_checkpoint_costs_one_epoch(long: Any, straight: Any) -> None:
     assert_as_if_never_stopped(long, straight, "rnn")
 
 
+def test_two_damaged_checkpoints_let_the_training_start_anew(long: Any, straight: Any) -> None:
+    before, newest = kill(long, "rnn", epoch=20)
+    before.write_bytes(before.read_bytes()[:1000])
+    newest.write_bytes(b"")
+
+    result = long.succeed("dvc", "repro", "train@rnn")
+
+    assert f"{newest.name} of " in result.output
+    assert "is damaged (its SHA-256 is another): the training starts anew\n" in result.output
+    assert "resuming" not in result.output
+    for path, digest in straight.output_hashes().items():
+        if "rnn" in path:
+            assert long.output_hashes()[path] == digest, path
+
+
 def test_another_configuration_starts_anew_and_clears_up(long: Any) -> None:
     checkpoints = kill(long, "rnn", epoch=5)
     assert checkpoints

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,32 @@ import seqmnist.tracking.store
 assert "mlflow" in sys.modules
 from mlflow.telemetry import get_telemetry_client
 print(get_telemetry_client())
+"""
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "another file": (lambda _: b"no database\n" * 1000, "file is not a database: move the file away"),
+    "cut": (lambda content: content[: len(content) // 2], "database disk image is malformed: move the file away"),
+}
+
+# A run is started and logged to where no file may grow any further, as on a full disk.
+FULL = """
+import resource
+from seqmnist.config import Tracking
+from seqmnist.errors import run_command
+from seqmnist.tracking.store import open_store
+from seqmnist.tracking.runs import refused
+from mlflow.exceptions import MlflowException
+
+def main() -> None:
+    client, experiment = open_store(Tracking(uri=None, experiment="seqmnist"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    try:
+        client.create_run(experiment)
+    except MlflowException as error:
+        raise refused(client, error) from None
+
+run_command(main)
 """
 
 
@@ -237,3 +264,47 @@ def test_nothing_is_reported_to_the_makers_of_mlflow() -> None:
     )
 
     assert (result.stdout, result.returncode) == ("None\n", 0), result.stderr
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a new store."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("store")
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        open_store(LOCAL)
+        return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_database_is_refused_in_a_line_that_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: bytes, damage: Callable[[bytes], bytes], reason: str
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    (tmp_path / "mlflow.db").write_bytes(damage(database))
+    with pytest.raises(UserError, match=reason) as caught:
+        open_store(LOCAL)
+    assert str(tmp_path / "mlflow.db") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_that_may_only_be_read_is_refused_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: bytes
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(database)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///file:{tmp_path}/mlflow.db?mode=ro&uri=true")
+    with pytest.raises(UserError, match="attempt to write a readonly database: allow this user to write the file"):
+        open_store(Tracking(uri=None, experiment="new"))
+
+
+def test_a_full_disk_is_told_of_in_one_line(tmp_path: Path, database: bytes) -> None:
+    (tmp_path / "mlflow.db").write_bytes(database)
+    environment = os.environ | {"DVC_ROOT": str(tmp_path)}
+    command = [sys.executable, "-c", FULL]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"error: tracking: sqlite:///{tmp_path}/mlflow.db: "
+        "disk I/O error: free space on its disk, then give the command again\n"
+    )

@@ -10,3 +10,5 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 for _name in ("mlflow.store.db.utils", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# It raises what it logs of a database's errors with their traceback: they are told of in a line.
+logging.getLogger("mlflow.store.db.utils").addFilter(lambda record: not record.exc_info)

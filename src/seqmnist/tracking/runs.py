@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from seqmnist.errors import Terminated, UserError, signals_waiting
 from seqmnist.paths import PARAMS
 from seqmnist.tracking.identity import data_sha256, identity_tags
 from seqmnist.tracking.processes import end_stale_runs, process_tags
-from seqmnist.tracking.store import open_store
+from seqmnist.tracking.store import open_store, reason
 
 if TYPE_CHECKING:
     import keras
@@ -240,4 +239,4 @@ def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
 
 def refused(client: mlflow.MlflowClient, error: MlflowException) -> UserError:
     """What a user is told of an exception of MLflow's."""
-    return UserError(f"tracking: {client.tracking_uri}: {textwrap.shorten(str(error), 200)}")
+    return UserError(f"tracking: {client.tracking_uri}: {reason(error)}")

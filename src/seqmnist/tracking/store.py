@@ -18,6 +18,17 @@ from seqmnist.errors import UserError
 from seqmnist.paths import repository
 
 _SQLITE = "sqlite:///"
+# What SQLite says, as of version 3, and what helps.
+_REMEDIES = {
+    ("file is not a database", "database disk image is malformed"): (
+        "move the file away, with those whose names begin with its name; then `seqmnist sync` fills a new one"
+    ),
+    ("database or disk is full", "disk I/O error"): "free space on its disk, then give the command again",
+    ("attempt to write a readonly database", "unable to open database file"): (
+        "allow this user to write the file and its folder"
+    ),
+    ("database is locked",): "another process writes it: end that, or wait for its end",
+}
 _NOTE = "mlflow.note.content"  # where MLflow keeps an experiment's description
 _DESCRIPTION = """\
 **Compare the cells:** choose *Model training* at the top left, *Runs*; tick the newest `train@rnn` and `train@lstm`
@@ -58,8 +69,14 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
     except UserError:
         raise
     except Exception as error:  # of MLflow, SQLAlchemy, a database's driver or the file system
-        reason = textwrap.shorten(str(error), 200)
-        raise UserError(f"tracking: the MLflow store {uri} can't be used: {reason}") from None
+        raise UserError(f"tracking: the MLflow store {uri} can't be used: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """What a store's exception comes to, in a line: of a database file's known ones also what to do."""
+    text = " ".join(str(error).split())
+    known = (f"{sign}: {remedy}" for signs, remedy in _REMEDIES.items() for sign in signs if sign in text)
+    return next(known, textwrap.shorten(text, 200))
 
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> str:

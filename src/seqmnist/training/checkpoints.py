@@ -94,14 +94,15 @@ class Checkpoints:
             self._lock.close()
 
     def load(self) -> Checkpoint | None:
-        """The newest whole checkpoint, or None; a damaged one is told of and passed over."""
-        for path in [] if self.is_shared else reversed(self._files()):
+        """The newest whole checkpoint, or None; damaged ones are told of and passed over."""
+        files = [] if self.is_shared else self._files()
+        while files:
+            path = files.pop()
             try:
                 checkpoint = _read(path)
             except ValueError as error:
-                print(
-                    f"{path.name} of {self._folder} is damaged ({error}): going back to the one before it", flush=True
-                )
+                then = "going back to the one before it" if files else "the training starts anew"
+                print(f"{path.name} of {self._folder} is damaged ({error}): {then}", flush=True)
                 continue
             self.epochs = len(checkpoint.epochs)
             return checkpoint
