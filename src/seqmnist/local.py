@@ -1,14 +1,18 @@
-"""Servers that are reached from this machine alone."""
+"""Servers that are reached from this machine alone, and by no page of another site."""
 
 import socket
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from seqmnist.errors import UserError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.datastructures import Headers
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")  # by which a browser on this machine may ask
 _PORTS = 100
 
 
@@ -39,6 +43,59 @@ def free_port(first: int) -> int:
     """
     with listener(first) as listening:
         return int(listening.getsockname()[1])
+
+
+def guard(app: "FastAPI", largest: int) -> None:
+    """Have an application answer only to this machine's programs and to pages of its own.
+
+    Any page that is open in a browser here can send requests to this machine. They get 400 where they come by another
+    name (DNS rebinding), 403 where another site's page made them, 413 where their body is too large.
+
+    Args:
+        app: what answers; its own middleware comes after the checks.
+        largest: bytes of a request's body, also of one that doesn't say its length.
+    """
+    from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest)
+    app.add_middleware(_OwnPages, largest=largest)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES, www_redirect=False)  # added last: asked first
+
+
+class _OwnPages:
+    """Refuses what another site's page sends, and bodies that say that they are too large."""
+
+    def __init__(self, app: "ASGIApp", largest: int) -> None:
+        self._app, self._largest = app, largest
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        from starlette.datastructures import Headers
+        from starlette.responses import PlainTextResponse
+
+        if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
+            status, reason = refusal
+            await PlainTextResponse(f"{reason}\n", status)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _refusal(self, headers: "Headers") -> tuple[HTTPStatus, str] | None:
+        if _is_foreign(headers):
+            return HTTPStatus.FORBIDDEN, "pages of other sites are not answered"
+        size = headers.get("content-length", "")
+        if size.isdecimal() and int(size) > self._largest:
+            reason = f"the request has {int(size):,} bytes, at most {self._largest:,} are taken"
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason
+        return None
+
+
+def _is_foreign(headers: "Headers") -> bool:
+    """Whether a browser says that another site's page made the request; a link to a page of ours may stand anywhere."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin != f"http://{headers.get('host')}"
+    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not followed
 
 
 def serve(app: "FastAPI", first: int, line: str) -> None:

@@ -4,7 +4,6 @@ from importlib import resources
 from typing import Annotated, Any
 
 from fastapi import FastAPI
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
@@ -12,7 +11,7 @@ from seqmnist.config import View
 from seqmnist.demo.reader import Reader
 from seqmnist.demo.strokes import image_of
 from seqmnist.evidence.beliefs import READ
-from seqmnist.local import HOST
+from seqmnist.local import guard
 
 _HOW: dict[View, str] = {
     "rows": "row by row, from the top,",
@@ -21,6 +20,7 @@ _HOW: dict[View, str] = {
     "permuted_pixels": "pixel by pixel, in one fixed random order,",
 }
 
+_LARGEST = 1 << 20  # bytes of a drawing: some 25,000 points
 _Number = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -33,8 +33,7 @@ class Drawing(BaseModel):
 def application(readers: list[Reader], view: View) -> FastAPI:
     """The server of a page on which these cells read digits by a view."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    # Another site's page must not reach this one under a name of its own that points to this machine.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+    guard(app, largest=_LARGEST)
     page = resources.files("seqmnist.demo").joinpath("page.html").read_text()
     page = page.replace("{{how}}", _HOW[view]).replace("{{read}}", READ[view])
 

@@ -19,11 +19,12 @@ from mlflow.exceptions import MlflowException
 from seqmnist import config
 from seqmnist.data.splits import SIZE
 from seqmnist.errors import UserError, run_command
-from seqmnist.local import serve
+from seqmnist.local import guard, serve
 from seqmnist.tracking.registry import CHAMPION, described, find_champion, registered_name
 from seqmnist.tracking.store import open_store
 
 _FIRST_PORT = 5100
+_LARGEST = 1 << 26  # bytes of a request: more than 10,000 images
 _FIELDS = ("inputs", "instances")  # where MLflow looks for tensors
 
 
@@ -62,6 +63,7 @@ def application(model: "mlflow.pyfunc.PyFuncModel") -> FastAPI:
             return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status_code=400)
         return await call_next(request)
 
+    guard(app, largest=_LARGEST)
     return app
 
 

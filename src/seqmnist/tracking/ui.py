@@ -16,7 +16,7 @@ from seqmnist import config
 from seqmnist.config import Tracking
 from seqmnist.errors import Terminated, UserError, run_command
 from seqmnist.files import sha256_file
-from seqmnist.local import HOST, free_port
+from seqmnist.local import HOST, NAMES, free_port
 from seqmnist.paths import PARAMS
 from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.lineage import newest_finished
@@ -96,6 +96,9 @@ def start_server(tracking: Tracking, port: int) -> subprocess.Popen[bytes]:
     """Start MLflow's server in a process group of its own, so that Ctrl-C reaches this process alone."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri(tracking)]
     command += ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    # By itself it also answers to the names 10.* and 192.168.*, as in 10.evil.example.
+    command += ["--allowed-hosts", ",".join(f"{name}:{port}" for name in NAMES)]
+    command += ["--cors-allowed-origins", f"http://{HOST}:{port}"]  # and, as always, other ports of this machine
     environment = os.environ | {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # workers that nothing here uses
         "MLFLOW_LOGGING_LEVEL": "WARNING",
