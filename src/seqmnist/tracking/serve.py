@@ -7,6 +7,7 @@ an image scaled to 0 to 1 would be answered as a blank one.
 import json
 import textwrap
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -14,12 +15,12 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from mlflow.exceptions import MlflowException
 
 from seqmnist import config
 from seqmnist.data.splits import SIZE
 from seqmnist.errors import UserError, run_command
 from seqmnist.local import guard, serve
+from seqmnist.tracking.loading import check_model
 from seqmnist.tracking.registry import CHAMPION, described, find_champion, registered_name
 from seqmnist.tracking.store import open_store
 
@@ -39,11 +40,13 @@ def main() -> None:
     if version is None:
         raise UserError(f"{name} has no {CHAMPION} in {client.tracking_uri}: run `make repro`")
     print(f"loading {CHAMPION} of {name}: {described(version)} ...", flush=True)
-    start_tensorflow(shards=1)
     mlflow.set_tracking_uri(client.tracking_uri)
     try:
-        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
-    except (MlflowException, OSError) as error:
+        folder = mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}")
+        check_model(Path(folder))
+        start_tensorflow(shards=1)
+        model = mlflow.pyfunc.load_model(folder)
+    except Exception as error:  # whatever a broken model makes MLflow or Keras raise
         reason = textwrap.shorten(str(error), 200)
         raise UserError(f"{described(version)} of {name} can't be loaded ({reason}): delete it in `make ui`") from None
     serve(application(model), _FIRST_PORT, "  answers at {address}/invocations; docs/serving.md has requests")

@@ -1,0 +1,96 @@
+"""What a model in MLflow must be to be loaded here: Keras's layers and their weights, and nothing that runs code.
+
+MLflow imports whatever module an MLmodel file names and puts a model's own code on the path; several of its flavours
+unpickle. Anyone who can write to the store could so have code run by `make serve`.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import Model
+from mlflow.models.model import MLMODEL_FILE_NAME
+
+_FIELDS: dict[str, Any] = {"loader_module": "mlflow.keras", "env": None, "python_version": None}  # None: any value
+_KERAS_FIELDS: dict[str, Any] = {
+    "data": "data",
+    "save_exported_model": False,
+    "keras_version": None,
+    "keras_backend": None,
+}
+_FLAVOURS = {"python_function": _FIELDS, "keras": _KERAS_FIELDS}
+_CONFIG = "config.json"
+_LARGEST = 1 << 20  # bytes of it; ours have some thousands
+_CODE = {
+    "Lambda",
+    "__lambda__",
+    "TFSMLayer",
+    "JaxLayer",
+    "FlaxLayer",
+    "TorchModuleWrapper",
+}  # they carry code of their own
+
+
+class ModelError(ValueError):
+    """A model that can't be loaded, or could run code when it is."""
+
+
+def check_model(folder: Path) -> None:
+    """Refuse a model that is more than Keras's or this package's layers; nothing of it is loaded.
+
+    Args:
+        folder: of the model's files, as MLflow downloads them.
+
+    Raises:
+        ModelError: it is more, or its description can't be read.
+    """
+    flavours = Model.load(str(folder / MLMODEL_FILE_NAME)).flavors
+    for flavour, fields in flavours.items():
+        if flavour not in _FLAVOURS:
+            raise ModelError(f"its {MLMODEL_FILE_NAME} has the flavour {flavour}, which may run code")
+        _check_fields(flavour, fields)
+    if absent := _FLAVOURS.keys() - flavours:
+        raise ModelError(f"its {MLMODEL_FILE_NAME} has no flavour {', '.join(absent)}")
+    for part in _serialized(_layers(folder / "data" / "model.keras")):
+        _check_class(part)
+
+
+def _check_fields(flavour: str, fields: dict[str, Any]) -> None:
+    allowed = _FLAVOURS[flavour]
+    for key, value in fields.items():
+        if key not in allowed and value is not None:
+            raise ModelError(f"its {MLMODEL_FILE_NAME} has {flavour}.{key} = {value!r}, which may run code")
+    for key, wanted in allowed.items():
+        if wanted is not None and fields.get(key) != wanted:
+            raise ModelError(f"its {MLMODEL_FILE_NAME} has {flavour}.{key} = {fields.get(key)!r}, not {wanted!r}")
+
+
+def _layers(path: Path) -> Any:
+    """The description of the layers in a .keras file."""
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(_CONFIG).file_size > _LARGEST:
+            raise ModelError(f"the {_CONFIG} in its {path.name} has more than {_LARGEST:,} bytes")
+        return json.loads(archive.read(_CONFIG))
+
+
+def _serialized(value: Any) -> Iterator[dict[str, Any]]:
+    """Every part of a description that names a class or function, at whatever depth."""
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, dict):
+            if "class_name" in one:
+                yield one
+            pending += one.values()
+        elif isinstance(one, list):
+            pending += one
+
+
+def _check_class(part: dict[str, Any]) -> None:
+    name, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
+    is_ours = str(registered).startswith("seqmnist>")
+    is_keras = module in {None, "builtins", "keras"} or str(module).startswith("keras.")
+    if name in _CODE or not (is_ours or is_keras):
+        raise ModelError(f"it has a {module}.{name}, which may run code, and is no layer of Keras's or this package's")
