@@ -12,7 +12,8 @@ import psutil
 from seqmnist.errors import Terminated, UserError
 from seqmnist.paths import CONF
 from seqmnist.sweep.job import MODULE, name_driver, run_trial
-from seqmnist.sweep.parent import ParentRun, Refused
+from seqmnist.sweep.parent import ParentRun
+from seqmnist.sweep.targets import Refused, checked
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 30  # seconds that trials have to end themselves in
@@ -31,7 +32,8 @@ def main() -> None:
     with _ending_trials():
         stopped = True
         try:
-            command()
+            with checked():
+                command()
             stopped = False
         except Refused as refused:
             raise UserError(str(refused)) from None
@@ -53,9 +55,11 @@ def _ending_trials() -> Iterator[None]:
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     before = {one: signal.signal(one, handle) for one in _SIGNALS if signal.getsignal(one) != signal.SIG_IGN}
-    yield
-    for one, handler in before.items():
-        signal.signal(one, handler)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _end_trials() -> None:

@@ -16,12 +16,9 @@ from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED
 from seqmnist.sweep import summary
 from seqmnist.sweep.folders import Request
+from seqmnist.sweep.targets import Refused
 from seqmnist.tracking.identity import identity_tags
 from seqmnist.tracking.sweeps import COMMAND, Sweep
-
-
-class Refused(BaseException):
-    """The sweep can't start. No Exception: Hydra turns those of its callbacks into warnings."""
 
 
 class ParentRun(Callback):

@@ -1,0 +1,101 @@
+"""What a sweep's configuration may have Hydra call: nothing but its launchers, sweepers, samplers and our callback.
+
+Hydra calls what `_target_` and logging's `()` name right after it has composed a configuration, with no hook between.
+So its loader is replaced by one that checks what it composed, for the sweep and again for each trial.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra._internal import hydra as application
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
+
+_PLUGIN = r"(hydra_plugins|hydra\._internal\.core_plugins)(\.[a-z_]\w*)+\.\w+"
+_HANDLER = r"logging(\.handlers)?\.\w*Handler|logging\.Formatter|colorlog\.ColoredFormatter"
+_ALLOWED = {  # by the key that it must stand below
+    "hydra.launcher.": rf"{_PLUGIN}Launcher",
+    "hydra.sweeper.": rf"{_PLUGIN}Sweeper",
+    "hydra.sweeper.sampler.": r"optuna\.samplers\.\w+Sampler",
+    "hydra.callbacks.": r"seqmnist\.sweep\.parent\.ParentRun|hydra\.experimental\.callbacks\.\w+Callback",
+    "hydra.hydra_logging.": _HANDLER,
+    "hydra.job_logging.": _HANDLER,
+}
+_CALLED = {"_target_", "custom_search_space", "()"}  # keys whose values are names of what is called
+_STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
+_VARIABLES = re.compile(
+    r"hydra\.job\.env_set\.(PATH|PYTHON.*|LD_.*|DYLD_.*)"
+)  # they choose the code of a trial's process
+
+
+class Refused(BaseException):
+    """The sweep can't start. No Exception: Hydra turns those of its callbacks into warnings."""
+
+
+class CheckedLoader(ConfigLoaderImpl):
+    """Hydra's loader, which also refuses what may not be called. Launchers take it along to their processes."""
+
+    def load_configuration(self, *arguments: Any, **options: Any) -> DictConfig:
+        """Compose a configuration.
+
+        Raises:
+            Refused: it would have something called that may not be.
+        """
+        config = super().load_configuration(*arguments, **options)
+        if reason := forbidden(config):
+            raise Refused(reason)
+        return config
+
+
+@contextmanager
+def checked() -> Iterator[None]:
+    """Have Hydra's application check each configuration that it composes.
+
+    Raises:
+        Refused: the command line asks for a run that was pickled: to read it is to run it.
+    """
+    if get_args_parser().parse_args(sys.argv[1:]).experimental_rerun:
+        raise Refused("--experimental-rerun reads a pickle, which may run any code: give the overrides instead")
+    application.ConfigLoaderImpl = CheckedLoader  # type: ignore[attr-defined]  # imported there, not exported
+    try:
+        yield
+    finally:
+        application.ConfigLoaderImpl = ConfigLoaderImpl  # type: ignore[attr-defined]
+
+
+def forbidden(config: DictConfig) -> str | None:
+    """What a composed configuration would have called that may not be, for its author; None if nothing."""
+    for key, value in _leaves(config):
+        name = key.rpartition(".")[2]
+        if name in _CALLED or (name == "class" and "_logging." in key):
+            if value is not None and not _is_allowed(key, str(value)):
+                return f"{key} = {value}: a configuration can't have this called"
+        elif str(value).startswith("ext://") and value not in _STREAMS:
+            return f"{key} = {value}: a configuration can have no other streams than {' and '.join(sorted(_STREAMS))}"
+        elif _VARIABLES.fullmatch(key):
+            return f"{key} = {value}: this variable chooses what code runs: set it in the shell"
+    return None
+
+
+def _is_allowed(key: str, target: str) -> bool:
+    return any(key.startswith(place) and re.fullmatch(names, target) for place, names in _ALLOWED.items())
+
+
+def _leaves(node: DictConfig | ListConfig, prefix: str = "", above: Sequence[int] = ()) -> Iterator[tuple[str, Any]]:
+    """The values by their dotted keys, with interpolations resolved: those can make whole parts of a configuration."""
+    parts: Iterable[Any] = node.keys() if isinstance(node, DictConfig) else range(len(node))
+    for part in parts:
+        key = f"{prefix}{part}"
+        try:
+            value = node[part]
+        except OmegaConfBaseException:  # still missing: what calls it would fail the same way
+            continue
+        if not isinstance(value, DictConfig | ListConfig):
+            yield key, value
+        elif id(value) not in above:  # an interpolation may lead back to where it stands
+            yield from _leaves(value, f"{key}.", [*above, id(value)])
