@@ -115,6 +115,19 @@ def test_garbage_is_refused_in_one_line(content: bytes, dimensions: int) -> None
     assert len(str(caught.value).splitlines()) == 1
 
 
+HEADS = st.sampled_from([b"", b"\0\0\x08\x01", b"\0\0\x08\x03", b"\0\0\x08\xff", idx_header((2**32 - 1, 2**32 - 1, 1))])
+
+
+@given(head=HEADS, content=st.binary(max_size=40), dimensions=st.integers(1, 3))
+def test_any_bytes_are_an_array_of_all_of_them_or_refused(head: bytes, content: bytes, dimensions: int) -> None:
+    try:
+        array = parse_idx(head + content, dimensions)
+    except IdxError:
+        return
+    assert array.ndim == dimensions
+    assert idx_header(array.shape) + array.tobytes() == head + content
+
+
 def test_values_share_the_memory_of_the_file_and_are_read_only() -> None:
     array = parse_idx(IMAGES, 3)
     assert np.shares_memory(array, np.frombuffer(IMAGES, np.uint8))

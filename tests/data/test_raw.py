@@ -1,8 +1,12 @@
+import contextlib
 import gzip
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seqmnist.config import Data, RawFile
 from seqmnist.data.raw import WrongBytesError, deliver, is_verified, missing, remove_others
@@ -119,6 +123,48 @@ def test_bomb_is_decompressed_no_further_than_the_size_of_the_file(tiny_data: Da
     bomb.write_bytes(gzip.compress(bytes(1 << 24), compresslevel=1) + b"garbage")  # an error for who reads so far
     assert f"it has more than {file.bytes} bytes" in refuse(bomb, file, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
+def test_memory_does_not_grow_with_the_candidate(
+    tiny_data: Data, tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    candidate = tmp_path / "candidate"
+    candidate.write_bytes(pack(bytes(1 << 26)))
+    tracemalloc.start()
+    try:
+        refuse(candidate, tiny_data.files.train_images, tmp_path / "raw")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+@given(content=st.binary(max_size=80), magic=st.sampled_from([b"", b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8b\x08\x1c"]))
+def test_any_bytes_are_refused(
+    tiny_data: Data, tmp_path_factory: pytest.TempPathFactory, content: bytes, magic: bytes
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "any bytes"
+    folder.mkdir(exist_ok=True)
+    candidate = folder / "candidate"
+    candidate.write_bytes(magic + content)
+    refuse(candidate, tiny_data.files.test_labels, folder)
+    assert list(folder.iterdir()) == [candidate]
+
+
+@given(data=st.data())
+def test_a_changed_gzip_stream_gives_the_right_file_or_none(
+    tiny_data: Data, tiny_raw: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    file = tiny_data.files.test_labels
+    content = bytearray(gzip.compress((tiny_raw / file.name).read_bytes()))
+    place = data.draw(st.integers(0, len(content)))
+    content[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    folder = tmp_path_factory.mktemp("changed")
+    (folder / "candidate").write_bytes(content)
+    with contextlib.suppress(WrongBytesError):
+        deliver(folder / "candidate", file, folder)
+        assert is_verified(folder / file.name, file)
 
 
 def test_bad_candidate_does_not_touch_a_verified_file(tiny_data: Data, raw_copy: Path, tmp_path: Path) -> None:

