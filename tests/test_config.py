@@ -155,6 +155,22 @@ def test_wrong_type_is_refused(tiny_values: dict[str, Any], key: str, value: Any
         ("data.files.train_images.name", "../train", "pattern"),
         ("data.files.train_images.name", ".train", "pattern"),
         ("data.files.train_images.name", "train\n", "pattern"),
+        ("data.files.train_images.name", "-train", "pattern"),
+        ("data.files.train_images.name", "tr/ain", "pattern"),
+        ("data.files.train_images.name", "x" * 101, "at most 100 characters"),
+        ("data.name", "-x", "pattern"),
+        ("data.name", "<script>", "pattern"),
+        ("data.directory", "", "at least 1 character"),
+        ("data.directory", "../elsewhere", "leads out of the repository"),
+        ("data.directory", "data/../../elsewhere", "leads out of the repository"),
+        ("data.directory", "./..", "leads out of the repository"),
+        ("data.directory", "data\0", "can't be printed"),
+        ("tracking.uri", "sqlite:///../mlflow.db", "leads out of the repository"),
+        ("tracking.uri", "sqlite:///a/%2e%2e/../mlflow.db", "leads out of the repository"),
+        ("tracking.uri", "sqlite:///../mlflow.db?mode=ro", "leads out of the repository"),
+        ("tracking.uri", "file:///../runs", "leads out of the repository"),
+        ("tracking.uri", "../runs", "leads out of the repository"),
+        ("tracking.uri", "sqlite:///mlflow\0.db", "can't be printed"),
         ("data.files.train_images.bytes", 0, "greater than or equal to 1"),
         ("data.files.train_images.sha256", "0" * 63, "pattern"),
         ("data.files.train_images.sha256", "G" * 64, "pattern"),
@@ -170,6 +186,69 @@ def test_impossible_value_is_refused(tiny_values: dict[str, Any], key: str, valu
     line = refusal(tiny_values)
     assert line.startswith((f"here: {key} = {value!r} is impossible: ", f"here: {key} = {value} is impossible: "))
     assert allowed in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.directory", "/elsewhere/../data"),
+        ("data.directory", "data/..data"),
+        ("data.directory", "a/../b"),
+        ("tracking.uri", "sqlite:////elsewhere/mlflow.db"),
+        ("tracking.uri", "sqlite:///store/mlflow.db"),
+        ("tracking.uri", "http://127.0.0.1:5000"),
+        ("tracking.uri", "postgresql://user:word@host/../runs"),
+    ],
+    ids=str,
+)
+def test_a_path_within_the_repository_or_an_absolute_one_is_valid(
+    tiny_values: dict[str, Any], key: str, value: Any
+) -> None:
+    put(tiny_values, key, value)
+    assert flatten(validate(tiny_values, "here").model_dump())[key] == value
+
+
+@pytest.mark.parametrize("name", ["../rnn", "a/b", ".rnn", "-rnn", "rnn\0", "<img>", 'a"b', "x" * 101])
+def test_a_cell_s_name_that_is_no_folder_s_is_refused(tiny_values: dict[str, Any], name: str) -> None:
+    tiny_values["cells"][name] = tiny_values["cells"]["rnn"]
+    assert refusal(tiny_values).startswith(f"here: cells.{name} = {name!r} is impossible: ")
+
+
+@pytest.mark.parametrize("member", ["../x", "a/../../x", "/etc/passwd", "a/..", "x\0", ""])
+def test_a_member_that_is_not_within_the_wheel_is_refused(tiny_values: dict[str, Any], member: str) -> None:
+    hashes = dict.fromkeys(("wheel_sha256", "member_sha256"), "0" * 64)
+    tiny_values["data"]["pypi"] = {"package": "a", "version": "1", "member": "a/b.gz", **hashes}
+    validate(tiny_values, "here")
+    tiny_values["data"]["pypi"]["member"] = member
+    assert refusal(tiny_values).startswith(f"here: data.pypi.member = {member!r} is impossible: ")
+
+
+@pytest.mark.parametrize("key", ["train", "cells.rnn", "cells.rnn.train", "data", "tracking", "sequence"])
+def test_a_target_for_hydra_is_an_unknown_key_everywhere(tiny_values: dict[str, Any], key: str) -> None:
+    put(tiny_values, f"{key}._target_", "os.system")
+    assert f"{key}._target_: unknown key" in refusal(tiny_values)
+
+
+def test_the_environment_is_no_part_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "a secret")
+    path = tmp_path / "params.yaml"
+    for text in ("a: ${oc.env:SECRET}", "b: oc.env\na: ${${b}:SECRET,default}"):
+        path.write_text(text)
+        with pytest.raises(UserError) as caught:
+            read_yaml(path)
+        assert "the environment's SECRET can't be part of the configuration" in str(caught.value)
+        assert "a secret" not in str(caught.value)
+    assert OmegaConf.create({"a": "${oc.env:SECRET}"}).a == "a secret", "elsewhere it is as it was"
+
+
+@pytest.mark.parametrize("tag", ["object/apply:os.system [touch marker]", "name:os.system", "module:antigravity"])
+def test_yaml_makes_no_python_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_text(f"a: !!python/{tag}\n")
+    with pytest.raises(UserError, match=r"\A.*params\.yaml can't be read: .+\Z"):
+        read_yaml(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
 def test_a_cell_can_t_have_the_name_of_what_stands_beside_cells(tiny_values: dict[str, Any]) -> None:

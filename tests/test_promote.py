@@ -107,3 +107,9 @@ def test_a_sweep_without_a_finished_trial_is_refused(add_trial: Any, monkeypatch
     del add_trial
     with pytest.raises(UserError, match="no trial of it is finished"):
         promoted(monkeypatch, [])
+
+
+@pytest.mark.parametrize("name", ["../winner", "a/b", ".winner", "-winner", "", "winner\n"])
+def test_a_name_that_is_no_file_s_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"\A--name = .* is impossible: .+\Z"):
+        promote("0123", name)

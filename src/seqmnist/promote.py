@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from seqmnist.config import Config, Tracking, flatten, validate
+from seqmnist.config import FILE_NAME, Config, Tracking, flatten, validate
 from seqmnist.errors import UserError
 from seqmnist.files import write_text
 from seqmnist.paths import CONF
@@ -28,8 +28,10 @@ def promote(source: str, name: str | None) -> None:
         name: of the experiment; made of the values if None.
 
     Raises:
-        UserError: there is no such trial, it is not finished, or the pipeline can't train it.
+        UserError: there is no such trial, it is not finished, the pipeline can't train it, or the name is no file's.
     """
+    if name is not None and not re.fullmatch(FILE_NAME, name):
+        raise UserError(f"--name = {name!r} is impossible: letters, digits, _, . and -, not . or - first")
     pipeline = validate(compose(CONF)[1], str(CONF))
     trials = _trials(source, pipeline.tracking)
     trial = _chosen(trials, pipeline)

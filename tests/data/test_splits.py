@@ -101,6 +101,22 @@ def test_wrong_byte_in_any_file_is_refused(tiny_data: Data, raw_copy: Path, key:
     assert f"expected {file.sha256}" in line
 
 
+def test_file_of_another_size_is_not_read(tiny_data: Data, raw_copy: Path) -> None:
+    file = tiny_data.files.test_labels
+    with (raw_copy / file.name).open("r+b") as raw:
+        raw.truncate(1 << 42)  # a hole: it takes no room, but no memory could hold it
+    assert f"it has {1 << 42} bytes, expected {file.bytes}" in refuse(tiny_data, raw_copy)
+
+
+def test_archive_of_arrays_is_refused(tiny_data: Data, tiny_raw: Path, tmp_path: Path) -> None:
+    save(tmp_path, read_raw(tiny_raw, tiny_data))
+    content = io.BytesIO()
+    np.savez(content, images=np.zeros((20, 28, 28), np.uint8))
+    (tmp_path / "test.images.npy").write_bytes(content.getvalue())
+    with pytest.raises(UserError, match="the test split can't be read"):
+        load(tmp_path, "test")
+
+
 def test_missing_file_is_refused_with_what_to_do(tiny_data: Data, raw_copy: Path) -> None:
     path = raw_copy / tiny_data.files.test_labels.name
     path.unlink()

@@ -88,6 +88,14 @@ def test_interpolations_are_written_as_values(project: Path) -> None:
     assert "  batch_size: 15\n" in (project / "params.yaml").read_text()
 
 
+def test_callbacks_of_hydra_are_not_called(project: Path) -> None:
+    with (project / "conf/config.yaml").open("a") as file:
+        file.write("hydra: {callbacks: {evil: {_target_: os.mkdir, path: made}}}\n")
+    main()
+    assert not (project / "made").exists()
+    assert "hydra" not in (project / "params.yaml").read_text()
+
+
 def test_broken_params_are_replaced(project: Path) -> None:
     (project / "params.yaml").write_text("train: [1")
     main()
@@ -106,6 +114,9 @@ def test_broken_params_are_replaced(project: Path) -> None:
         ("config.yaml", "experiment: null", "experiment: nothing", "experiment/nothing"),
         ("base.yaml", "  - data: mnist", "  - 5", "conf"),
         ("train/default.yaml", "- notebook", "- default", "conf"),
+        ("train/default.yaml", "epochs: 15", "epochs: ${oc.env:HOME}", "the environment's HOME can't be part"),
+        ("train/default.yaml", "epochs: 15", "epochs: !!python/object/apply:os.mkdir [made]", "python/object"),
+        ("train/default.yaml", "epochs: 15", "_target_: os.mkdir\npath: made", "train._target_, path: unknown key"),
     ],
     ids=[
         "syntax",
@@ -117,6 +128,9 @@ def test_broken_params_are_replaced(project: Path) -> None:
         "experiment",
         "number",
         "recursion",
+        "environment",
+        "python",
+        "target",
     ],
 )
 def test_mistake_is_one_line_and_keeps_params(project: Path, file: str, old: str, new: str, expected: str) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from seqmnist.config import Config, flatten, read_yaml, validate
+from seqmnist.config import Config, flatten, read_yaml, validate, without_environment
 from seqmnist.errors import UserError, run_command
 from seqmnist.files import write_text
 from seqmnist.paths import CONF, PARAMS
@@ -39,9 +39,9 @@ def compose(folder: Path) -> tuple[str, dict[str, Any]]:
     from omegaconf import OmegaConf
 
     try:
-        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+        with without_environment(), initialize_config_dir(str(folder.resolve()), version_base="1.3"):
             config = hydra_compose("config")
-        OmegaConf.resolve(config)
+            OmegaConf.resolve(config)
     except Exception as error:  # whatever a broken file makes Hydra, OmegaConf or PyYAML raise
         raise UserError(f"{folder}: {' '.join(str(error).split())}") from None
     return OmegaConf.to_yaml(config), cast("dict[str, Any]", OmegaConf.to_container(config))
