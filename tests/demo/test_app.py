@@ -41,8 +41,8 @@ def address() -> Iterator[str]:
     thread.join()
 
 
-def post(address: str, body: Any, host: str = HOST) -> tuple[int, Any]:
-    headers = {"Content-Type": "application/json", "Host": host}
+def post(address: str, body: Any, **more: str) -> tuple[int, Any]:
+    headers = {"Content-Type": "application/json", **more}
     request = urllib.request.Request(f"{address}/read", json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request) as response:
@@ -95,4 +95,28 @@ def test_what_is_no_drawing_is_refused(address: str, body: Any) -> None:
 
 
 def test_a_page_of_another_name_is_refused(address: str) -> None:
-    assert post(address, {"strokes": LINE}, host="elsewhere.example")[0] == 400
+    assert post(address, {"strokes": LINE}, Host="elsewhere.example")[0] == 400
+
+
+def test_a_page_of_another_site_can_not_have_a_drawing_read(address: str) -> None:
+    assert post(address, {"strokes": LINE}, Origin=address)[0] == 200
+    assert post(address, {"strokes": LINE}, Origin="https://elsewhere.example")[0] == 403
+
+
+def test_a_drawing_that_is_too_large_is_refused_before_it_is_read(address: str) -> None:
+    status, text = post(address, {"strokes": [], "more": "x" * (1 << 20)})
+    assert status == 413
+    assert text.decode().endswith("at most 1,048,576 are taken\n")
+
+
+def test_json_without_end_is_refused(address: str) -> None:
+    request = urllib.request.Request(f"{address}/read", b"[" * 100_000, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError, match="HTTP Error 4"):
+        urllib.request.urlopen(request)
+
+
+def test_the_page_puts_texts_into_it_as_texts(address: str) -> None:
+    with urllib.request.urlopen(address) as response:
+        text = response.read().decode()
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
+        assert way not in text

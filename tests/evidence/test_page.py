@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -46,7 +47,13 @@ def written(tiny_config: Config, make_measures: Any, labels: Any, tmp_path: Path
         pictures = [Picture(picture, "A caption.", changed.pop("alt", "What it shows."))]
         path = tmp_path / "index.html"
         page.write(
-            path, tiny_config, measured, claims(measured, {cell: cell for cell in measured}), SUMMARY, labels, pictures
+            path,
+            changed.pop("config", tiny_config),
+            measured,
+            claims(measured, {cell: cell for cell in measured}),
+            SUMMARY,
+            labels,
+            pictures,
         )
         return path.read_text()
 
@@ -74,6 +81,22 @@ def test_no_text_can_become_code(written: Any, make_measures: Any) -> None:
     hostile = Tags(written(measured={HOSTILE: [make_measures()]}, alt=HOSTILE))
     assert hostile.scripts == plain.scripts
     assert hostile.alternatives == [HOSTILE]
+
+
+def test_names_that_the_configuration_would_refuse_become_no_code_either(written: Any, tiny_config: Config) -> None:
+    data = tiny_config.data.model_copy(update={"name": HOSTILE})
+    cells = {HOSTILE: tiny_config.cells["rnn"].model_copy(update={"type": HOSTILE, "train": {}}), **tiny_config.cells}
+    text = written(config=tiny_config.model_copy(update={"data": data, "cells": cells}))
+    assert Tags(text).scripts == Tags(written()).scripts
+    assert HOSTILE not in text
+    assert text.count("&lt;script&gt;") >= 3
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "<script>", "]]>", "\u2028", "\u2029"])
+def test_a_chart_s_texts_do_not_end_its_script(text: str) -> None:
+    written = page._in_script({text: [text]})
+    assert json.loads(written) == {text: [text]}
+    assert not any(sign in written for sign in "<\u2028\u2029")
 
 
 def test_numbers_of_several_seeds_are_means_with_their_spread(written: Any, make_measures: Any) -> None:

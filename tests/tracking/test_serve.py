@@ -1,10 +1,20 @@
+import http.client
 import json
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 
-from seqmnist.tracking.serve import problem
+from seqmnist.local import HOST, listener
+from seqmnist.tracking import serve
+from seqmnist.tracking.serve import application, problem
+
+# Raised where MLflow's loaders are imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 28, 28))
 
@@ -50,3 +60,43 @@ def test_json_without_end_is_refused() -> None:
 @pytest.mark.parametrize("request_", [b"not json", b"[]", b"{}", b'{"inputs": 1, "instances": 1}', b'{"columns": []}'])
 def test_what_is_no_request_for_tensors_is_left_to_mlflow(request_: bytes) -> None:
     assert problem(request_) is None
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of MLflow's server in a thread, with a model that must not be asked and a small limit of the body."""
+    monkeypatch.setattr(serve, "_LARGEST", 1000)
+    model: Any = SimpleNamespace(metadata=SimpleNamespace(get_input_schema=lambda: None))
+    with listener(5400) as listening:
+        server = uvicorn.Server(uvicorn.Config(application(model), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def ask(port: int, content: Any, **headers: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    try:
+        connection.request("POST", "/invocations", content, {"Content-Type": "application/json", **headers})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_only_this_machine_s_programs_can_have_images_read(port: int) -> None:
+    assert ask(port, body(7))[0] == 400
+    assert "inputs must be images" in ask(port, body(7))[1]
+    assert ask(port, body(7), Origin="https://evil.example")[0] == 403
+    assert ask(port, body(7), Host=f"evil.example:{port}") == (400, "Invalid host header")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_a_request_that_is_too_large_is_refused_whether_or_not_it_says_so(port: int, kind: str) -> None:
+    headers = {"Content-Type": kind}
+    assert ask(port, bytes(1001), **headers) == (413, "the request has 1,001 bytes, at most 1,000 are taken\n")
+    status, text = ask(port, iter([bytes(600), bytes(600)]), **headers)  # chunked
+    assert status == 413
+    assert "Content Too Large" in text

@@ -1,3 +1,4 @@
+import http.client
 import http.server
 import json
 import select
@@ -7,14 +8,14 @@ import subprocess
 import sys
 import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from mlflow import MlflowClient
 
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
-from seqmnist.local import HOST
+from seqmnist.local import HOST, free_port
 from seqmnist.tracking import ui
 from seqmnist.tracking.store import open_store
 
@@ -171,3 +172,40 @@ def test_stopping_a_server_that_has_ended_is_harmless() -> None:
     ui.stop_server(server)
 
     assert server.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of MLflow's server with a store of its own."""
+    port = free_port(5500)
+    store = tmp_path_factory.mktemp("ui") / "mlflow.db"
+    server = ui.start_server(Tracking(uri=f"sqlite:///{store}", experiment="ui"), port)
+    try:
+        ui.wait_until_up(server, port)
+        yield port
+    finally:
+        ui.stop_server(server)
+
+
+def status(port: int, method: str = "GET", **headers: str) -> int:
+    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    try:
+        path = "/ajax-api/2.0/mlflow/experiments/create" if method == "POST" else "/"
+        content = json.dumps({"name": str(headers)}) if method == "POST" else None
+        connection.request(method, path, content, {"Content-Type": "application/json", **headers})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_mlflow_answers_to_this_machine_s_names_alone(mlflow_port: int) -> None:
+    for name in ("127.0.0.1", "localhost"):
+        assert status(mlflow_port, Host=f"{name}:{mlflow_port}") == 200
+    for name in ("evil.example", "10.evil.example", "192.168.1.1"):
+        assert status(mlflow_port, Host=f"{name}:{mlflow_port}") == 403
+
+
+def test_a_page_of_another_site_changes_nothing_in_mlflow(mlflow_port: int) -> None:
+    assert status(mlflow_port, "POST", Origin=f"http://127.0.0.1:{mlflow_port}") == 200
+    assert status(mlflow_port, "POST", Origin="https://evil.example") == 403
+    assert status(mlflow_port, "POST", Origin="null") == 403

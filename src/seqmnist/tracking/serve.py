@@ -60,9 +60,10 @@ def application(model: "mlflow.pyfunc.PyFuncModel") -> FastAPI:
 
     @app.middleware("http")
     async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        body = await request.body()  # one that is too large ends here; within MLflow's middleware it would be a 500
         is_json = request.headers.get("content-type", "").startswith("application/json")
         checked = is_json and request.url.path == "/invocations"
-        if checked and (message := await run_in_threadpool(problem, await request.body())):
+        if checked and (message := await run_in_threadpool(problem, body)):
             return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status_code=400)
         return await call_next(request)
 
