@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -139,3 +140,40 @@ def test_a_signal_can_wait_for_the_end_of_a_block(number: str, code: int) -> Non
     )
     result = run(body)
     assert (result.returncode, result.stdout) == (code, "whole\n")
+
+
+STARTER = """
+import subprocess, sys
+with subprocess.Popen(sys.argv[1:]) as child:
+    print(child.pid, flush=True)
+    child.wait()
+"""
+
+
+def kill_the_parent(seconds: float, **environment: str) -> tuple[str, str]:
+    """What a command that is ready prints in this time after its parent was killed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, *program(WAIT)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a process group of its own, as a shell gives DVC
+    ) as parent:
+        assert parent.stdout is not None
+        command = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "ready\n"
+        parent.kill()
+        try:
+            return parent.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(command, signal.SIGKILL)
+            return parent.communicate()
+
+
+def test_a_stage_ends_when_its_dvc_was_killed() -> None:
+    assert kill_the_parent(30, DVC_STAGE="train@rnn") == ("", "terminated\n")
+
+
+def test_a_command_outlives_the_shell_that_started_it() -> None:
+    assert kill_the_parent(2) == ("", "")

@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
 _SOON = 0.05  # seconds
+_PATIENCE = 0.5  # seconds between looks at whether DVC lives
 
 
 class UserError(Exception):
@@ -24,12 +26,14 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     """Run a command's `main` and leave the process with an exit code instead of a traceback.
 
     The exit code is 0, 1 after a `UserError` or an operating-system error, 130 after Ctrl-C, 143 after SIGTERM or
-    SIGHUP. Anything else is a defect of the program and keeps its traceback.
+    SIGHUP. Anything else is a defect of the program and keeps its traceback. A stage whose DVC is gone gets SIGTERM.
     """
     sys.unraisablehook = _ask_again
     signal.signal(signal.SIGTERM, _raise_terminated)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _raise_terminated)  # the terminal was closed
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_end_with_dvc, daemon=True).start()
     try:
         main()
     except UserError as error:
@@ -63,6 +67,21 @@ def signals_waiting() -> Iterator[None]:
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _end_with_dvc() -> None:
+    """A stage that outlived a killed DVC would write beside the one that the next `dvc repro` starts."""
+    while not _is_orphan():
+        time.sleep(_PATIENCE)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_orphan() -> bool:
+    """DVC starts a stage in its own process group; a process that adopts others is in another."""
+    try:
+        return os.getpgid(os.getppid()) != os.getpgrp()
+    except ProcessLookupError:
+        return True
 
 
 def _ask_again(dropped: "sys.UnraisableHookArgs") -> None:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -46,6 +47,16 @@ def test_runs_of_living_processes_and_of_other_machines_are_left_alone(tiny_conf
     assert status_after(tiny_config, process_tags()) == "RUNNING"
     assert status_after(tiny_config, ended_process() | {HOST: f"not-{socket.gethostname()}"}) == "RUNNING"
     assert status_after(tiny_config, {}) == "RUNNING"
+
+
+def test_a_clock_that_is_set_back_ends_no_run_of_a_living_process(
+    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags, boot = process_tags(), psutil.boot_time()
+    # The kernel counts from the machine's start, and the time of day of that start moves with the clock.
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot - 3600)
+    assert psutil.boot_time() == boot - 3600
+    assert status_after(tiny_config, tags) == "RUNNING"
 
 
 def test_every_stage_ends_stale_runs_and_says_whose_its_own_is(tiny_config: Config) -> None:

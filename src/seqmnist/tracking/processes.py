@@ -12,7 +12,7 @@ HOST, PID, STARTED = "process.host", "process.pid", "process.started"
 def process_tags() -> dict[str, str]:
     """Tags that tell this process from any other, also from a later one with the same number."""
     process = psutil.Process()
-    return {HOST: socket.gethostname(), PID: str(process.pid), STARTED: str(process.create_time())}
+    return {HOST: socket.gethostname(), PID: str(process.pid), STARTED: _started(process)}
 
 
 def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
@@ -25,6 +25,11 @@ def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
 
 def _is_alive(tags: Mapping[str, str]) -> bool:
     try:
-        return str(psutil.Process(int(tags[PID])).create_time()) == tags[STARTED]
+        return _started(psutil.Process(int(tags[PID]))) == tags[STARTED]
     except psutil.NoSuchProcess:
         return False
+
+
+def _started(process: psutil.Process) -> str:
+    """Seconds from the machine's start to the process's: the time of day changes when the clock is set."""
+    return f"{process.create_time() - psutil.boot_time():.2f}"
