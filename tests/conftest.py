@@ -25,6 +25,10 @@ settings.register_profile("seqmnist", deadline=None)
 settings.load_profile("seqmnist")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="store_true", help="inject all faults of tests/system/faults, not a few")
+
+
 def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Noise with a bright bar whose height in the image tells the class; classes 0 to 9 in turn."""
     labels = (np.arange(count) % 10).astype(np.uint8)

@@ -1,0 +1,186 @@
+"""Faults in the tiny clone: counted, and in a whole campaign (`--campaign`) written to docs."""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import yaml
+from mlflow.entities import Run
+
+from seqmnist.files import sha256_file
+from tests.system.faults import report
+from tests.system.faults.report import Case
+
+ROOT = Path(__file__).parents[3]
+EPOCHS = 60  # of the campaign: training is then about as long as what comes before and after it
+CASES = pytest.StashKey[list[Case]]()
+STARTED = pytest.StashKey[float]()
+
+
+class Fault:
+    """The fault that a test injects; it is lost unless the test passes."""
+
+    def __init__(self, properties: list[tuple[str, object]]) -> None:
+        self._properties = properties
+
+    def inject(self, fault: str, where: str = "") -> None:
+        """Count a fault, from now on as recovered if the test passes."""
+        assert fault in report.PLAN, fault
+        self._properties.append(("fault", asdict(Case(fault, "recovered", where))))
+
+    def refused(self) -> None:
+        """Count it as refused if the test passes."""
+        ((_, case),) = [one for one in self._properties if one[0] == "fault"]
+        assert isinstance(case, dict)
+        case["outcome"] = "refused"
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest) -> Fault:
+    return Fault(request.node.user_properties)  # pytest-xdist carries them to the first process
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[CASES], config.stash[STARTED] = [], time.monotonic()
+    config.pluginmanager.register(_Counting(config.stash[CASES]))
+
+
+class _Counting:
+    def __init__(self, cases: list[Case]) -> None:
+        self._cases = cases
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            for name, case in report.user_properties:
+                if name == "fault" and isinstance(case, dict):
+                    self._cases.append(Case(**(case | {"outcome": "lost"} if report.failed else case)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    cases = session.config.stash[CASES]
+    is_first = not hasattr(session.config, "workerinput")
+    if is_first and session.config.getoption("campaign") and report.is_whole(cases):
+        minutes = (time.monotonic() - session.config.stash[STARTED]) / 60
+        report.write(ROOT, cases, minutes, len(os.sched_getaffinity(0)))
+
+
+@pytest.fixture(scope="session")
+def is_campaign(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("campaign"))
+
+
+@pytest.fixture(scope="session")
+def base(reproduced: Any, is_campaign: bool, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The undisturbed clone. In a campaign with a training long enough to be hit in its midst."""
+    if not is_campaign:
+        return reproduced
+    project = reproduced.copy(tmp_path_factory.mktemp("base") / "clone")
+    project.edit("conf/train/default.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
+    project.succeed("dvc", "repro")
+    return project
+
+
+@pytest.fixture(scope="session")
+def expected(base: Any) -> dict[str, str]:
+    """The SHA-256 of each file of the undisturbed clone's outputs."""
+    return outputs(base)
+
+
+@pytest.fixture
+def victim(base: Any, tmp_path: Path) -> Any:
+    """A copy of the undisturbed clone for one test to damage."""
+    return base.copy(tmp_path / "clone")
+
+
+def outputs(project: Any) -> dict[str, str]:
+    """The SHA-256 of each file of all outputs, by path; a file too many counts too."""
+    files: list[Path] = []
+    for name in project.output_hashes():
+        path = project.root / name
+        files += path.rglob("*") if path.is_dir() else [path]
+    return {str(path.relative_to(project.root)): sha256_file(path) for path in files if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def forget() -> Callable[[Any, str], None]:
+    """Makes a clone as if a stage had not run: no outputs, no entry in dvc.lock, no cache."""
+
+    def run(project: Any, stage: str) -> None:
+        path = project.root / "dvc.lock"
+        lock = yaml.safe_load(path.read_text())
+        for out in lock["stages"].pop(stage)["outs"]:
+            if (target := project.root / out["path"]).is_dir():
+                shutil.rmtree(target)
+            elif stage != "compose":  # every stage reads params.yaml before compose can write it
+                target.unlink()
+        path.write_text(yaml.safe_dump(lock, sort_keys=False))
+        shutil.rmtree(project.root / ".dvc/cache", ignore_errors=True)
+        if stage == "compose":
+            project.edit("params.yaml", "units: 8", "units: 9")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def repair(reproduced: Any) -> Callable[[Any], None]:
+    """What `make repro` does before `dvc repro`."""
+    commands = reproduced.succeed("python", "-m", "seqmnist", "--help", PYTHONPATH="src").output
+    is_known = re.search(r"^ +check ", commands, re.MULTILINE)
+
+    def run(project: Any) -> None:
+        if is_known:
+            project.succeed("python", "-m", "seqmnist", "check", "--quick", "--repair", PYTHONPATH="src")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def assert_same(expected: dict[str, str], base: Any) -> Callable[[Any], None]:
+    """Compares a clone with the undisturbed one: the bytes of all outputs, and what DVC noted of them."""
+
+    def check(project: Any) -> None:
+        assert project.output_hashes() == base.output_hashes()
+        assert outputs(project) == expected
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def runs() -> Callable[..., list[Run]]:
+    """The runs of a clone's store. Strictly: it must hold each metric once a step, and none may be RUNNING."""
+
+    def read(project: Any, experiment: str = "seqmnist", *, strictly: bool = False) -> list[Run]:
+        client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+        found = client.get_experiment_by_name(experiment)
+        every = list(client.search_runs([found.experiment_id])) if found else []
+        assert not strictly or [run.info.run_name for run in every if run.info.status == "RUNNING"] == []
+        for run in every if strictly else []:
+            for metric in run.data.metrics:
+                steps = [point.step for point in client.get_metric_history(run.info.run_id, metric)]
+                assert len(steps) == len(set(steps)), (run.info.run_name, metric)
+        return every
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def one_line() -> Callable[[Any], str]:
+    """Gives the line that says why a command failed: `error: ...` of this project's or `ERROR: ...` of DVC's."""
+
+    def read(result: Any) -> str:
+        assert result.code not in {0, -9}, result.output
+        assert "Traceback" not in result.output, result.output
+        lines = re.findall(r"^(?:error|ERROR): .+", result.output, re.MULTILINE)
+        own = [line for line in lines if line.startswith("error")]
+        # Of a stage that said why, DVC adds only that it failed.
+        assert len(own or lines) == 1, result.output
+        return str((own or lines)[0])
+
+    return read

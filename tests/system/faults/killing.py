@@ -1,0 +1,147 @@
+"""Commands that are killed at a drawn moment, and what of them was hit."""
+
+import os
+import random
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SEED = 20260
+LOG = "killed.txt"  # in the clone's .git, which no command looks at
+_ENDED = 60  # seconds that what a kill orphans has to end itself in
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A kill.
+
+    Attributes:
+        stage: of the pipeline, or `sweep`.
+        victim: of the pipeline DVC, its stage, or the group of both; of a sweep its driver, a worker or a trial.
+        moment: as a part of the command's duration.
+        number: of the kill among those of its stage.
+    """
+
+    stage: str
+    victim: str
+    moment: float
+    number: int
+
+
+def draws(stage: str, count: int, of: int) -> list[Draw]:
+    """The first kills of a stage, the same ones each time.
+
+    Args:
+        stage: of the pipeline, or `sweep`.
+        count: how many.
+        of: of how many: each of so many equal parts of the command's duration has one moment.
+    """
+    source = random.Random(f"{SEED} {stage}")
+    victims = ("driver", "worker", "trial") if stage == "sweep" else ("DVC", "stage", "both")
+    moments = [(part + source.random()) / of for part in range(of)]
+    drawn = [Draw(stage, source.choice(victims), moment, number) for number, moment in enumerate(moments)]
+    source.shuffle(drawn)
+    return drawn[:count]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a kill hit.
+
+    Attributes:
+        victim: as in `Draw`; of what was not there yet, or no longer, the command's first process is hit instead.
+        phase: how far the command was.
+    """
+
+    victim: str
+    phase: str
+
+    def __str__(self) -> str:
+        """As it is counted."""
+        return f"{self.victim} {self.phase}"
+
+
+class Command:
+    """A command in a session of its own, whose output goes to a file: what a kill orphans may go on writing."""
+
+    def __init__(self, project: Any, command: list[str]) -> None:
+        self._log = Path(project.root, ".git", LOG)
+        environment = project.environment | {"PYTHONPATH": "src"}
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=project.root,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        """What was printed until now."""
+        return self._log.read_text()
+
+    def runs_for(self, seconds: float) -> bool:
+        """Whether it is still at work after this time."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def below(self, part: str) -> list[psutil.Process]:
+        """Its processes with this in their command line."""
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if part in " ".join(process.cmdline()):
+                    found.append(process)
+            except psutil.Error:  # it is gone
+                continue
+        return found
+
+    def kill(self, draw: Draw) -> Hit:
+        """Send SIGKILL to the drawn victim and wait for the command's end."""
+        hit = self._kill_in_sweep(draw) if draw.stage == "sweep" else self._kill_in_pipeline(draw)
+        self.process.wait(_ENDED)
+        return hit
+
+    def _kill_in_pipeline(self, draw: Draw) -> Hit:
+        stage = self.below("seqmnist.stages")
+        phase = phase_of(self.output, draw.stage, lives=bool(stage))
+        if draw.victim == "both":
+            os.killpg(self.process.pid, signal.SIGKILL)
+            return Hit("both", phase)
+        if draw.victim == "stage" and stage:
+            stage[-1].kill()
+            return Hit("stage", phase)
+        self.process.kill()
+        return Hit("DVC", phase)
+
+    def _kill_in_sweep(self, draw: Draw) -> Hit:
+        trials, workers = self.below("seqmnist.sweep.trial"), self.below("loky")
+        phase = "with trials" if trials else "before trials" if "validation" not in self.output else "after trials"
+        those = {"trial": trials, "worker": workers}.get(draw.victim)
+        if those:
+            those[draw.number % len(those)].kill()
+            return Hit(draw.victim, phase)
+        self.process.kill()
+        return Hit("driver", phase)
+
+
+def phase_of(output: str, stage: str, *, lives: bool) -> str:
+    """How far `dvc repro <stage>` was, by what it had printed and whether the stage's process lives."""
+    if f"Running stage '{stage}'" not in output:
+        return "before the stage"
+    if not lives:
+        return "beside the stage"
+    epochs = [line for line in output.splitlines() if line.startswith(f"{stage}  ")]
+    if not epochs:
+        return "in the stage"
+    number, _, last = epochs[-1].split()[1].partition("/")
+    return "in its epochs" if number != last else "after its epochs"

@@ -1,0 +1,104 @@
+"""What the campaign injects, and what came of it: docs/reliability.json and the table in docs/reliability.md."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from seqmnist.files import write_json, write_text
+
+JSON, PAGE = Path("docs/reliability.json"), Path("docs/reliability.md")
+OUTCOMES = ("recovered", "refused", "lost")
+SHARED = ("compose", "download", "preprocess", "train@rnn", "train@lstm", "evaluate")
+KILLS = dict(zip(SHARED, (10, 10, 10, 20, 20, 10), strict=True)) | {"sweep": 20}
+
+# How many of each fault a whole campaign injects, in the table's order.
+PLAN = {f"SIGKILL: {command}": count for command, count in KILLS.items()} | {
+    "full disk": 12,
+    "folder made read-only": 7,
+    "file made unreadable": 3,
+    "damaged entry of DVC's cache": 6,
+    "damaged output": 10,
+    "damaged checkpoint": 2,
+    "damaged mlflow.db": 3,
+    "mlflow.db locked by another process": 2,
+    "two `dvc repro` at once": 3,
+    "`dvc repro` beside `dvc exp run --temp`": 1,
+    "clock set back": 2,
+}
+
+Outcome = Literal["recovered", "refused", "lost"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One injected fault.
+
+    Attributes:
+        fault: a key of `PLAN`.
+        outcome: recovered: the same command gave the same bytes; refused: one line said what is wrong, and with the
+            cause gone the same command gave the same bytes; lost: anything else.
+        where: what was hit, and how far the command was.
+    """
+
+    fault: str
+    outcome: Outcome
+    where: str = ""
+
+
+def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
+    """Counts of each fault in the plan's order: injected, the outcomes, and how often what was hit."""
+    cases = list(cases)
+    counted = {}
+    for fault in PLAN:
+        own = [case for case in cases if case.fault == fault]
+        outcomes = Counter[str](case.outcome for case in own)
+        where = Counter(case.where for case in own if case.where)
+        counted[fault] = {
+            "injected": len(own),
+            **{name: outcomes[name] for name in OUTCOMES},
+            "where": dict(sorted(where.items())),
+        }
+    return counted
+
+
+def is_whole(cases: Iterable[Case]) -> bool:
+    """Whether these are all faults of the plan."""
+    return Counter(case.fault for case in cases) == Counter(PLAN)
+
+
+def table(results: dict[str, Any]) -> str:
+    """The counts as Markdown, with their sums."""
+    faults = results["faults"]
+    lines = ["| fault | injected | recovered | refused | lost |", "| --- | ---: | ---: | ---: | ---: |"]
+    columns = ("injected", *OUTCOMES)
+    lines += [f"| {fault} | {' | '.join(str(one[name]) for name in columns)} |" for fault, one in faults.items()]
+    sums = [str(sum(one[name] for one in faults.values())) for name in columns]
+    return "\n".join([*lines, f"| **all** | {' | '.join(f'**{one}**' for one in sums)} |"]) + "\n"
+
+
+def hits(results: dict[str, Any]) -> str:
+    """What the kills hit, as Markdown."""
+    lines = ["| command | victim, and how far the command was |", "| --- | --- |"]
+    for fault, one in results["faults"].items():
+        if fault.startswith("SIGKILL"):
+            where = ", ".join(f"{name} {count}" for name, count in one["where"].items())
+            lines.append(f"| {fault.removeprefix('SIGKILL: ')} | {where} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_tables(text: str, results: dict[str, Any]) -> str:
+    """A page with the tables between its marks `<!-- faults: ... -->` and `<!-- end -->` made of the results."""
+    for title, made in (("outcomes", table(results)), ("hits", hits(results))):
+        text = re.sub(rf"(<!-- faults: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)
+    return text
+
+
+def write(root: Path, cases: Iterable[Case], minutes: float, cores: int) -> None:
+    """Write docs/reliability.json and the tables of docs/reliability.md below a folder."""
+    write_json(root / JSON, {"minutes": round(minutes, 1), "cores": cores, "faults": summary(cases)})
+    page = root / PAGE
+    write_text(page, with_tables(page.read_text(), json.loads((root / JSON).read_text())))
