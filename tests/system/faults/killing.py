@@ -68,18 +68,23 @@ class Hit:
 class Command:
     """A command in a session of its own, whose output goes to a file: what a kill orphans may go on writing."""
 
-    def __init__(self, project: Any, command: list[str]) -> None:
-        self._log = Path(project.root, ".git", LOG)
+    def __init__(self, project: Any, command: list[str], log: str = LOG) -> None:
+        self._log = Path(project.root, ".git", log)
         environment = project.environment | {"PYTHONPATH": "src"}
-        with self._log.open("w") as log:
+        with self._log.open("w") as file:
             self.process = subprocess.Popen(
                 command,
                 cwd=project.root,
                 env=environment,
-                stdout=log,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @property
+    def code(self) -> int | None:
+        """How it ended; None where it has not."""
+        return self.process.returncode
 
     @property
     def output(self) -> str:

@@ -21,6 +21,7 @@ PLAN = {f"SIGKILL: {command}": count for command, count in KILLS.items()} | {
     "folder made read-only": 7,
     "file made unreadable": 3,
     "damaged entry of DVC's cache": 6,
+    "half-written file of DVC": 2,
     "damaged output": 10,
     "damaged checkpoint": 2,
     "damaged mlflow.db": 3,
