@@ -12,7 +12,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro ui serve demo figures evidence tuned bench bench-quick browser test lint types licences lock
+.PHONY: help setup repro ui serve demo figures evidence tuned bench bench-quick browser clock test faults lint types licences lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -79,6 +79,16 @@ browser:
 # A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
 test: $(READY) browser ## run all tests
 	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+# Debian's faketime sets the clock back for one command. Where it can't be installed those cases are skipped, and docs stay.
+clock:
+	@command -v faketime >/dev/null || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
+		echo "installing faketime to set clocks back" && export DEBIAN_FRONTEND=noninteractive && \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime >/dev/null; } || \
+		echo "faketime is not there, and needs apt-get and root to be installed: clocks are not set back"
+
+faults: $(READY) clock ## inject faults for up to an hour; writes docs/reliability.json and the tables in docs/reliability.md
+	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/system/faults
 
 lint: $(READY) ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
 	@ruff check && ruff format --check && lint-imports && deptry src

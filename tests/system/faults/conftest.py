@@ -1,5 +1,6 @@
 """Faults in the tiny clone: counted, and in a whole campaign (`--campaign`) written to docs."""
 
+import json
 import os
 import re
 import shutil
@@ -110,22 +111,32 @@ def outputs(project: Any) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def forget() -> Callable[[Any, str], None]:
-    """Makes a clone as if a stage had not run: no outputs, no entry in dvc.lock, no cache."""
+    """Makes a clone as if a stage had not run: no outputs, no entry in dvc.lock, nothing of it in the cache."""
 
     def run(project: Any, stage: str) -> None:
         path = project.root / "dvc.lock"
         lock = yaml.safe_load(path.read_text())
-        for out in lock["stages"].pop(stage)["outs"]:
-            if (target := project.root / out["path"]).is_dir():
-                shutil.rmtree(target)
-            elif stage != "compose":  # every stage reads params.yaml before compose can write it
-                target.unlink()
+        outs = lock["stages"].pop(stage)["outs"]
         path.write_text(yaml.safe_dump(lock, sort_keys=False))
-        shutil.rmtree(project.root / ".dvc/cache", ignore_errors=True)
-        if stage == "compose":
+        shutil.rmtree(project.root / ".dvc/cache/runs", ignore_errors=True)
+        if stage == "compose":  # every stage reads params.yaml before compose can write it
             project.edit("params.yaml", "units: 8", "units: 9")
+            return
+        for out in outs:
+            remove_from_cache(project.root / ".dvc/cache/files/md5", out["md5"])
+            target = project.root / out["path"]
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
 
     return run
+
+
+def remove_from_cache(cache: Path, digest: str) -> None:
+    """Remove a file's entry, or a folder's and those of its files."""
+    path = cache / digest[:2] / digest[2:]
+    if digest.endswith(".dir"):
+        for one in json.loads(path.read_text()):
+            remove_from_cache(cache, one["md5"])
+    path.unlink(missing_ok=True)  # two files may have the same content
 
 
 @pytest.fixture(scope="session")
