@@ -10,7 +10,16 @@ from tests.system.faults.report import PLAN, Case
 
 ROOT = Path(__file__).parents[3]
 EVERY = [Case(fault, "recovered", "DVC before the stage") for fault, count in PLAN.items() for _ in range(count)]
-PAGE = "Before.\n<!-- faults: outcomes -->\nan old table\n<!-- end -->\nBetween.\n<!-- faults: hits -->\n<!-- end -->\nAfter.\n"
+PAGE = """\
+Before.
+<!-- faults: outcomes -->
+an old table
+<!-- end -->
+Between.
+<!-- faults: hits -->
+<!-- end -->
+After.
+"""
 
 
 def test_the_page_is_what_a_whole_campaign_measured_and_nothing_was_lost() -> None:
