@@ -12,7 +12,7 @@ import psutil
 
 SEED = 20260
 LOG = "killed.txt"  # in the clone's .git, which no command looks at
-_ENDED = 60  # seconds that what a kill orphans has to end itself in
+_ENDED = 600  # seconds for what was not hit to come to its end: other work may keep the cores busy
 
 
 @dataclass(frozen=True)

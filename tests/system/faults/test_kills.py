@@ -9,11 +9,12 @@ import psutil
 import pytest
 
 from seqmnist.files import sha256_file
-from tests.system.faults.killing import Command, Draw, Hit, draws
+from tests.system.faults.killing import LOG, Command, Draw, Hit, draws
 from tests.system.faults.report import KILLS
 
 FEW = ("compose", "download", "preprocess", "train@rnn", "sweep")  # where one is killed in every test run
 USUAL = {"compose": 3, "download": 6, "preprocess": 6, "train@rnn": 12, "sweep": 15}  # seconds on an idle machine
+PARENT = "mlflow.parentRunId"
 SWEEP = ["python", "-m", "seqmnist.sweep", "-m", "cell=rnn,lstm"]
 
 
@@ -115,6 +116,7 @@ def test_a_killed_sweep_is_resumed(
     clones = iter(range(100))
     project, hit, orphans = kill(lambda: base.copy(tmp_path / str(next(clones))), draw, seconds("sweep"))
     fault.inject("SIGKILL: sweep", str(hit))
+    assert "Traceback" not in (project.root / ".git" / LOG).read_text()
 
     folder = resumed(project)
 
@@ -124,8 +126,10 @@ def test_a_killed_sweep_is_resumed(
         weights = f"models/{cell}/seed-42.weights.h5"
         assert sha256_file(folder / str(number) / weights) == expected[weights]
     every = runs(project, "seqmnist-sweeps", strictly=True)
-    names = [run.info.run_name for run in every if run.info.status == "FINISHED"]
-    assert sorted(names) == ["lstm", "rnn", f"sweep {folder.name}"]
+    (parent,) = [run for run in every if run.info.status == "FINISHED" and PARENT not in run.data.tags]
+    trials = [run for run in every if run.data.tags.get(PARENT) == parent.info.run_id]
+    assert parent.info.run_name == f"sweep {folder.name}"
+    assert sorted((run.info.run_name, run.info.status) for run in trials) == [("lstm", "FINISHED"), ("rnn", "FINISHED")]
 
 
 def resumed(project: Any) -> Path:
