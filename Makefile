@@ -76,16 +76,17 @@ browser:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 		echo "chromium is not there, and needs apt-get and root to be installed: tests in a browser are skipped"
 
-# A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
-test: $(READY) browser ## run all tests
-	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
-
-# Debian's faketime sets the clock back for one command. Where it can't be installed those cases are skipped, and docs stay.
+# Debian's faketime sets the clock back for one command. Where it can't be installed those tests are skipped (with CI set they
+# fail), and a campaign leaves docs as they are.
 clock:
 	@command -v faketime >/dev/null || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
 		echo "installing faketime to set clocks back" && export DEBIAN_FRONTEND=noninteractive && \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime >/dev/null; } || \
 		echo "faketime is not there, and needs apt-get and root to be installed: clocks are not set back"
+
+# A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
+test: $(READY) browser clock ## run all tests
+	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 faults: $(READY) clock ## inject faults for up to an hour; writes docs/reliability.json and the tables in docs/reliability.md
 	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/system/faults

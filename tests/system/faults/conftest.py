@@ -53,6 +53,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Counting(config.stash[CASES]))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("campaign"):
+        left_out = [item for item in items if item.get_closest_marker("campaign")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 class _Counting:
     def __init__(self, cases: list[Case]) -> None:
         self._cases = cases

@@ -122,11 +122,10 @@ def test_a_clock_that_was_set_back_before_a_command_changes_no_bit(
     assert [run.info.status for run in runs(stored, strictly=True)] == ["FINISHED"] * 2
 
 
+@pytest.mark.campaign
 def test_a_clock_that_is_set_back_while_a_stage_runs_changes_no_bit(
-    victim: Any, clock: list[str], fault: Any, forget: Any, assert_same: Any, runs: Any, is_campaign: bool
+    victim: Any, clock: list[str], fault: Any, forget: Any, assert_same: Any, runs: Any
 ) -> None:
-    if not is_campaign:
-        pytest.skip("only with --campaign: it trains")
     forget(victim, "train@rnn")
     time_of_day = victim.root / ".git/clock"
     time_of_day.write_text("+0\n")

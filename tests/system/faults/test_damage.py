@@ -132,11 +132,10 @@ def test_a_half_written_file_of_dvc_is_mended(name: str, victim: Any, check: Any
     assert_same(victim)
 
 
+@pytest.mark.campaign  # it needs many epochs; test_resume.py damages the newest
 def test_damaged_checkpoints_cost_epochs_and_no_bits(
-    checkpoints: int, victim: Any, fault: Any, forget: Any, assert_same: Any, runs: Any, is_campaign: bool
+    checkpoints: int, victim: Any, fault: Any, forget: Any, assert_same: Any, runs: Any
 ) -> None:
-    if not is_campaign:
-        pytest.skip("only with --campaign, which has epochs enough; test_resume.py damages the newest")
     forget(victim, "train@rnn")
     command = Command(victim, ["dvc", "repro", "train@rnn"])
     while f"train@rnn  {KILLED_AT}/" not in command.output:

@@ -1,0 +1,103 @@
+"""Ten times the data, two hundred trials: what grows, and what is left behind. A few trials outside the campaign."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+
+from seqmnist.data.idx import parse_idx
+
+TIMES = 10
+TRIALS = 200
+_PEAK = (
+    "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    " print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
+)
+
+
+@pytest.mark.campaign
+def test_memory_grows_by_no_more_than_the_data(unrun: Any, tmp_path: Path) -> None:
+    once, once_bytes = peak_of_training(unrun, "mnist")
+    make_tenfold(unrun, tmp_path / "tenfold")
+    tenfold, tenfold_bytes = peak_of_training(unrun, "tenfold")
+    growth, data = tenfold - once, tenfold_bytes - once_bytes
+    print(f"memory: {once / 1e6:.0f} MB, {tenfold / 1e6:.0f} MB with {data / 1e6:.0f} MB more of data")
+    assert data > 380e6
+    assert growth < 1.02 * data  # a hundredth is the order of the images: 4 bytes beside 784
+
+
+def peak_of_training(project: Any, data: str) -> tuple[int, int]:
+    """The largest resident memory of a training of one epoch, in bytes, and the size of its images."""
+    base = project.root / "conf/base.yaml"
+    base.write_text(
+        base.read_text().replace("- data: tiny", f"- data: {data}").replace("- data: mnist", f"- data: {data}")
+    )
+    project.succeed("dvc", "repro", "preprocess")
+    command = ("python", "-m", "seqmnist.stages.train", "rnn")
+    output = project.succeed("python", "-c", _PEAK, *command, PYTHONPATH="src").output
+    images = project.root / "data/processed/train.images.npy"
+    return int(output.split()[-1]), images.stat().st_size
+
+
+def make_tenfold(project: Any, folder: Path) -> None:
+    """Ten times MNIST's training images, moved by a pixel in nine ways, as raw files of a data set of its own."""
+    values = yaml.safe_load((project.root / "conf/data/mnist.yaml").read_text())
+    folder.mkdir()
+    for key, file in values["files"].items():
+        content = (project.root / "data/raw" / file["name"]).read_bytes()
+        if key.startswith("train"):
+            array = parse_idx(content, 3 if key == "train_images" else 1)
+            parts = [
+                np.roll(array, (k % 3 - 1, k // 3 - 1), (1, 2)) if array.ndim == 3 else array for k in range(TIMES)
+            ]
+            many = np.concatenate(parts)
+            content = content[:4] + len(many).to_bytes(4, "big") + content[8 : 4 + 4 * many.ndim] + many.tobytes()
+        (folder / file["name"]).write_bytes(content)
+        file |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    values |= {"name": "tenfold", "sources": ["directory"], "directory": str(folder)}
+    values["counts"]["train"] *= TIMES
+    (project.root / "conf/data/tenfold.yaml").write_text(yaml.safe_dump(values))
+
+
+def test_a_sweep_leaves_nothing_behind(project: Any, is_campaign: bool, tmp_path: Path) -> None:
+    trials = TRIALS if is_campaign else 4
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    before, shared = set(project.root.iterdir()), set(Path("/dev/shm").iterdir())
+    command = ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", f"seed=range(0,{trials})", "train.epochs=1")
+    handles, memory = [], []
+    with project.start(*command, PYTHONPATH="src", TMPDIR=str(temporary)) as process:
+        driver = psutil.Process(process.pid)
+        for line in process.stdout:
+            if line.startswith("#"):  # a trial is over
+                handles.append(driver.num_fds())
+                memory.append(driver.memory_info().rss)
+    assert process.returncode == 0
+    assert len(handles) == trials
+    # The first trials open what stays open: the store, the workers' pipes.
+    print(f"driver: {handles[3]} to {handles[-1]} handles, {memory[3] / 1e6:.0f} to {memory[-1] / 1e6:.0f} MB")
+    assert max(handles[3:]) <= handles[3] + 2
+    assert memory[-1] < memory[3] + 50e6
+    assert set(project.root.iterdir()) - before <= {
+        project.root / name for name in ("sweeps", "mlflow.db", "mlartifacts")
+    }
+    assert list(temporary.iterdir()) == []
+    assert set(Path("/dev/shm").iterdir()) <= shared
+    assert processes_of(project) == []
+
+
+def processes_of(project: Any) -> list[str]:
+    """Command lines of processes that work in this clone or name it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and (process.cwd() + " ".join(process.cmdline())).count(str(project.root)):
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
