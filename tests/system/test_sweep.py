@@ -327,6 +327,8 @@ def test_without_m_it_is_one_trial_that_shows_its_epochs(project: Any) -> None:
         (["cell=rnn,nothing"], "nothing"),
         (["train.epoch=3"], "epoch"),
         (["tracking.experiment=''"], "tracking.experiment"),
+        (["+hydra.callbacks.evil._target_=os.mkdir"], "error: hydra.callbacks.evil._target_ = os.mkdir: "),
+        (["+train._target_=os.mkdir,os.rmdir"], "error: train._target_ = os.mkdir: "),
     ],
 )
 def test_a_sweep_that_cannot_work_leaves_nothing(project: Any, overrides: list[str], message: str) -> None:
