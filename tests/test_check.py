@@ -261,12 +261,12 @@ def test_a_half_written_lock_file_is_put_aside_and_taken_from_git(
     (root / "dvc.lock").write_bytes(content)
     with pytest.raises(UserError, match="1 thing is damaged"):
         check()
-    assert lines() == [f"dvc.lock is half-written: {HOW}"]
+    assert lines() == [f"dvc.lock can't be read: {HOW}"]
     assert (root / "dvc.lock").read_bytes() == content
 
     check(repair=True, quick=True)
 
-    assert lines()[0] == "dvc.lock is half-written: it is dvc.lock.damaged now, and git's version in its place"
+    assert lines()[0] == "dvc.lock can't be read: it is dvc.lock.damaged now, and git's version in its place"
     assert files(root) == files(made) | {"dvc.lock.damaged": content}
     assert "Running" not in run("dvc", "repro")
 
@@ -286,7 +286,7 @@ def test_a_lock_file_that_git_lacks_is_made_again_from_the_cache(made: Path, roo
 def test_half_written_parameters_are_put_aside(made: Path, root: Path, lines: Callable[[], list[str]]) -> None:
     (root / "params.yaml").write_text("x: [1")
     check(repair=True, quick=True)
-    assert lines()[0].startswith("params.yaml is half-written: it is params.yaml.damaged now")
+    assert lines()[0].startswith("params.yaml can't be read: it is params.yaml.damaged now")
     run("dvc", "repro", "--quiet")
     assert (root / "params.yaml").read_bytes() == (made / "params.yaml").read_bytes()
 
@@ -300,8 +300,8 @@ def test_a_half_written_list_of_processes_is_removed(
         check()
     check(repair=True, quick=True)
     assert lines()[:2] == [
-        f".dvc/tmp/rwlock is half-written: {HOW}",
-        ".dvc/tmp/rwlock is half-written: removed",
+        f".dvc/tmp/rwlock can't be read: {HOW}",
+        ".dvc/tmp/rwlock can't be read: removed",
     ]
     run("dvc", "repro", "--quiet")
 

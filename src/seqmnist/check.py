@@ -115,7 +115,7 @@ def _process_list(repo: "Repo", repair: bool) -> list[Damage]:
     except FileNotFoundError:
         return []
     except Exception:  # of JSON, of UTF-8 or of DVC's schema
-        what = "is half-written"
+        what = "can't be read"
     else:
         if not _is_left_over(path, entries):
             return []
@@ -152,7 +152,7 @@ def _texts(repo: "Repo", repair: bool) -> list[Damage]:
         return False
 
     broken = [name for name in (str(PARAMS), LOCK_FILE) if is_broken(name)]
-    return [Damage(name, "is half-written", _moved(root / name) if repair else "") for name in broken]
+    return [Damage(name, "can't be read", _moved(root / name) if repair else "") for name in broken]
 
 
 def _moved(path: Path) -> str:

@@ -4,6 +4,7 @@ DVC takes a read-only object of its cache for whole without reading it, and an o
 Here all bytes are read, and hashed by DVC's own library.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,6 @@ def _object(repo: "Repo", odb: "HashFileDB", oid: str, owners: dict[str, str], r
 
 def _entries(repo: "Repo", repair: bool) -> list[Damage]:
     """What is damaged in the run cache."""
-    from dvc.exceptions import DvcException
     from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
     from dvc.utils import dict_sha256
     from dvc.utils.serialize import load_yaml
@@ -94,9 +94,7 @@ def _entries(repo: "Repo", repair: bool) -> list[Damage]:
             entry = COMPILED_LOCK_FILE_STAGE_SCHEMA(load_yaml(path))
         except FileNotFoundError:
             return False
-        except (DvcException, ValueError):
-            return True
-        except Exception:  # of the schema
+        except Exception:  # of YAML, of UTF-8 or of DVC's schema
             return True
         return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != path.name)
 
@@ -155,4 +153,4 @@ def _output(out: "Output", parts: dict[str, str], found: "HashFile", bad: set[st
 
 
 def _relative(repo: "Repo", path: str | Path) -> str:
-    return Path(path).relative_to(repo.root_dir).as_posix()
+    return os.path.relpath(path, repo.root_dir)  # a cache may be elsewhere
