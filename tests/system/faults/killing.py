@@ -43,7 +43,10 @@ def draws(stage: str, count: int, of: int) -> list[Draw]:
     source = random.Random(f"{SEED} {stage}")
     victims = ("driver", "worker", "trial") if stage == "sweep" else ("DVC", "stage", "both")
     moments = [(part + source.random()) / of for part in range(of)]
-    drawn = [Draw(stage, source.choice(victims), moment, number) for number, moment in enumerate(moments)]
+    chosen = [victims[number % len(victims)] for number in range(of)]
+    source.shuffle(chosen)
+    pairs = zip(chosen, moments, strict=True)
+    drawn = [Draw(stage, victim, moment, number) for number, (victim, moment) in enumerate(pairs)]
     source.shuffle(drawn)
     return drawn[:count]
 
