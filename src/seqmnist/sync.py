@@ -9,6 +9,7 @@ from seqmnist.data import splits
 from seqmnist.errors import UserError
 from seqmnist.paths import METRICS, PROCESSED
 from seqmnist.stages import download, evaluate, preprocess
+from seqmnist.tracking.away import ServerAway
 from seqmnist.tracking.identity import data_sha256
 from seqmnist.tracking.lineage import found_or_restored
 from seqmnist.tracking.registry import register
@@ -16,14 +17,21 @@ from seqmnist.tracking.runs import Run
 
 
 def sync() -> None:
-    """Find the run of every stage by the digest of its outputs, and log those that have none.
+    """Find the run of every stage by the digest of its outputs, complete those cut off, and log those that have none.
 
     A second time it changes nothing. Every run that it finds or makes has the digest of params.yaml in its tag
     `config.sha256`.
 
     Raises:
-        UserError: outputs are missing, or are not those of params.yaml.
+        UserError: outputs are missing, or are not those of params.yaml; or the store can't be used.
     """
+    try:
+        _sync()
+    except ServerAway as away:
+        raise UserError(f"{away}. The results here are complete; once it is back, `seqmnist sync` sends them") from None
+
+
+def _sync() -> None:
     configuration = config.load()
     histories = evaluate.read_histories(configuration)
     metrics = _metrics()

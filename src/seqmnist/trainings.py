@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from seqmnist.cells import saved
 from seqmnist.cells.model import build, exported
@@ -26,6 +26,7 @@ from seqmnist.training.trainer import Epoch, Trainer
 if TYPE_CHECKING:
     import keras
 
+    from seqmnist.tracking.away import ServerAway
     from seqmnist.tracking.runs import Run
 
 
@@ -41,6 +42,8 @@ class Training:
         summary: their sizes and digests.
         name: of the MLflow run, and in what is printed.
         tags: of the MLflow run, beside those of every run.
+        notes: further tags of it, by which it is not looked for.
+        later: what sends the rest when the tracking server is away, for people; that of the pipeline if None.
     """
 
     configuration: Config
@@ -50,6 +53,8 @@ class Training:
     summary: Summary
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    later: str | None = None
 
     @property
     def model(self) -> Cell:
@@ -94,35 +99,43 @@ def of_stage(configuration: Config, cell: str, data: Mapping[SplitName, Split], 
     return [Training(configuration, cell, seed, data, summary, name) for seed, name in names.items()]
 
 
-def train(training: Training, keep: Checkpoints, resume: str | None = None) -> list[Row]:
+class Trained(NamedTuple):
+    """The history of all epochs, and whether MLflow has all of the training."""
+
+    rows: list[Row]
+    is_logged: bool
+
+
+def train(
+    training: Training, keep: Checkpoints, resume: str | None = None, away: "ServerAway | None" = None
+) -> Trained:
     """Train a model and save the weights of its best validation epoch.
 
     Args:
         training: which.
         keep: its checkpoints: it goes on from the last of them, in the MLflow run that this one names.
-        resume: the id of the MLflow run to go on with where there is no checkpoint.
-
-    Returns:
-        The history of all epochs.
+        resume: the id of the MLflow run to go on with where no checkpoint has one.
+        away: says that the tracking server is known to be away.
     """
-    from seqmnist.tracking.runs import stage_run
+    from seqmnist.tracking.runs import LATER, stage_run
 
     if keep.is_shared:
         print(f"{training.name}: another process trains the same; this one keeps no checkpoints", flush=True)
     last = keep.load()
-    tags = {"cell": training.cell, **training.tags}
-    run_id = last.run_id if last else resume
+    tags = {"cell": training.cell, **training.tags, **training.notes}
+    run_id = (last.run_id if last else None) or resume
+    later = training.later or LATER
     sequence = training.configuration.sequence
     with (
         _saying_how_to_go_on(training.name, keep),
-        stage_run(training.configuration, "train", training.name, tags, resume=run_id) as run,
+        stage_run(training.configuration, "train", training.name, tags, resume=run_id, later=later, away=away) as run,
     ):
         model = build(training.model, sequence, training.seed)
         _log_inputs(training, run, model)
         rows = _fit(training, model, keep, last, run)
         saved.save(model_folder(training.cell), model, training.model, sequence, training.seed)
         _log_results(training, run, model, rows)
-    return rows
+    return Trained(rows, run.is_whole)
 
 
 def in_mlflow(training: Training, rows: list[Row]) -> str:
@@ -138,8 +151,9 @@ def in_mlflow(training: Training, rows: list[Row]) -> str:
             run.metrics(row.metrics, step=row.epoch)
         _log_results(training, run, model, rows)
 
-    tags = {"cell": training.cell}
-    return found_or_restored(training.configuration, "train", training.name, training.identity(rows), log, tags)
+    tags = {"cell": training.cell, **training.tags}
+    identity = training.identity(rows)
+    return found_or_restored(training.configuration, "train", training.name, identity, log, tags, training.notes)
 
 
 def _log_inputs(training: Training, run: "Run", model: "keras.Model") -> None:

@@ -1,5 +1,6 @@
 """Measure the trained models: reports/metrics.json, tables, figures, and the page reports/index.html."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seqmnist import config, trainings
@@ -33,8 +34,8 @@ def main() -> None:
     data = splits.load_all(PROCESSED)
     summary = splits.summary(data)
     start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
-    trained = training_runs(configuration, histories, data, summary)
     with stage_run(configuration, "evaluate", "evaluate") as run:
+        trained = run.attempt(partial(training_runs, configuration, histories, data, summary)) or []
         log_inputs(run, configuration, summary, trained)
         measured = {cell: measure_cell(configuration, cell, rows, data) for cell, rows in histories.items()}
         tests = claims(measured, {name: cell.type for name, cell in configuration.cells.items()})
@@ -42,9 +43,10 @@ def main() -> None:
         write_json(METRICS, metrics)
         report.write(configuration, measured, tests, data["test"], summary)
         log_results(run, metrics)
-        champion = register(configuration, trained, summary["validation"]["sha256"])
+        champion = run.attempt(partial(register, configuration, trained, summary["validation"]["sha256"]))
     print(table(metrics))
-    print(champion)
+    if champion:
+        print(champion)
 
 
 def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, trained: list[str]) -> None:

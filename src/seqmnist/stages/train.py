@@ -28,7 +28,7 @@ def main() -> None:
         kept = [held.enter_context(training.checkpoints(checkpoints_folder())) for training in trainings]
         rows: list[Row] = []
         for training, keep in zip(trainings, kept, strict=True):
-            rows += train(training, keep)
+            rows += train(training, keep).rows
             history.write(history_file(cell), rows)
         for keep in kept:  # DVC runs an interrupted stage without its outputs: until now all seeds need theirs
             keep.remove()

@@ -99,6 +99,7 @@ class Result:
         accuracy: the best on the validation images; None unless it is finished.
         epoch: the one with that accuracy.
         error: why it is not finished.
+        is_logged: whether MLflow has all of it; not where the tracking server was away.
     """
 
     status: "Status"
@@ -106,6 +107,7 @@ class Result:
     accuracy: float | None = None
     epoch: int | None = None
     error: str = ""
+    is_logged: bool = True
 
     def write(self, folder: Path) -> None:
         """Write it into the trial's folder."""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ def run_trial(config: DictConfig) -> float:
         error = shadowed(config, hydra.overrides.task)
         result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial)
         result.write(folder)
+    elif not result.is_logged:
+        _process(folder, trial)  # which sends what MLflow lacks
+        result = Result.read(folder) or result
     if _is_worker() and not _lives(_driver()):
         os._exit(1)  # nobody hears of the result; joblib would keep this process for minutes
     print(_line(trial, result), flush=True)
@@ -112,28 +116,44 @@ def _prepare(folder: Path, config: DictConfig, hydra: "HydraConf") -> Trial:
 
 def _run(folder: Path, trial: Trial) -> Result:
     """Run the trial's process to its end and make MLflow agree with how it ended."""
-    command = [sys.executable, "-m", MODULE, str(folder)]
-    with (folder / LOG).open("ab") as log:
-        output = log if trial.sweep else None
-        # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
-        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
-            code = _wait(process)
+    code = _process(folder, trial)
     result = Result.read(folder)
     if code == 0 and result:
         return result
     return _failed(folder, trial, *_failure(code, folder))
 
 
+def _process(folder: Path, trial: Trial) -> int:
+    """Run the trial's process to its end; its exit code."""
+    command = [sys.executable, "-m", MODULE, str(folder)]
+    with (folder / LOG).open("ab") as log:
+        output = log if trial.sweep else None
+        # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
+            return _wait(process)
+
+
 def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
     """The result of a trial without one, which MLflow is told too."""
     failed = Result(status, sha256_file(folder / PARAMS), error=error)
-    if trial.sweep:
-        from seqmnist.tracking.sweeps import Sweep
+    is_told = _settle(Path(trial.sweep), trial, failed) if trial.sweep else True
+    return replace(failed, is_logged=is_told)
 
-        tracking = Tracking.model_validate(Request.read(Path(trial.sweep)).tracking)
-        sweep = Sweep.configured(tracking, Path(trial.sweep))
-        sweep.settle(trial.number, failed.config, trial.name, failed.status, failed.error)
-    return failed
+
+def _settle(folder: Path, trial: Trial, failed: Result) -> bool:
+    """Tell MLflow how a trial of the sweep in a folder ended; whether the tracking server was there."""
+    from seqmnist.tracking.away import ServerAway, telling
+    from seqmnist.tracking.store import tracking_uri
+    from seqmnist.tracking.sweeps import Sweep
+
+    tracking = Tracking.model_validate(Request.read(folder).tracking)
+    try:
+        with telling(tracking_uri(tracking)):
+            sweep = Sweep.configured(tracking, folder)
+            sweep.settle(trial.number, failed.config, trial.name, failed.status, failed.error)
+    except ServerAway:  # the end of the sweep tells of it
+        return False
+    return True
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> int:
@@ -184,4 +204,5 @@ def _line(trial: Trial, result: Result) -> str:
     number = f"#{trial.number} " if trial.sweep else ""
     if result.accuracy is None:
         return f"{number}{trial.name}: {result.status}: {result.error}"
-    return f"{number}{trial.name}: validation accuracy {result.accuracy:.4f} (epoch {result.epoch})"
+    lack = "" if result.is_logged else ", not all of it in MLflow"
+    return f"{number}{trial.name}: validation accuracy {result.accuracy:.4f} (epoch {result.epoch}){lack}"

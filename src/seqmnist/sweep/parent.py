@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +15,13 @@ from seqmnist import config
 from seqmnist.config import Data, Tracking, describe
 from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED
-from seqmnist.sweep import summary
+from seqmnist.sweep import results, summary
 from seqmnist.sweep.folders import Request
 from seqmnist.sweep.targets import Refused
+from seqmnist.tracking.away import Link, telling
 from seqmnist.tracking.identity import identity_tags
-from seqmnist.tracking.sweeps import COMMAND, Sweep
+from seqmnist.tracking.store import tracking_uri
+from seqmnist.tracking.sweeps import COMMAND, Sweep, Trial
 
 
 class ParentRun(Callback):
@@ -28,6 +31,7 @@ class ParentRun(Callback):
     """
 
     _folder: ClassVar[Path]
+    _uri: ClassVar[str]
     _sweep: ClassVar[Sweep | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -46,15 +50,17 @@ class ParentRun(Callback):
         check_data(values.data, overrides)
         folder = Path(values.hydra.sweep.dir).resolve()
         tracking = _tracking(values)
+        uri = tracking_uri(tracking)
+        with telling(uri):
+            sweep = Sweep.configured(tracking, folder)
+            sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
         Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump()).write(folder)
-        sweep = Sweep.configured(tracking, folder)
-        sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
-        ParentRun._folder, ParentRun._sweep = folder, sweep
+        ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
         print(f"sweep {folder.name}: the trials are in {_shown(folder)}; `make ui` shows them", flush=True)
 
     @classmethod
     def close(cls, *, stopped: bool) -> str:
-        """End the run, if there is one, with the table and figures of its trials.
+        """End the run, if there is one, with the table and figures of its trials, as far as the server is there.
 
         Args:
             stopped: the sweep did not come to its end.
@@ -65,19 +71,37 @@ class ParentRun(Callback):
         sweep, cls._sweep = cls._sweep, None
         if sweep is None:
             return ""
-        sweep.settle_stale()
-        trials = sweep.trials()
+        name, resume = f"sweep {cls._folder.name}", f"`seqmnist resume {_shown(cls._folder)}`"
+        link = Link(name, cls._uri, f"{resume} sends the rest")
+        if unsent := results.unsent(cls._folder):
+            print(f"{name}: MLflow has not all of {unsent} trials: {resume} sends the rest", flush=True)
+            link.attempt(partial(sweep.end, "KILLED"))
+            trials = None
+        else:
+            trials = link.attempt(partial(_recorded, sweep, stopped=stopped))
+        if trials is None:
+            trials = results.trials(cls._folder)
         if not trials:
-            sweep.remove()
             return ""
-        failed = [trial for trial in trials if trial.status != "FINISHED"]
-        summary.record(sweep, trials)
-        sweep.end("KILLED" if stopped else "FAILED" if failed else "FINISHED")
         print(summary.table(trials), flush=True)
-        how = f"`seqmnist resume {_shown(cls._folder)}` runs what is missing"
+        how = f"{resume} runs what is missing"
         if stopped:
-            print(f"sweep {cls._folder.name}: stopped; {how}", flush=True)
+            print(f"{name}: stopped; {how}", flush=True)
+        failed = [trial for trial in trials if trial.status != "FINISHED"]
         return f"{len(failed)} of {len(trials)} trials did not finish: {how}" if failed else ""
+
+
+def _recorded(sweep: Sweep, *, stopped: bool) -> list[Trial]:
+    """End a sweep's run with the table and figures of its trials, which are returned; without any it is removed."""
+    sweep.settle_stale()
+    trials = sweep.trials()
+    if not trials:
+        sweep.remove()
+        return []
+    is_finished = all(trial.status == "FINISHED" for trial in trials)
+    summary.record(sweep, trials)
+    sweep.end("KILLED" if stopped else "FINISHED" if is_finished else "FAILED")
+    return trials
 
 
 def check_data(data: DictConfig, overrides: list[str]) -> None:

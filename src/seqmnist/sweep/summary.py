@@ -1,5 +1,6 @@
 """What a sweep came to: a table and two figures."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 from itertools import groupby
@@ -92,7 +93,7 @@ def table(trials: Sequence[Trial]) -> str:
     lines = [f"{'trial':>5}  {'':<{width}} {'val accuracy':>13} {'test accuracy':>14} {'minutes':>8}"]
     lines += [
         f"{trial.number:>5}  {trial.name:<{width}} {trial.metrics[ACCURACY]:>13.4f} {trial.metrics[TEST]:>14.4f}"
-        f" {trial.minutes:>8.1f}"
+        f" {_minutes(trial):>8}"
         for trial in ranked[:_SHOWN]
     ]
     if len(ranked) > _SHOWN:
@@ -100,3 +101,7 @@ def table(trials: Sequence[Trial]) -> str:
     failed = sorted((trial for trial in trials if trial.status != "FINISHED"), key=attrgetter("number"))
     lines += [f"{trial.number:>5}  {trial.name:<{width}} {trial.status}: {trial.error}" for trial in failed]
     return "\n".join(lines)
+
+
+def _minutes(trial: Trial) -> str:
+    return "-" if math.isnan(trial.minutes) else f"{trial.minutes:.1f}"

@@ -6,39 +6,66 @@ It works in the trial's folder as the train stage does in the repository's.
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from seqmnist import config
+from seqmnist.config import Config
 from seqmnist.data import splits
 from seqmnist.errors import run_command
 from seqmnist.files import sha256_file
 from seqmnist.paths import PARAMS, history_file
 from seqmnist.sweep.folders import CHECKPOINTS, Result, Trial
-from seqmnist.tracking.sweeps import Sweep
+from seqmnist.tracking.away import ServerAway, telling
+from seqmnist.tracking.store import tracking_uri
+from seqmnist.tracking.sweeps import COMMAND, Sweep
 from seqmnist.training import history
 from seqmnist.training.runtime import start_tensorflow
-from seqmnist.trainings import Training, train
+from seqmnist.trainings import Training, in_mlflow, train
 
 
 def main() -> None:
-    """Train what the folder named on the command line describes."""
+    """Train what the folder named on the command line describes; if that was done, send what MLflow lacks of it."""
     os.chdir(sys.argv[1])
     trial, configuration = Trial.read(Path()), config.load()
     (cell,), (seed,) = configuration.cells, configuration.seeds
     data = splits.load_all(Path(trial.data))
-    tags: dict[str, str] = {}
-    resume = None
-    if trial.sweep:
-        sweep = Sweep.configured(configuration.tracking, Path(trial.sweep))
-        tags, resume = sweep.trial_tags(trial.number), sweep.trial_run_id(trial.number, sha256_file(PARAMS))
-    training = Training(configuration, cell, seed, data, splits.summary(data), trial.name, tags)
+    try:
+        (tags, resume), away = _in_mlflow(trial, configuration), None
+    except ServerAway as error:
+        tags, resume, away = {}, None, error
+    notes = {COMMAND: command} if (command := tags.pop(COMMAND, None)) else {}
+    training = Training(configuration, cell, seed, data, splits.summary(data), trial.name, tags, notes, _later(trial))
+    done = Result.read(Path())
+    if done and done.status == "FINISHED":
+        if away:
+            raise away
+        in_mlflow(training, history.read(history_file(cell)))
+        replace(done, is_logged=True).write(Path())
+        return
     start_tensorflow(min(configuration.cells[cell].shards, trial.threads))
     with training.checkpoints(CHECKPOINTS) as keep:
-        rows = train(training, keep, resume=resume)
+        rows, is_logged = train(training, keep, resume, away)
         history.write(history_file(cell), rows)
         best = history.selected(rows)
-        Result("FINISHED", sha256_file(PARAMS), best.metrics["val.accuracy"], best.epoch).write(Path())
+        accuracy, digest = best.metrics["val.accuracy"], sha256_file(PARAMS)
+        Result("FINISHED", digest, accuracy, best.epoch, is_logged=is_logged).write(Path())
         keep.remove()
+
+
+def _in_mlflow(trial: Trial, configuration: Config) -> tuple[dict[str, str], str | None]:
+    """The tags that make a run one of the sweep, and the id of the one that this trial has, if any."""
+    if not trial.sweep:
+        return {}, None
+    with telling(tracking_uri(configuration.tracking)):
+        sweep = Sweep.configured(configuration.tracking, Path(trial.sweep))
+        return sweep.trial_tags(trial.number), sweep.trial_run_id(trial.number, sha256_file(PARAMS))
+
+
+def _later(trial: Trial) -> str:
+    """What sends the rest when the server is away."""
+    how = f"`seqmnist resume {trial.sweep}`" if trial.sweep else f"the same command with hydra.run.dir={Path.cwd()}"
+    return f"{how} sends the rest"
 
 
 if __name__ == "__main__":

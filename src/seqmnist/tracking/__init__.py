@@ -5,10 +5,12 @@ import os
 
 # Before anything imports MLflow: it reports usage to its makers by default, and logs each step of making a database.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-# A server that is away: an error within seconds; MLflow's own settings wait for minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+# A server that is away costs seconds: with MLflow's own settings minutes, and with a Retry-After as long as it says.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false")
 for _name in ("mlflow.store.db.utils", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 # It raises what it logs of a database's errors with their traceback: they are told of in a line.
 logging.getLogger("mlflow.store.db.utils").addFilter(lambda record: not record.exc_info)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # `away` tells of a server that is away, once

@@ -9,7 +9,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from seqmnist.config import Config
-from seqmnist.tracking.runs import refused, whole_transactions
+from seqmnist.tracking.away import telling
+from seqmnist.tracking.runs import whole_transactions
 from seqmnist.tracking.store import one_at_a_time, open_store
 
 CHAMPION = "champion"
@@ -49,11 +50,8 @@ def register(config: Config, run_ids: list[str], validation_sha256: str) -> str:
     """
     client, _ = open_store(config.tracking)
     mlflow.set_tracking_uri(client.tracking_uri)  # there MLflow looks for a version's model
-    try:
-        with one_at_a_time(client.tracking_uri), whole_transactions():
-            return _register(client, config.data.name, run_ids, validation_sha256)
-    except MlflowException as error:
-        raise refused(client, error) from None
+    with telling(client.tracking_uri), one_at_a_time(client.tracking_uri), whole_transactions():
+        return _register(client, config.data.name, run_ids, validation_sha256)
 
 
 def _register(client: MlflowClient, data: str, run_ids: list[str], validation_sha256: str) -> str:

@@ -2,32 +2,36 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial, update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import mlflow
 import numpy as np
-from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
 from mlflow.entities import Run as LoggedRun
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
 from numpy.typing import NDArray
 
 from seqmnist.config import Config, Data, SplitName, flatten
 from seqmnist.data.splits import CLASSES, SIZE, Summary
 from seqmnist.errors import Terminated, UserError, signals_waiting
 from seqmnist.paths import PARAMS
+from seqmnist.tracking.away import Link, ServerAway, refused
 from seqmnist.tracking.identity import data_sha256, identity_tags
 from seqmnist.tracking.processes import end_stale_runs, process_tags
-from seqmnist.tracking.store import open_store, reason
+from seqmnist.tracking.store import open_store, tracking_uri
 
 if TYPE_CHECKING:
     import keras
 
 _CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
 ERROR = "error"  # the tag that says why a run failed
-_GRAPH = "graph"  # the artifacts' folder
+_GRAPH, _TENSORBOARD = "graph", "graph/tensorboard"  # the artifacts' folders
+LATER = "`seqmnist sync` sends the rest"
 _DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column has room for
 
 
@@ -38,29 +42,67 @@ def whole_transactions() -> Iterator[None]:
         yield
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _sent(method: Callable[Concatenate["Run", P], None]) -> Callable[Concatenate["Run", P], None]:
+    """Make a method send nothing once the server is away."""
+
+    def send(run: "Run", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        run.attempt(partial(method, run, *args, **kwargs))
+
+    return update_wrapper(send, method)
+
+
 class Run:
     """A running MLflow run: what can be logged into it.
 
-    What a resumed run has already is left out: no metric stands twice at a step, and no second model is logged.
+    What a resumed run has already is left out: no metric stands twice at a step, and no second model is logged. When
+    a server goes away, the run takes nothing more, and stays without an end and without what it lacks.
     """
 
-    def __init__(self, run_id: str) -> None:
-        self.id = run_id
-        logged = mlflow.get_run(run_id)
+    def __init__(self, run_id: str, link: Link) -> None:
+        """Name the run and its way to the store; "" is the id where the server has been away from the start."""
+        self.id, self._link = run_id, link
+        self._logged: set[tuple[str, int]] = set()
+        self._has_model = False
+
+    def find_logged(self) -> None:
+        """Ask the store what a resumed run has already."""
         client = mlflow.MlflowClient()
+        logged = client.get_run(self.id)
         self._logged = {
-            (name, point.step) for name in logged.data.metrics for point in client.get_metric_history(run_id, name)
+            (name, point.step) for name in logged.data.metrics for point in client.get_metric_history(self.id, name)
         }
         models = logged.outputs.model_outputs if logged.outputs else []
         self._has_model = any(client.get_logged_model(one.model_id).status == "READY" for one in models)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that it was given has been sent."""
+        return not self._link.is_cut
+
+    def attempt(self, request: Callable[[], T]) -> T | None:
+        """What another request to the store gives; None if the server is away, now or since an earlier request.
+
+        Raises:
+            UserError: the store refuses it.
+        """
+        return self._link.attempt(request)
+
+    @_sent
+    def end(self, status: str) -> None:
+        """End it as FINISHED, FAILED or KILLED."""
+        mlflow.MlflowClient().set_terminated(self.id, status)
+
+    @_sent
     @whole_transactions()
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested values as parameters with dotted names."""
-        flat = flatten(dict(values))
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
-        mlflow.log_params(texts, run_id=self.id)
+        mlflow.log_params(parameter_texts(values), run_id=self.id)
 
+    @_sent
     @whole_transactions()
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics in one call, those of an epoch with its number as `step`."""
@@ -68,17 +110,20 @@ class Run:
         if new:
             mlflow.log_metrics(new, step=step, run_id=self.id)
 
+    @_sent
     @whole_transactions()
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        mlflow.set_tags(dict(values))
+        tags = [RunTag(key, value) for key, value in values.items()]
+        mlflow.MlflowClient().log_batch(self.id, tags=tags)
 
+    @_sent
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a folder's files, into the run's artifacts."""
         if path.is_dir():
-            mlflow.log_artifacts(str(path), folder or path.name)
+            mlflow.log_artifacts(str(path), folder or path.name, run_id=self.id)
         else:
-            mlflow.log_artifact(str(path), folder)
+            mlflow.log_artifact(str(path), folder, run_id=self.id)
 
     def raw_data(self, data: Data) -> None:
         """Log the raw files as one data set."""
@@ -90,17 +135,21 @@ class Run:
         for name, split in summary.items():
             self._dataset(f"{data.name}.{name}", split["sha256"], dict(split), _CONTEXTS[name])
 
+    @_sent
     def graph(self, model: "keras.Model") -> None:
         """Log a picture of a model's graph and what TensorBoard draws it from, once."""
         from seqmnist.tracking.graphs import draw, write_tensorboard
 
-        if mlflow.MlflowClient().list_artifacts(self.id, _GRAPH):
+        if mlflow.MlflowClient().list_artifacts(self.id, _TENSORBOARD):
             return
         with tempfile.TemporaryDirectory() as folder:
-            draw(model, Path(folder, "model.png"))
-            write_tensorboard(model, Path(folder, "tensorboard"))
-            self.artifact(Path(folder), _GRAPH)
+            picture, events = Path(folder, "model.png"), Path(folder, "tensorboard")
+            draw(model, picture)
+            write_tensorboard(model, events)
+            self.artifact(picture, _GRAPH)
+            self.artifact(events, _TENSORBOARD)  # the last: where it is, both are
 
+    @_sent
     def model(self, model: "keras.Model", example: NDArray[np.uint8]) -> None:
         """Log a model of images uint8 [n, 28, 28]; `example` is such an array."""
         if self._has_model:
@@ -130,6 +179,7 @@ class Run:
                 ],
             )
 
+    @_sent
     @whole_transactions()
     def _dataset(self, name: str, sha256: str, profile: Mapping[str, Any], context: str) -> None:
         dataset = Dataset(
@@ -142,8 +192,16 @@ class Run:
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         try:
             mlflow.MlflowClient().log_inputs(self.id, inputs)
-        except MlflowException:  # two processes that are the first to log a data set: one of them fails (3.17)
+        except MlflowException as error:  # of processes that are the first to log a data set all but one fail (3.17)
+            if isinstance(refused(self._link.uri, error), ServerAway):
+                raise
             mlflow.MlflowClient().log_inputs(self.id, inputs)
+
+
+def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Nested values as MLflow keeps them: texts with dotted names."""
+    flat = flatten(dict(values))
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
 
 
 @contextmanager
@@ -173,11 +231,18 @@ class _KerasFlavor:
 
 @contextmanager
 def stage_run(
-    config: Config, stage: str, name: str, tags: Mapping[str, str] | None = None, *, resume: str | None = None
+    config: Config,
+    stage: str,
+    name: str,
+    tags: Mapping[str, str] | None = None,
+    *,
+    resume: str | None = None,
+    later: str | None = LATER,
+    away: ServerAway | None = None,
 ) -> Iterator[Run]:
     """Start a run and end it as what it came to: FINISHED, FAILED with its error, or KILLED.
 
-    Runs whose process was ended before it could say so become KILLED.
+    Runs whose process was ended before it could say so become KILLED; so do those that a server lost sight of.
 
     Args:
         config: the pipeline's configuration.
@@ -185,45 +250,46 @@ def stage_run(
         name: of the run: the name of the stage in DVC.
         tags: further tags.
         resume: the id of a run to go on with, where this store has it.
+        later: what sends the rest when the server is away, for people; None where that is an error.
+        away: says that the server is known to be away.
 
     Raises:
-        UserError: the store can't be used, or no longer.
+        UserError: the store can't be used, or no longer; a server that is away is no error, unless `later` is None.
     """
-    client, experiment_id = open_store(config.tracking)
-    mlflow.set_tracking_uri(client.tracking_uri)
+    link = Link(name, tracking_uri(config.tracking), later)
     all_tags = {"stage": stage, **identity_tags(config.data), **process_tags(), **(tags or {})}
-    try:
-        end_stale_runs(client, experiment_id)
-        run = _started(client, experiment_id, name, all_tags, resume)
-    except MlflowException as error:
-        raise refused(client, error) from None
+    if away:
+        link.cut(away)
+    run = link.attempt(partial(_started, config, name, all_tags, resume, link)) or Run(resume or "", link)
     try:
         run.artifact(PARAMS)
         yield run
     except (KeyboardInterrupt, Terminated):
-        mlflow.end_run("KILLED")
+        run.end("KILLED")
         raise
     except BaseException as error:
-        with suppress(MlflowException):  # the error itself matters more
+        with suppress(UserError):  # the error itself matters more
             run.tags({ERROR: " ".join(str(error).split()) or type(error).__name__})
-            mlflow.end_run("FAILED")
-        if isinstance(error, MlflowException):
-            raise refused(client, error) from None
+            run.end("FAILED")
         raise
-    mlflow.end_run("FINISHED")
+    run.end("FINISHED")
 
 
-def _started(
-    client: mlflow.MlflowClient, experiment_id: str, name: str, tags: dict[str, str], resume: str | None
-) -> Run:
+def _started(config: Config, name: str, tags: dict[str, str], resume: str | None, link: Link) -> Run:
     """A new run, or the one to resume where this experiment has it."""
+    client, experiment_id = open_store(config.tracking)
+    mlflow.set_tracking_uri(client.tracking_uri)
+    end_stale_runs(client, experiment_id)
     if resume and (before := find_run(client, resume)) and before.info.experiment_id == experiment_id:
+        run = Run(resume, link)
         if ERROR in before.data.tags:
             client.delete_tag(resume, ERROR)
-        mlflow.start_run(run_id=resume, tags=tags)
-    else:
-        mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=tags)
-    return Run(mlflow.active_run().info.run_id)
+        client.log_batch(resume, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.update_run(resume, status="RUNNING")
+        run.find_logged()
+        return run
+    started = client.create_run(experiment_id, run_name=name, tags=resolve_tags(tags))
+    return Run(started.info.run_id, link)
 
 
 def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
@@ -235,8 +301,3 @@ def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
             return None
         raise
     return run if run.info.lifecycle_stage == "active" else None
-
-
-def refused(client: mlflow.MlflowClient, error: MlflowException) -> UserError:
-    """What a user is told of an exception of MLflow's."""
-    return UserError(f"tracking: {client.tracking_uri}: {reason(error)}")

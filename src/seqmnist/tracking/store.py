@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import tempfile
-import textwrap
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,19 +15,10 @@ from mlflow.exceptions import MlflowException
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
 from seqmnist.paths import repository
+from seqmnist.tracking.away import ServerAway, refused, shown
+from seqmnist.tracking.remedies import reason
 
 _SQLITE = "sqlite:///"
-# What SQLite says, as of version 3, and what helps.
-_REMEDIES = {
-    ("file is not a database", "database disk image is malformed"): (
-        "move the file away, with those whose names begin with its name; then `seqmnist sync` fills a new one"
-    ),
-    ("database or disk is full", "disk I/O error"): "free space on its disk, then give the command again",
-    ("attempt to write a readonly database", "unable to open database file"): (
-        "allow this user to write the file and its folder"
-    ),
-    ("database is locked",): "another process writes it: end that, or wait for its end",
-}
 _NOTE = "mlflow.note.content"  # where MLflow keeps an experiment's description
 _DESCRIPTION = """\
 **Compare the cells:** choose *Model training* at the top left, *Runs*; tick the newest `train@rnn` and `train@lstm`
@@ -58,7 +48,7 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
     """A client of the store and the id of the configured experiment; both are created if need be.
 
     Raises:
-        UserError: the store can't be reached or used, or the experiment was deleted.
+        UserError: the store can't be used, or the experiment was deleted; `ServerAway` where a server is away.
     """
     uri = tracking_uri(tracking)
     try:
@@ -69,14 +59,9 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
     except UserError:
         raise
     except Exception as error:  # of MLflow, SQLAlchemy, a database's driver or the file system
-        raise UserError(f"tracking: the MLflow store {uri} can't be used: {reason(error)}") from None
-
-
-def reason(error: Exception) -> str:
-    """What a store's exception comes to, in a line: of a database file's known ones also what to do."""
-    text = " ".join(str(error).split())
-    known = (f"{sign}: {remedy}" for signs, remedy in _REMEDIES.items() for sign in signs if sign in text)
-    return next(known, textwrap.shorten(text, 200))
+        if isinstance(told := refused(uri, error), ServerAway):
+            raise told from None
+        raise UserError(f"tracking: the MLflow store {shown(uri)} can't be used: {reason(error)}") from None
 
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> str:

@@ -40,7 +40,7 @@ class Trial:
         name: of its run: what was swept.
         status: MLflow's.
         error: why it failed; empty if it did not.
-        minutes: from start to end.
+        minutes: from start to end; not a number where MLflow was not asked.
         command: of its sweep.
         parameters: by dotted name.
         metrics: the last value of each.

@@ -14,7 +14,7 @@ def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str
         metrics_sha256: the digest of the evaluation's metrics.json.
 
     Returns:
-        Nothing of an evaluation or a training that MLflow does not know, or has only as a stand-in without times.
+        Nothing of an evaluation or a training that MLflow does not know, or has without some of the times.
 
     Raises:
         UserError: the store can't be used.
@@ -26,7 +26,8 @@ def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str
         if (run := find_run(client, run_id)) is None:
             continue
         history = sorted(client.get_metric_history(run_id, "time.epoch_seconds"), key=lambda metric: metric.step)
-        if history:
+        epochs = client.get_metric_history(run_id, "val.accuracy")
+        if history and len(history) == len(epochs):  # a run that was completed from files has times of a part
             seeds = found.setdefault(run.data.tags["cell"], {})
             seeds[run.data.params["seed"]] = [metric.value for metric in history]
     return found

@@ -39,7 +39,7 @@ class Checkpoint:
         epochs: what each of them gave.
         state: what `Trainer.state` gave after the last of them.
         best: the weights after the selected one of them.
-        run_id: the training's MLflow run.
+        run_id: the training's MLflow run; empty where the tracking server was away.
     """
 
     epochs: list[Epoch]
