@@ -37,9 +37,10 @@ def train(own: Config) -> Train:
         with stage_run(own, "train", f"train@{cell}", {"cell": cell}) as run:
             run.params({"seed": 42})
             run.tags({"model.sha256": weights, "train.sha256": weights})
+            experiment = MlflowClient().get_run(run.id).info.experiment_id
             run.metrics({"selected.val.accuracy": accuracy, "selected.test.accuracy": 1 - accuracy})
             for status in ("FAILED", "READY") if interrupted else ("READY",):
-                model = mlflow.initialize_logged_model(name="model", source_run_id=run.id)
+                model = mlflow.initialize_logged_model(name="model", source_run_id=run.id, experiment_id=experiment)
                 mlflow.finalize_logged_model(model.model_id, status)
                 outputs = [LoggedModelOutput(model.model_id, step=0)]
                 MlflowClient().log_outputs(run.id, outputs)

@@ -162,12 +162,15 @@ class Run:
         # Without names: MLflow would pass named inputs as a dictionary, which the model does not take.
         inputs = TensorSpec(np.dtype(np.uint8), (-1, SIZE, SIZE))
         outputs = TensorSpec(np.dtype(np.float32), (-1, CLASSES))
+        client = mlflow.MlflowClient()
+        logged = client.get_run(self.id)
+        made = client.create_logged_model(logged.info.experiment_id, "model", self.id, params=logged.data.params)
         with _without_retracing_warnings():
             Model.log(
                 artifact_path=None,
                 flavor=_KerasFlavor,
                 model=model,
-                name="model",
+                model_id=made.model_id,
                 run_id=self.id,
                 signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
                 input_example=example,
