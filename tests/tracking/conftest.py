@@ -1,10 +1,18 @@
+import http.client
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import seqmnist.tracking  # noqa: F401  (before a test module imports MLflow: it turns MLflow's telemetry off)
 from seqmnist.config import Config
+from seqmnist.local import HOST, free_port
 
 # What decides where runs go; MLflow itself sets the first when it is given a store.
 _VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")
@@ -43,3 +51,120 @@ def config(tiny_config: Config, project: Path, request: pytest.FixtureRequest) -
     tracking = tiny_config.tracking.model_copy(update={"experiment": request.node.nodeid})
     yield tiny_config.model_copy(update={"tracking": tracking})
     (project / "params.yaml").write_bytes(before)
+
+
+@pytest.fixture(scope="module")
+def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of MLflow's own server."""
+    from seqmnist.tracking.ui import stop_server, wait_until_up
+
+    folder, port = tmp_path_factory.mktemp("server"), free_port(5300)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_until_up(server, port)
+            yield port
+        finally:
+            stop_server(server)
+
+
+Fault = Literal["answers 500", "stalls", "drops requests", "loses answers"]
+
+
+class Proxy:
+    """Stands in front of a server, passes requests on until it is told to fail, and counts them."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._lock, self._released = port, threading.Lock(), threading.Event()
+        self.pass_on()
+        answer = self._answer
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline(65537)
+                if not self.raw_requestline or not self.parse_request():
+                    self.close_connection = True
+                    return
+                answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                del format, args
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server.daemon_threads = True
+        self.uri = f"http://{HOST}:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def pass_on(self) -> None:
+        """Pass all requests on from now, and count them anew."""
+        self._released.set()
+        self._fault: Fault | None = None
+        self._left = self.count = 0
+
+    def fail(self, fault: Fault, after: int = 0) -> None:
+        """Fail after so many more requests."""
+        self._released = threading.Event()
+        self._fault, self._left, self.count = fault, after, 0
+
+    def close(self) -> None:
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        with self._lock:
+            self.count += 1
+            fault, released = (self._fault if self.count > self._left else None), self._released
+        if fault == "answers 500":
+            _respond(handler, 500, {}, b"broken")
+        elif fault == "stalls":
+            released.wait()
+        elif fault != "drops requests":
+            answer = self._forward(handler, body)
+            if not fault:
+                _respond(handler, *answer)
+        handler.close_connection = True
+
+    def _forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(HOST, self._port)
+        connection.request(handler.command, handler.path, body, dict(handler.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, {"Content-Type": answer.headers.get("Content-Type", "")}, content
+
+
+def _respond(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:
+    handler.send_response(status)
+    for name, value in (headers | {"Content-Length": str(len(body)), "Connection": "close"}).items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.fixture
+def proxy(tracking_server: int) -> Iterator[Proxy]:
+    """A way to the server that can fail."""
+    proxy = Proxy(tracking_server)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def remote(config: Config, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """`config`, whose runs go to the server by the proxy. A request fails at once, but a slow machine has time."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
+    tracking = config.tracking.model_copy(update={"uri": proxy.uri})
+    return config.model_copy(update={"tracking": tracking})
