@@ -16,6 +16,7 @@ from seqmnist.local import HOST, free_port
 from seqmnist.tracking.ui import stop_server, wait_until_up
 
 SYNC = ("python", "-m", "seqmnist", "sync")
+SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one")
 
 
 class Server:
@@ -128,8 +129,7 @@ def test_a_pipeline_goes_on_without_its_server_and_sync_sends_what_it_lacks(
 
 def test_a_sweep_goes_on_without_its_server_and_resume_sends_what_it_lacks(project: Any, server: Server) -> None:
     environment = {"MLFLOW_TRACKING_URI": server.uri, "PYTHONPATH": "src"}
-    command = ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "seed=1,2", "train.epochs=2")
-    command += ("hydra/launcher=basic", "hydra.sweep.dir=sweeps/one")
+    command = [*SWEEP, "cell=rnn", "seed=1,2", "train.epochs=2", "hydra/launcher=basic"]
 
     output = kill_when(server, project.start(*command, **environment), "#0 rnn seed=1: validation accuracy")
 
@@ -165,8 +165,7 @@ def test_a_sweep_goes_on_without_its_server_and_resume_sends_what_it_lacks(proje
 
 def test_a_sweep_does_not_start_without_its_server(project: Any) -> None:
     uri = f"http://{HOST}:{free_port(5500)}"
-    command = ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "seed=1,2", "hydra.sweep.dir=sweeps/one")
-    result = project.run(*command, MLFLOW_TRACKING_URI=uri, PYTHONPATH="src")
+    result = project.run(*SWEEP, "cell=rnn", "seed=1,2", MLFLOW_TRACKING_URI=uri, PYTHONPATH="src")
     assert result.code == 1
     (line,) = result.output.splitlines()
     assert line == f"error: tracking: the MLflow store {uri} can't be used: the server is away (no connection)"
