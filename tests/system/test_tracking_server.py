@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from seqmnist.local import HOST, free_port
 from seqmnist.tracking.ui import stop_server, wait_until_up
 
+ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # a slow machine has time
 SYNC = ("python", "-m", "seqmnist", "sync")
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one")
 
@@ -93,7 +94,7 @@ def kill_when(server: Server, process: subprocess.Popen[str], shown: str) -> str
 def test_a_pipeline_goes_on_without_its_server_and_sync_sends_what_it_lacks(
     unrun: Any, reproduced: Any, server: Server
 ) -> None:
-    environment = {"MLFLOW_TRACKING_URI": server.uri, "PYTHONPATH": "src"}
+    environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": server.uri}
 
     output = kill_when(server, unrun.start("dvc", "repro", **environment), "train@rnn  0/1")
 
@@ -128,7 +129,7 @@ def test_a_pipeline_goes_on_without_its_server_and_sync_sends_what_it_lacks(
 
 
 def test_a_sweep_goes_on_without_its_server_and_resume_sends_what_it_lacks(project: Any, server: Server) -> None:
-    environment = {"MLFLOW_TRACKING_URI": server.uri, "PYTHONPATH": "src"}
+    environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": server.uri}
     command = [*SWEEP, "cell=rnn", "seed=1,2", "train.epochs=2", "hydra/launcher=basic"]
 
     output = kill_when(server, project.start(*command, **environment), "#0 rnn seed=1: validation accuracy")

@@ -18,7 +18,7 @@ from seqmnist.tracking.drafts import Draft
 from seqmnist.tracking.identity import CONFIG, experiment_tags
 from seqmnist.tracking.processes import end_stale_runs
 from seqmnist.tracking.runs import Run, stage_run
-from seqmnist.tracking.store import open_store
+from seqmnist.tracking.store import open_store, quoted
 
 SOURCE = {"source": "dvc-cache"}  # the tag of stand-ins
 _REMEMBERED = 100  # configurations, experiments: a tag has room for 8,000 characters
@@ -86,7 +86,7 @@ def _condition(status: str, tags: Mapping[str, str]) -> str:
     """What `search_runs` takes; the digest of a configuration may be one of several."""
     conditions = [f"attributes.status = '{status}'"]
     conditions += [
-        f"tags.`{key}` LIKE '%{value}%'" if key == CONFIG else f"tags.`{key}` = '{value}'"
+        f"tags.`{key}` LIKE '%{value}%'" if key == CONFIG else f"tags.`{key}` = {quoted(value)}"
         for key, value in tags.items()
     ]
     return " and ".join(conditions)

@@ -86,6 +86,11 @@ def describe(client: MlflowClient, experiment: str, description: str) -> None:
         client.set_experiment_tag(experiment, _NOTE, description)
 
 
+def quoted(text: str) -> str:
+    """Text as a value in a search condition, which knows both kinds of quotes and no escapes."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
 @contextlib.contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
     """Wait until no other process on this machine is here for the same database file.

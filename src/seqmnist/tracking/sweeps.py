@@ -16,7 +16,7 @@ from seqmnist.errors import UserError
 from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.runs import ERROR
-from seqmnist.tracking.store import describe, open_store
+from seqmnist.tracking.store import describe, open_store, quoted
 
 FOLDER, TRIAL, COMMAND = "sweep.folder", "sweep.trial", "sweep.command"
 _DESCRIPTION = """\
@@ -63,7 +63,7 @@ class Sweep:
     def __init__(self, client: MlflowClient, experiment: str, folder: str) -> None:
         """Name the store, the experiment's id, and the sweep's folder, absolute."""
         self._client, self._experiment, self._folder = client, experiment, folder
-        self._parent = self._find(f"tags.`{FOLDER}` = {_quoted(folder)}")
+        self._parent = self._find(f"tags.`{FOLDER}` = {quoted(folder)}")
 
     @classmethod
     def configured(cls, tracking: Tracking, folder: Path) -> Self:
@@ -211,8 +211,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _quoted(text: str) -> str:
-    """Text as a value in a search condition, which knows both kinds of quotes and no escapes."""
-    return f'"{text}"' if "'" in text else f"'{text}'"
