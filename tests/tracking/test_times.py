@@ -33,3 +33,13 @@ def test_there_are_none_of_an_unknown_evaluation_or_of_a_stand_in(config: Config
 
     assert epoch_seconds(config.tracking, "abc") == {}
     assert epoch_seconds(config.tracking, "def") == {}
+
+
+def test_a_run_without_the_times_of_all_epochs_has_none(config: Config) -> None:
+    with stage_run(config, "train", "train@rnn", {"cell": "rnn"}) as run:
+        run.params({"seed": 1})
+        run.metrics({"time.epoch_seconds": 1.5, "val.accuracy": 0.5}, step=0)
+        run.metrics({"val.accuracy": 0.6}, step=1)
+    evaluated(config, "cut off", [run.id])
+
+    assert epoch_seconds(config.tracking, "cut off") == {}
