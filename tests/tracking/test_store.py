@@ -57,17 +57,14 @@ FULL = """
 import resource
 from seqmnist.config import Tracking
 from seqmnist.errors import run_command
+from seqmnist.tracking.away import telling
 from seqmnist.tracking.store import open_store
-from seqmnist.tracking.runs import refused
-from mlflow.exceptions import MlflowException
 
 def main() -> None:
     client, experiment = open_store(Tracking(uri=None, experiment="seqmnist"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-    try:
+    with telling(client.tracking_uri):
         client.create_run(experiment)
-    except MlflowException as error:
-        raise refused(client, error) from None
 
 run_command(main)
 """
