@@ -25,7 +25,8 @@ OUTPUTS = [
 ]
 CACHED = ["data/processed/train.images.npy", "models/rnn/seed-42.weights.h5", "reports/metrics.json"]
 CACHE_DAMAGES = ["flip", "halve"]
-STORES = ["flip", "halve", "empty"]
+STORES = ["overwrite the start", "halve", "overwrite pages"]
+PAGE = 4096  # bytes of SQLite's
 KILLED_AT = 20  # the epoch
 WAIT = 0.05  # seconds between looks
 
@@ -45,15 +46,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def flip(path: Path) -> None:
-    """Change one byte, near the start: a database's header, a file's first records."""
+    """Change one byte in the midst."""
     content = bytearray(path.read_bytes())
-    content[min(50, len(content) // 2)] ^= 0xFF
+    content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
 def halve(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
+
+
+def overwrite(path: Path, start: int, stop: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[start:stop] = bytes(stop - start)
+    path.write_bytes(content)
 
 
 def empty(path: Path) -> None:
@@ -64,7 +71,14 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {"flip": flip, "halve": halve, "empty": empty, "remove": remove}
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "flip": flip,
+    "halve": halve,
+    "empty": empty,
+    "remove": remove,
+    "overwrite the start": lambda path: overwrite(path, 0, 100),  # of a database: its header
+    "overwrite pages": lambda path: overwrite(path, PAGE, 9 * PAGE),
+}
 
 
 def damage_file(path: Path, kind: str) -> None:
