@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqmnist.damage import Damage, examine
-from seqmnist.errors import UserError
+from seqmnist.errors import MEND, UserError
 from seqmnist.paths import PARAMS
 
 if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.repo import Repo
-
-_HOW = "run `seqmnist check --repair`, then `dvc repro`"
 
 
 def check(*, repair: bool = False, quick: bool = False) -> None:
@@ -55,7 +53,7 @@ def check(*, repair: bool = False, quick: bool = False) -> None:
 
 def _tell(found: list[Damage], *, repair: bool, quick: bool) -> None:
     for damage in found:
-        print(f"{damage.where} {damage.what}: {damage.mended or _HOW}")
+        print(f"{damage.where} {damage.what}: {damage.mended or MEND}")
     if found and not repair:
         raise UserError("1 thing is damaged" if len(found) == 1 else f"{len(found)} things are damaged")
     if found:

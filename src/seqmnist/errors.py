@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+MEND = "run `seqmnist check --repair`, then `dvc repro`"  # DVC alone may take a damaged file for whole
 _SOON = 0.05  # seconds
 _PATIENCE = 0.5  # seconds between looks at whether DVC lives
 

@@ -208,7 +208,7 @@ def npy(array: Any, allow_pickle: bool = False) -> bytes:
 def test_broken_array_is_refused(tiny_data: Data, tiny_raw: Path, tmp_path: Path, part: str, content: bytes) -> None:
     save(tmp_path, read_raw(tiny_raw, tiny_data))
     (tmp_path / f"train.{part}.npy").write_bytes(content)
-    with pytest.raises(UserError, match=r"the train split can't be read .*: run `dvc repro`") as caught:
+    with pytest.raises(UserError, match=r"the train split can't be read .*: run `seqmnist check --repair`") as caught:
         load(tmp_path, "train")
     assert len(str(caught.value).splitlines()) == 1
     assert len(load(tmp_path, "test")) == 20
@@ -264,5 +264,5 @@ def test_digests_that_cannot_be_read_are_refused(
 ) -> None:
     save_with_summary(tiny_data, tiny_raw, tmp_path)
     (tmp_path / SUMMARY).unlink() if content is None else (tmp_path / SUMMARY).write_bytes(content)
-    with pytest.raises(UserError, match=rf"{SUMMARY} .*: run `dvc repro`"):
+    with pytest.raises(UserError, match=rf"{SUMMARY} .*: run `(dvc repro|seqmnist check --repair)`"):
         load_all(tmp_path)

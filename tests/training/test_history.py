@@ -80,7 +80,7 @@ def test_a_broken_row_is_refused(tmp_path: Path, content: bytes, reason: str) ->
     history.write(path, [row(0, 0.5)])
     path.write_bytes(path.read_bytes() + content)
 
-    with pytest.raises(UserError, match=rf"history\.csv {reason}.*: run `dvc repro`"):
+    with pytest.raises(UserError, match=rf"history\.csv {reason}.*: run `seqmnist check --repair`, then `dvc repro`"):
         history.read(path)
 
 

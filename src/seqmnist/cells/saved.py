@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from seqmnist import config
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
-from seqmnist.errors import UserError
+from seqmnist.errors import MEND, UserError
 from seqmnist.files import atomic_path, sha256_file, write_json, write_text
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def describe(folder: Path) -> tuple[Cell, Sequence]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
     except ValidationError as error:
-        raise UserError(f"{path}: {config.describe(error)}; run `dvc repro`") from None
+        raise UserError(f"{path}: {config.describe(error)}; {MEND}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from None
 
@@ -102,8 +102,8 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
 
 def _verify(path: Path, digest: Path) -> None:
     if digest.read_bytes() != f"{sha256_file(path)}\n".encode():
-        raise UserError(f"{path} is damaged, or {digest.name} is: run `seqmnist check --repair`, then `dvc repro`")
+        raise UserError(f"{path} is damaged, or {digest.name} is: {MEND}")
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} can't be read ({textwrap.shorten(str(error), 160)}): run `dvc repro`")
+    return UserError(f"{path} can't be read ({textwrap.shorten(str(error), 160)}): {MEND}")

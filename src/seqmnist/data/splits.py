@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seqmnist.config import Data, RawFile, SplitName
 from seqmnist.data.idx import IdxError, parse_idx
-from seqmnist.errors import UserError
+from seqmnist.errors import MEND, UserError
 from seqmnist.files import atomic_path
 
 CLASSES = 10
@@ -121,10 +121,10 @@ def load(folder: Path, name: SplitName) -> Split:
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: run `dvc repro`") from None
     except Exception as error:  # whatever broken bytes make NumPy raise
-        raise UserError(f"{folder}: the {name} split can't be read ({error}): run `dvc repro`") from None
+        raise UserError(f"{folder}: the {name} split can't be read ({error}): {MEND}") from None
     is_right = images.dtype == labels.dtype == np.uint8 and images.shape == (*labels.shape, SIZE, SIZE)
     if not (is_right and labels.ndim == 1):
-        raise UserError(f"{folder}: the {name} split has another shape or type than it was saved with: run `dvc repro`")
+        raise UserError(f"{folder}: the {name} split has another shape or type than it was saved with: {MEND}")
     return Split(images, labels)
 
 
@@ -138,10 +138,7 @@ def load_all(folder: Path) -> dict[SplitName, Split]:
     saved = _load_summary(folder / SUMMARY)
     for name, found in summary(loaded).items():
         if found != saved.get(name):
-            raise UserError(
-                f"{folder}: the {name} split is not the one that {SUMMARY} has the SHA-256 of: "
-                "run `seqmnist check --repair`, then `dvc repro`"
-            )
+            raise UserError(f"{folder}: the {name} split is not the one that {SUMMARY} has the SHA-256 of: {MEND}")
     return loaded
 
 
@@ -151,7 +148,7 @@ def _load_summary(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path} can't be read ({error}): run `dvc repro`") from None
+        raise UserError(f"{path} can't be read ({error}): {MEND}") from None
 
 
 def _load_array(path: Path) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqmnist.errors import UserError
+from seqmnist.errors import MEND, UserError
 from seqmnist.files import write_csv
 
 METRICS = (
@@ -62,15 +62,15 @@ def read(path: Path) -> list[Row]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text file: run `dvc repro`") from None
+        raise UserError(f"{path} is no text file: {MEND}") from None
     if not lines or tuple(lines[0]) != _COLUMNS:
-        raise UserError(f"{path} is no history: its columns must be {', '.join(_COLUMNS)}; run `dvc repro`")
+        raise UserError(f"{path} is no history: its columns must be {', '.join(_COLUMNS)}; {MEND}")
     try:
         return [
             Row(int(line["seed"]), int(line["epoch"]), {name: float(line[name]) for name in METRICS}) for line in lines
         ]
     except (TypeError, ValueError):  # a value is no number, or is missing at the end of a line
-        raise UserError(f"{path} is broken: run `dvc repro`") from None
+        raise UserError(f"{path} is broken: {MEND}") from None
 
 
 def by_seed(rows: list[Row]) -> dict[int, list[Row]]:
