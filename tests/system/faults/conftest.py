@@ -79,6 +79,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         report.write(ROOT, cases, minutes, len(os.sched_getaffinity(0)))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    cases = config.stash[CASES]
+    if config.getoption("campaign"):
+        lost = [case for case in cases if case.outcome == "lost"]
+        terminalreporter.write_line(
+            f"{len(cases)} of {sum(report.PLAN.values())} faults were injected, {len(lost)} lost"
+        )
+        if not report.is_whole(cases):
+            terminalreporter.write_line(f"{report.JSON} is left as it was: this is no whole campaign")
+
+
 @pytest.fixture(scope="session")
 def is_campaign(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("campaign"))
