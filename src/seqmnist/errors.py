@@ -12,7 +12,7 @@ from typing import NoReturn
 
 MEND = "run `seqmnist check --repair`, then `dvc repro`"  # DVC alone may take a damaged file for whole
 _SOON = 0.05  # seconds
-_PATIENCE = 0.5  # seconds between looks at whether DVC lives
+_PATIENCE = 0.5  # seconds between looks at whether who started this lives
 
 
 class UserError(Exception):
@@ -34,7 +34,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _raise_terminated)  # the terminal was closed
     if "DVC_STAGE" in os.environ:
-        threading.Thread(target=_end_with_dvc, daemon=True).start()
+        end_when(_is_without_dvc)
     try:
         main()
     except UserError as error:
@@ -70,14 +70,18 @@ def _raise_terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def _end_with_dvc() -> None:
-    """A stage that outlived a killed DVC would write beside the one that the next `dvc repro` starts."""
-    while not _is_orphan():
-        time.sleep(_PATIENCE)
-    os.kill(os.getpid(), signal.SIGTERM)
+def end_when(is_orphan: Callable[[], bool]) -> None:
+    """Give this process SIGTERM when who started it is gone: it would write beside what the next command starts."""
+
+    def watch() -> None:
+        while not is_orphan():
+            time.sleep(_PATIENCE)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
-def _is_orphan() -> bool:
+def _is_without_dvc() -> bool:
     """DVC starts a stage in its own process group; a process that adopts others is in another."""
     try:
         return os.getpgid(os.getppid()) != os.getpgrp()

@@ -1,6 +1,4 @@
-import os
 import signal
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +74,3 @@ def test_a_value_that_the_cell_replaces_is_refused(overrides: list[str]) -> None
 def test_values_that_have_an_effect_are_not_refused(overrides: list[str]) -> None:
     assert job.shadowed(composed("+cell.train.epochs=2"), overrides) is None
     assert job.shadowed(composed(), [*overrides, "train.epochs=3"]) is None
-
-
-def test_only_another_process_of_this_machine_is_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(job.DRIVER, raising=False)
-    assert not job._is_worker()
-    job.name_driver()
-    assert not job._is_worker(), "the driver itself"
-    monkeypatch.setenv(job.DRIVER, f"{socket.gethostname()} {os.getppid()}")
-    assert job._is_worker()
-    monkeypatch.setenv(job.DRIVER, f"elsewhere {os.getppid()}")
-    assert not job._is_worker()

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqmnist.errors import UserError
 from seqmnist.sweep import app
-from seqmnist.sweep.job import DRIVER
+from seqmnist.sweep.processes import DRIVER
 from seqmnist.sweep.targets import Refused, checked, forbidden
 
 CONF = Path(__file__).parents[2] / "conf"

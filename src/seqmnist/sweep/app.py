@@ -1,5 +1,6 @@
 """The sweep application: Hydra's command line, its sweepers and launchers, round `seqmnist.sweep.job`."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +8,19 @@ from types import FrameType
 from typing import NoReturn
 
 import hydra
-import psutil
+from hydra.errors import CompactHydraException
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from omegaconf.errors import OmegaConfBaseException
 
 from seqmnist.errors import Terminated, UserError
 from seqmnist.paths import CONF
-from seqmnist.sweep.job import MODULE, name_driver, run_trial
+from seqmnist.sweep.job import run_trial
 from seqmnist.sweep.parent import ParentRun
+from seqmnist.sweep.processes import end_trials, name_driver
 from seqmnist.sweep.targets import Refused, checked
 
+_RAISE = "HYDRA_FULL_ERROR"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PATIENCE = 30  # seconds that trials have to end themselves in
 
 
 def main() -> None:
@@ -32,15 +36,30 @@ def main() -> None:
     with _ending_trials():
         stopped = True
         try:
-            with checked():
+            with checked(), _telling():
                 command()
             stopped = False
         except Refused as refused:
             raise UserError(str(refused)) from None
         finally:
+            if stopped:
+                end_trials()
             failed = ParentRun.close(stopped=stopped)
     if failed:
         raise UserError(failed)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tell in a line what Hydra and joblib raise: Hydra itself would print a part of a traceback."""
+    os.environ[_RAISE] = "1"
+    try:
+        yield
+    except TerminatedWorkerError:
+        raise UserError("a worker of the sweep was killed, and its trials with it") from None
+    except CompactHydraException as error:
+        parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)
+        raise UserError(" ".join(" ".join(map(str, parts)).split())) from None
 
 
 @contextmanager
@@ -50,7 +69,7 @@ def _ending_trials() -> Iterator[None]:
     def handle(number: int, _frame: FrameType | None) -> NoReturn:
         for one in _SIGNALS:
             signal.signal(one, signal.SIG_IGN)  # once is enough
-        _end_trials()
+        end_trials()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
@@ -60,18 +79,3 @@ def _ending_trials() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-
-
-def _end_trials() -> None:
-    """Ask the processes of all trials to end, and wait for them."""
-    trials = [process for process in psutil.Process().children(recursive=True) if _is_trial(process)]
-    for trial in trials:
-        trial.terminate()
-    psutil.wait_procs(trials, timeout=_PATIENCE)
-
-
-def _is_trial(process: psutil.Process) -> bool:
-    try:
-        return MODULE in process.cmdline()
-    except psutil.Error:  # it is gone
-        return False

@@ -6,7 +6,6 @@ joblib's that dies loses every job of the sweep. The job itself never raises; a 
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -14,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,14 +21,13 @@ from seqmnist.files import sha256_file, write_text
 from seqmnist.paths import PARAMS, PROCESSED
 from seqmnist.sweep.folders import LOG, Request, Result, Trial
 from seqmnist.sweep.names import key_of, trial_name
+from seqmnist.sweep.processes import MODULE, driver_lives, is_worker
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
 
     from seqmnist.tracking.sweeps import Status
 
-MODULE = "seqmnist.sweep.trial"
-DRIVER = "SEQMNIST_SWEEP_DRIVER"  # in the environment: host and number of the process that the user started
 _WORST = 0.0  # sweepers of all kinds can deal with a number
 _PATIENCE = 1.0  # seconds between looks at whether the driver lives
 
@@ -41,7 +38,7 @@ def run_trial(config: DictConfig) -> float:
     Returns:
         The best validation accuracy; 0, the worst there is, if the trial failed.
     """
-    if _is_worker():
+    if is_worker():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
@@ -54,7 +51,7 @@ def run_trial(config: DictConfig) -> float:
     elif not result.is_logged:
         _process(folder, trial)  # which sends what MLflow lacks
         result = Result.read(folder) or result
-    if _is_worker() and not _lives(_driver()):
+    if is_worker() and not driver_lives():
         os._exit(1)  # nobody hears of the result; joblib would keep this process for minutes
     print(_line(trial, result), flush=True)
     if result.accuracy is None and not trial.sweep:
@@ -125,7 +122,7 @@ def _run(folder: Path, trial: Trial) -> Result:
 
 def _process(folder: Path, trial: Trial) -> int:
     """Run the trial's process to its end; its exit code."""
-    command = [sys.executable, "-m", MODULE, str(folder)]
+    command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
     with (folder / LOG).open("ab") as log:
         output = log if trial.sweep else None
         # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
@@ -162,7 +159,7 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
         try:
             return process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
-            if _is_worker() and not _lives(_driver()):
+            if is_worker() and not driver_lives():
                 process.terminate()
 
 
@@ -176,28 +173,6 @@ def _failure(code: int, folder: Path) -> "tuple[Status, str]":
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     last = lines[-1] if lines else f"exit code {code}"
     return "FAILED", last.removeprefix("error: ")
-
-
-def name_driver() -> None:
-    """Make this process known as the driver to those that launchers start."""
-    os.environ[DRIVER] = f"{socket.gethostname()} {os.getpid()}"
-
-
-def _is_worker() -> bool:
-    """Whether this is a process that a launcher started on the driver's machine."""
-    host, _, _ = os.environ.get(DRIVER, "").partition(" ")
-    return host == socket.gethostname() and _driver() != os.getpid()
-
-
-def _driver() -> int:
-    return int(os.environ[DRIVER].partition(" ")[2])
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _line(trial: Trial, result: Result) -> str:

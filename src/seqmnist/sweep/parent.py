@@ -17,6 +17,7 @@ from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED
 from seqmnist.sweep import results, summary
 from seqmnist.sweep.folders import Request
+from seqmnist.sweep.processes import wait_for_trials
 from seqmnist.sweep.targets import Refused
 from seqmnist.tracking.away import Link, telling
 from seqmnist.tracking.identity import identity_tags
@@ -38,7 +39,7 @@ class ParentRun(Callback):
         """Check what all trials have in common, and start the run.
 
         Raises:
-            Refused: the data are not there, or the MLflow store can't be used.
+            Refused: the data are not there, the MLflow store can't be used, or the sweep is at work already.
         """
         try:
             self._start(config)
@@ -51,6 +52,7 @@ class ParentRun(Callback):
         folder = Path(values.hydra.sweep.dir).resolve()
         tracking = _tracking(values)
         uri = tracking_uri(tracking)
+        wait_for_trials(folder)
         with telling(uri):
             sweep = Sweep.configured(tracking, folder)
             sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})

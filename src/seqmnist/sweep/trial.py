@@ -1,6 +1,6 @@
-"""The process of one trial: `python -m seqmnist.sweep.trial FOLDER`, started by `seqmnist.sweep.job`.
+"""The process of one trial: `python -m seqmnist.sweep.trial FOLDER STARTER`, started by `seqmnist.sweep.job`.
 
-It works in the trial's folder as the train stage does in the repository's.
+It works in the trial's folder as the train stage does in the repository's, and ends with the process of this number.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from seqmnist import config
 from seqmnist.config import Config
 from seqmnist.data import splits
-from seqmnist.errors import run_command
+from seqmnist.errors import end_when, run_command
 from seqmnist.files import sha256_file
 from seqmnist.paths import PARAMS, history_file
 from seqmnist.sweep.folders import CHECKPOINTS, Result, Trial
@@ -70,4 +70,5 @@ def _later(trial: Trial) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that starts it ignores Ctrl-C
+    end_when(lambda: os.getppid() != int(sys.argv[2]))
     run_command(main)

@@ -1,0 +1,72 @@
+"""The processes of a sweep: the driver, which the user started, launchers' workers, and trials, which they start."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from seqmnist.errors import UserError
+
+MODULE = "seqmnist.sweep.trial"
+DRIVER = "SEQMNIST_SWEEP_DRIVER"  # in the environment of all: host and number of the driver
+_PATIENCE = 30  # seconds that trials have to end themselves in
+
+
+def name_driver() -> None:
+    """Make this process known as the driver to those that launchers start."""
+    os.environ[DRIVER] = f"{socket.gethostname()} {os.getpid()}"
+
+
+def is_worker() -> bool:
+    """Whether this is a process that a launcher started on the driver's machine."""
+    host, _, _ = os.environ.get(DRIVER, "").partition(" ")
+    return host == socket.gethostname() and _driver() != os.getpid()
+
+
+def driver_lives() -> bool:
+    """Whether the driver of this worker is still there."""
+    try:
+        return bool(psutil.Process(_driver()).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end_trials() -> None:
+    """Ask the trials of this driver to end, also those whose worker is gone, and wait for them."""
+    trials = _trials(lambda process: process.environ().get(DRIVER) == os.environ[DRIVER])
+    for trial in trials:
+        trial.terminate()
+    psutil.wait_procs(trials, timeout=_PATIENCE)
+
+
+def wait_for_trials(sweep: Path) -> None:
+    """Wait for trials in a sweep's folder whose driver was killed: they end by themselves, and are resumed then.
+
+    Raises:
+        UserError: one goes on.
+    """
+    _, going_on = psutil.wait_procs(_trials(lambda process: _folder(process).parent == sweep), _PATIENCE)
+    if going_on:
+        raise UserError(f"{sweep} is at work (process {going_on[0].pid}): end that, or wait for its end")
+
+
+def _driver() -> int:
+    return int(os.environ[DRIVER].partition(" ")[2])
+
+
+def _folder(trial: psutil.Process) -> Path:
+    command = trial.cmdline()
+    return Path(command[command.index(MODULE) + 1]).resolve()
+
+
+def _trials(which: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if MODULE in process.cmdline() and which(process):
+                found.append(process)
+        except psutil.Error:  # it is gone, or another user's
+            continue
+    return found
