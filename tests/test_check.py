@@ -124,10 +124,31 @@ def test_whole_files_are_left_as_they_are(root: Path, lines: Callable[[], list[s
 
 
 def test_missing_outputs_are_no_damage(root: Path, lines: Callable[[], list[str]]) -> None:
-    shutil.rmtree(root / "out")
+    (root / "out/a").unlink()
     (root / "sum").unlink()
+    check(repair=True)
+    shutil.rmtree(root / "out")
+    check(repair=True)
+    assert lines() == ["nothing is damaged"] * 2
+    assert not (root / "sum").exists()
+
+
+def test_whole_outputs_go_back_into_a_cache_that_is_gone(
+    made: Path, root: Path, lines: Callable[[], list[str]]
+) -> None:
+    shutil.rmtree(root / ".dvc/cache/files")
     check()
+    check(repair=True)
+    assert lines() == ["nothing is damaged"] * 2
+    assert files(root) == files(made)
+
+
+def test_an_output_of_another_version_without_a_cache_stays(root: Path, lines: Callable[[], list[str]]) -> None:
+    shutil.rmtree(root / ".dvc/cache/files")
+    (root / "out/b").write_text("three\n")
+    check(repair=True)
     assert lines() == ["nothing is damaged"]
+    assert (root / "out/b").read_text() == "three\n"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +201,8 @@ def test_an_output_that_was_restored_from_a_damaged_object_is_made_again(
         "out is not what dvc.lock says (a): removed",
     ]
     assert {name for name in files(made) if name not in files(root)} == {ONE, "out/a"}
+    check()
+    assert lines() == ["nothing is damaged"], "DVC sees what is missing"
     assert "Running stage 'make'" in run("dvc", "repro")
     assert files(root) == files(made)
 
@@ -200,7 +223,7 @@ def test_whole_files_of_an_output_stay_where_their_list_is_lost(root: Path, line
     damage(root / FOLDER)
     damage(root / "out/b")
     check(repair=True)
-    assert lines()[1] == "out is not what dvc.lock says: removed"
+    assert lines()[1] == "out is not what dvc.lock says (b): removed"
     assert [path.name for path in (root / "out").iterdir()] == ["a"]
     run("dvc", "repro", "--quiet")
     assert (root / "out/b").read_text() == "two\n"

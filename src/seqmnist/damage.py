@@ -132,24 +132,28 @@ def _read(out: "Output") -> "HashFile":
 
 
 def _output(out: "Output", parts: dict[str, str], found: "HashFile", bad: set[str], repair: bool) -> Damage | None:
-    def is_cached(oid: str) -> bool:
-        return oid not in bad and bool(out.cache.exists(oid))
-
-    if found.hash_info == out.hash_info or is_cached(found.oid):  # or it is whole, and another version
+    """What of an output is neither what dvc.lock says nor of another version; DVC sees by itself what is missing."""
+    is_unlisted = not parts and out.hash_info.value not in bad  # a cache without its list: DVC runs the stage again
+    if found.hash_info == out.hash_info or is_unlisted:
         return None
-    files = _files(found)
-    differing = sorted(name for name in parts.keys() | files.keys() if parts.get(name) != files.get(name))
-    names = f" ({', '.join(differing)})" if parts and differing != [""] else ""
-    mended = ""
-    if repair:
-        for name in differing:
-            if name in files and not is_cached(files[name]):
-                Path(out.fs_path, name).unlink()
-        mended = "removed"
-        if not out.changed_cache():
-            out.checkout(force=True)
-            mended = "restored from the cache"
-    return Damage(str(out), f"is not what dvc.lock says{names}", mended)
+    damaged = sorted(
+        name
+        for name, oid in _files(found).items()
+        if oid != parts.get(name) and (oid in bad or not out.cache.exists(oid))
+    )
+    if not damaged:
+        return None
+    what = "is not what dvc.lock says" + ("" if damaged == [""] else f" ({', '.join(damaged)})")
+    return Damage(str(out), what, _mended(out, damaged) if repair else "")
+
+
+def _mended(out: "Output", damaged: list[str]) -> str:
+    for name in damaged:
+        Path(out.fs_path, name).unlink()
+    if out.changed_cache():
+        return "removed"
+    out.checkout(force=True)
+    return "restored from the cache"
 
 
 def _relative(repo: "Repo", path: str | Path) -> str:
