@@ -1,3 +1,4 @@
+import http.client
 import json
 import threading
 import time
@@ -5,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -104,9 +106,14 @@ def test_a_page_of_another_site_can_not_have_a_drawing_read(address: str) -> Non
 
 
 def test_a_drawing_that_is_too_large_is_refused_before_it_is_read(address: str) -> None:
-    status, text = post(address, {"strokes": [], "more": "x" * (1 << 20)})
-    assert status == 413
-    assert text.decode().endswith("at most 1,048,576 are taken\n")
+    connection = http.client.HTTPConnection(urlsplit(address).netloc)
+    connection.putrequest("POST", "/read")
+    connection.putheader("Content-Length", str((1 << 20) + 1))
+    connection.endheaders()  # and none of the bytes
+    response = connection.getresponse()
+    assert response.status == 413
+    assert response.read().endswith(b"at most 1,048,576 are taken\n")
+    connection.close()
 
 
 def test_json_without_end_is_refused(address: str) -> None:

@@ -66,5 +66,5 @@ def test_a_damaged_database_is_moved_away_and_filled_anew(project: Any) -> None:
     assert "Traceback" not in refused.output
 
     database.rename(project.root / "mlflow.db.away")
-    assert project.succeed(*sync, PYTHONPATH="src").output.count("DVC had it, MLflow did not") == 5
+    assert project.succeed(*sync, PYTHONPATH="src").output.count("MLflow did not have it: logged now") == 5
     assert "MLflow did not" not in project.succeed(*sync, PYTHONPATH="src").output

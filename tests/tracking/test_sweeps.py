@@ -76,6 +76,14 @@ def test_a_sweep_is_found_again_by_its_folder(tracking: Tracking, tmp_path: Path
     assert Sweep.configured(tracking, tmp_path / "another").run_id is None
 
 
+def test_what_a_sweep_came_to_has_a_step_each_time(tracking: Tracking, sweep: Sweep, tmp_path: Path) -> None:
+    for finished in (1, 2):
+        sweep.record({"trials.finished": finished}, {}, tmp_path)
+    client, _ = open_store(tracking)
+    points = client.get_metric_history(sweep.run_id, "trials.finished")
+    assert [(point.step, point.value) for point in points] == [(0, 1), (1, 2)]
+
+
 def test_trials_are_those_of_the_sweep_by_number_the_newest_run_of_each(
     tracking: Tracking, sweep: Sweep, tmp_path: Path
 ) -> None:

@@ -99,9 +99,10 @@ class Sweep:
         self._client.delete_run(self.run_id)
 
     def record(self, metrics: Mapping[str, float], tags: Mapping[str, str], files: Path) -> None:
-        """Log what the whole sweep came to: metrics, tags, and a folder of files."""
+        """Log what the whole sweep came to: metrics, at a step of their own each time, tags, and a folder of files."""
         for name, value in metrics.items():
-            self._client.log_metric(self.run_id, name, value)
+            step = len(self._client.get_metric_history(self.run_id, name))
+            self._client.log_metric(self.run_id, name, value, step=step)
         for name, text in tags.items():
             self._client.set_tag(self.run_id, name, text)
         self._client.log_artifacts(self.run_id, str(files))
