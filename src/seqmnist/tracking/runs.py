@@ -17,11 +17,12 @@ from mlflow.tracking.context.registry import resolve_tags
 from numpy.typing import NDArray
 
 from seqmnist.config import Config, Data, SplitName, flatten
-from seqmnist.data.splits import CLASSES, SIZE, Summary
+from seqmnist.data.splits import Summary
 from seqmnist.errors import Terminated, UserError, signals_waiting
 from seqmnist.paths import PARAMS
 from seqmnist.tracking.away import Link, ServerAway, refused
 from seqmnist.tracking.identity import data_sha256, identity_tags
+from seqmnist.tracking.models import log_model
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.store import open_store, tracking_uri
 
@@ -152,35 +153,8 @@ class Run:
     @_sent
     def model(self, model: "keras.Model", example: NDArray[np.uint8]) -> None:
         """Log a model of images uint8 [n, 28, 28]; `example` is such an array."""
-        if self._has_model:
-            return
-        import keras
-        import tensorflow as tf
-        from mlflow.models import Model, ModelSignature
-        from mlflow.types import Schema, TensorSpec
-
-        # Without names: MLflow would pass named inputs as a dictionary, which the model does not take.
-        inputs = TensorSpec(np.dtype(np.uint8), (-1, SIZE, SIZE))
-        outputs = TensorSpec(np.dtype(np.float32), (-1, CLASSES))
-        client = mlflow.MlflowClient()
-        logged = client.get_run(self.id)
-        made = client.create_logged_model(logged.info.experiment_id, "model", self.id, params=logged.data.params)
-        with _without_retracing_warnings():
-            Model.log(
-                artifact_path=None,
-                flavor=_KerasFlavor,
-                model=model,
-                model_id=made.model_id,
-                run_id=self.id,
-                signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
-                input_example=example,
-                # Inferring the requirements would load the model in another process, for seconds.
-                pip_requirements=[
-                    f"keras=={keras.__version__}",
-                    f"tensorflow=={tf.__version__}",
-                    f"numpy=={np.__version__}",
-                ],
-            )
+        if not self._has_model:
+            log_model(self.id, model, example)
 
     @_sent
     @whole_transactions()
@@ -205,31 +179,6 @@ def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Nested values as MLflow keeps them: texts with dotted names."""
     flat = flatten(dict(values))
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
-
-
-@contextmanager
-def _without_retracing_warnings() -> Iterator[None]:
-    """The model of each seed is traced anew for its example, of which TensorFlow warns from the fifth on."""
-    import tensorflow as tf
-
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-class _KerasFlavor:
-    """mlflow.keras, with the folder made before it writes the input example there (mlflow/mlflow#16183)."""
-
-    @staticmethod
-    def save_model(path: str, **arguments: Any) -> None:
-        import mlflow.keras
-
-        Path(path).mkdir()
-        mlflow.keras.save_model(path=path, **arguments)
 
 
 @contextmanager
