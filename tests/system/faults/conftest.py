@@ -103,6 +103,10 @@ def base(reproduced: Any, is_campaign: bool, tmp_path_factory: pytest.TempPathFa
     project = reproduced.copy(tmp_path_factory.mktemp("base") / "clone")
     project.edit("conf/train/default.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
     project.succeed("dvc", "repro")
+    project.succeed("git", "add", "--all")
+    project.succeed(
+        "git", "commit", "--quiet", "--message", "Train longer"
+    )  # to which a half-written dvc.lock goes back
     return project
 
 

@@ -152,7 +152,7 @@ def test_damaged_checkpoints_cost_epochs_and_no_bits(
 ) -> None:
     forget(victim, "train@rnn")
     command = Command(victim, ["dvc", "repro", "train@rnn"])
-    while f"train@rnn  {KILLED_AT}/" not in command.output:
+    while f"train@rnn {KILLED_AT:>2}/" not in command.output:
         assert command.runs_for(WAIT), command.output
     (stage,) = command.below("seqmnist.stages")
     stage.kill()
