@@ -15,14 +15,15 @@ import pytest
 import yaml
 from mlflow.entities import Run
 
-from seqmnist.files import sha256_file
+from seqmnist.files import sha256_file, sha256_json
 from tests.system.faults import report
 from tests.system.faults.report import Case
 
 ROOT = Path(__file__).parents[3]
 EPOCHS = 60  # of the campaign: training is then about as long as what comes before and after it
-CASES = pytest.StashKey[list[Case]]()
+CASES = pytest.StashKey[dict[str, Any]]()  # by the test's name
 STARTED = pytest.StashKey[float]()
+KEPT = "faults/campaign"  # in pytest's cache
 
 
 class Fault:
@@ -49,45 +50,57 @@ def fault(request: pytest.FixtureRequest) -> Fault:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[CASES], config.stash[STARTED] = [], time.monotonic()
+    config.stash[CASES], config.stash[STARTED] = {}, time.monotonic()
     config.pluginmanager.register(_Counting(config.stash[CASES]))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("campaign"):
-        left_out = [item for item in items if item.get_closest_marker("campaign")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    """Leave out what is for a campaign alone, or in a campaign what an earlier, interrupted one has done."""
+    is_campaign = config.getoption("campaign")
+    done = _earlier(config)["cases"] if is_campaign else {}
+    left_out = [one for one in items if one.nodeid in done or (not is_campaign and one.get_closest_marker("campaign"))]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 class _Counting:
-    def __init__(self, cases: list[Case]) -> None:
+    def __init__(self, cases: dict[str, Any]) -> None:
         self._cases = cases
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call":
             for name, case in report.user_properties:
                 if name == "fault" and isinstance(case, dict):
-                    self._cases.append(Case(**(case | {"outcome": "lost"} if report.failed else case)))
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    cases = session.config.stash[CASES]
-    is_first = not hasattr(session.config, "workerinput")
-    if is_first and session.config.getoption("campaign") and report.is_whole(cases):
-        minutes = (time.monotonic() - session.config.stash[STARTED]) / 60
-        report.write(ROOT, cases, minutes, len(os.sched_getaffinity(0)))
+                    self._cases[report.nodeid] = case | ({"outcome": "lost"} if report.failed else {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    cases = config.stash[CASES]
-    if config.getoption("campaign"):
-        lost = [case for case in cases if case.outcome == "lost"]
-        terminalreporter.write_line(
-            f"{len(cases)} of {sum(report.PLAN.values())} faults were injected, {len(lost)} lost"
-        )
-        if not report.is_whole(cases):
-            terminalreporter.write_line(f"{report.JSON} is left as it was: this is no whole campaign")
+    """Write what a whole campaign came to; keep what a part of one did for the next."""
+    if not config.getoption("campaign"):
+        return
+    earlier = _earlier(config)
+    cases = earlier["cases"] | config.stash[CASES]
+    minutes = earlier["minutes"] + (time.monotonic() - config.stash[STARTED]) / 60
+    counted = [Case(**case) for case in cases.values()]
+    kept = {name: case for name, case in cases.items() if case["outcome"] != "lost"}
+    lost, planned = len(cases) - len(kept), sum(report.PLAN.values())
+    terminalreporter.write_line(f"{len(cases)} of {planned} faults were injected, {lost} lost")
+    if report.is_whole(counted):
+        report.write(ROOT, counted, minutes, len(os.sched_getaffinity(0)))
+        kept, minutes = {}, 0.0
+    else:
+        terminalreporter.write_line(f"{report.JSON} is left as it was: the same command goes on")
+    config.cache.set(KEPT, {"code": _code(), "cases": kept, "minutes": minutes})
+
+
+def _earlier(config: pytest.Config) -> dict[str, Any]:
+    """What earlier parts of this campaign did, of the same code."""
+    kept: dict[str, Any] = config.cache.get(KEPT, {})
+    return kept if kept.get("code") == _code() else {"cases": {}, "minutes": 0.0}
+
+
+def _code() -> str:
+    return sha256_json({str(path): sha256_file(path) for path in sorted((ROOT / "src").rglob("*.py"))})
 
 
 @pytest.fixture(scope="session")

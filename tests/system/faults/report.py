@@ -18,7 +18,7 @@ KILLS = dict(zip(SHARED, (10, 10, 10, 20, 20, 10), strict=True)) | {"sweep": 20}
 # How many of each fault a whole campaign injects, in the table's order.
 PLAN = {f"SIGKILL: {command}": count for command, count in KILLS.items()} | {
     "full disk": 12,
-    "folder made read-only": 7,
+    "folder made read-only": 6,
     "file made unreadable": 3,
     "damaged entry of DVC's cache": 6,
     "half-written file of DVC": 2,

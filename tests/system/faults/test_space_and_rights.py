@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +18,9 @@ LEFT = 12  # up to 2 ** 12 kibibytes are left of it
 READ_ONLY = [
     ("data", "preprocess", True),
     (".", "preprocess", True),
-    (".dvc/tmp", "preprocess", False),
     (".dvc/cache", "preprocess", False),
     ("models", "train@rnn", False),
-    ("checkpoints", "train@rnn", False),
+    ("checkpoints/rnn-seed-42", "train@rnn", False),
     ("reports", "evaluate", False),
 ]
 UNREADABLE = [
@@ -95,6 +95,7 @@ def test_a_full_disk_is_one_line(
         left //= 2
         if result.code == 0:
             ballast.unlink()
+            shutil.rmtree(project.root)
     fault.inject("full disk", stage)
     one_line(result)
 
