@@ -28,7 +28,8 @@ def test_memory_grows_by_no_more_than_the_data(unrun: Any, tmp_path: Path) -> No
     growth, data = tenfold - once, tenfold_bytes - once_bytes
     print(f"memory: {once / 1e6:.0f} MB, {tenfold / 1e6:.0f} MB with {data / 1e6:.0f} MB more of data")
     assert data > 380e6
-    assert growth < 1.02 * data  # a hundredth is the order of the images: 4 bytes beside 784
+    # The order of the images takes 12 bytes beside the 784 of each; two trainings of the same differ by some 20 MB.
+    assert growth < 1.05 * data
 
 
 def peak_of_training(project: Any, data: str) -> tuple[int, int]:
