@@ -59,7 +59,7 @@ def processes_in(project: Any) -> list[psutil.Process]:
             command = process.cmdline()
         except psutil.Error:
             continue
-        if "seqmnist.sweep.trial" in command and str(project.root) in command[-1]:
+        if "seqmnist.sweep.trial" in command and str(project.root) in command[-2]:
             found.append(process)
     return found
 
@@ -204,7 +204,7 @@ def test_trials_that_fail_do_not_disturb_the_others(project: Any) -> None:
 def test_a_killed_trial_is_killed_in_mlflow_and_resume_finishes_it_from_its_checkpoint(project: Any) -> None:
     process = project.start(*SWEEP, "cell=rnn", "seed=1,2", f"train.epochs={EPOCHS}", PYTHONPATH="src")
     folder = wait_for_epochs(project, process)
-    (victim,) = [one for one in processes_in(project) if one.cmdline()[-1] == str(folder / "0")]
+    (victim,) = [one for one in processes_in(project) if one.cmdline()[-2] == str(folder / "0")]
     victim.kill()
     output, _ = process.communicate()
 
