@@ -75,7 +75,7 @@ class _Counting:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Write what a whole campaign came to; keep what a part of one did for the next."""
+    """Write what the campaign came to until now; the same command goes on where it was interrupted."""
     if not config.getoption("campaign"):
         return
     earlier = _earlier(config)
@@ -85,11 +85,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     kept = {name: case for name, case in cases.items() if case["outcome"] != "lost"}
     lost, planned = len(cases) - len(kept), sum(report.PLAN.values())
     terminalreporter.write_line(f"{len(cases)} of {planned} faults were injected, {lost} lost")
-    if report.is_whole(counted):
+    if len(cases) >= report.injected(ROOT):  # a part takes no larger one's place
         report.write(ROOT, counted, minutes, len(os.sched_getaffinity(0)))
-        kept, minutes = {}, 0.0
-    else:
-        terminalreporter.write_line(f"{report.JSON} is left as it was: the same command goes on")
+    if len(kept) == planned:
+        kept, minutes = {}, 0.0  # the next one begins anew
     config.cache.set(KEPT, {"code": _code(), "cases": kept, "minutes": minutes})
 
 

@@ -51,7 +51,7 @@ class Case:
 
 
 def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
-    """Counts of each fault in the plan's order: injected, the outcomes, and how often what was hit."""
+    """Counts of each fault in the plan's order: planned, injected, the outcomes, and how often what was hit."""
     cases = list(cases)
     counted = {}
     for fault in PLAN:
@@ -59,6 +59,7 @@ def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
         outcomes = Counter[str](case.outcome for case in own)
         where = Counter(case.where for case in own if case.where)
         counted[fault] = {
+            "planned": PLAN[fault],
             "injected": len(own),
             **{name: outcomes[name] for name in OUTCOMES},
             "where": dict(sorted(where.items())),
@@ -66,16 +67,11 @@ def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
     return counted
 
 
-def is_whole(cases: Iterable[Case]) -> bool:
-    """Whether these are all faults of the plan."""
-    return Counter(case.fault for case in cases) == Counter(PLAN)
-
-
 def table(results: dict[str, Any]) -> str:
     """The counts as Markdown, with their sums."""
     faults = results["faults"]
-    lines = ["| fault | injected | recovered | refused | lost |", "| --- | ---: | ---: | ---: | ---: |"]
-    columns = ("injected", *OUTCOMES)
+    columns = ("planned", "injected", *OUTCOMES)
+    lines = [f"| fault | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
     lines += [f"| {fault} | {' | '.join(str(one[name]) for name in columns)} |" for fault, one in faults.items()]
     sums = [str(sum(one[name] for one in faults.values())) for name in columns]
     return "\n".join([*lines, f"| **all** | {' | '.join(f'**{one}**' for one in sums)} |"]) + "\n"
@@ -96,6 +92,12 @@ def with_tables(text: str, results: dict[str, Any]) -> str:
     for title, made in (("outcomes", table(results)), ("hits", hits(results))):
         text = re.sub(rf"(<!-- faults: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)
     return text
+
+
+def injected(root: Path) -> int:
+    """How many faults the results below a folder are of; 0 where there are none."""
+    path = root / JSON
+    return sum(one["injected"] for one in json.loads(path.read_text())["faults"].values()) if path.exists() else 0
 
 
 def write(root: Path, cases: Iterable[Case], minutes: float, cores: int) -> None:
