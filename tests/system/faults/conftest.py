@@ -76,7 +76,7 @@ class _Counting:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write what the campaign came to until now; the same command goes on where it was interrupted."""
-    if not config.getoption("campaign"):
+    if hasattr(config, "workerinput") or not config.getoption("campaign"):  # pytest-xdist's processes only run tests
         return
     earlier = _earlier(config)
     cases = earlier["cases"] | config.stash[CASES]
