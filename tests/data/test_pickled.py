@@ -33,6 +33,16 @@ def refuse(content: bytes, data: Data, folder: Path) -> str:
     return line
 
 
+def peak_of_refusal(content: bytes, data: Data, folder: Path) -> int:
+    """The largest memory that Python had allocated meanwhile, in bytes."""
+    tracemalloc.start()
+    try:
+        refuse(content, data, folder)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_rebuilt_files_are_the_raw_files(tiny_data: Data, tiny_raw: Path, tiny_pickle: bytes, tmp_path: Path) -> None:
     paths = rebuild_bytes(tiny_pickle, tiny_data.files.all(), tmp_path)
     assert {name: path.read_bytes() for name, path in paths.items()} == {
@@ -218,13 +228,7 @@ BILLION = b"\x8a\x04" + (10**9).to_bytes(4, "little")
 )
 def test_what_asks_for_memory_or_time_gets_little(tiny_data: Data, tmp_path: Path, operations: bytes) -> None:
     content = gzip.compress(b"\x80\x03" + operations, compresslevel=1)
-    tracemalloc.start()
-    try:
-        refuse(content, tiny_data, tmp_path)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 10_000_000
+    assert peak_of_refusal(content, tiny_data, tmp_path) < 10_000_000
 
 
 @pytest.mark.parametrize(
@@ -238,13 +242,7 @@ def test_operations_that_arrays_do_not_need_are_refused(tiny_data: Data, tmp_pat
 
 def test_bytes_that_are_not_there_get_no_more_memory_than_mnist_needs(tiny_data: Data, tmp_path: Path) -> None:
     content = gzip.compress(b"\x80\x04\x8e" + (1 << 62).to_bytes(8, "little"))
-    tracemalloc.start()
-    try:
-        refuse(content, tiny_data, tmp_path)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.1 * LARGEST
+    assert peak_of_refusal(content, tiny_data, tmp_path) < 1.1 * LARGEST
 
 
 @pytest.mark.parametrize("target", [RECONSTRUCT, NDARRAY, DTYPE])
@@ -268,6 +266,22 @@ def test_arrays_stored_by_columns_are_refused(tiny_data: Data, to_pickle_gz: ToP
 SMALL = pickle.dumps((PAIR, PAIR, PAIR), 3).replace(b"numpy._core.", b"numpy.core.")
 # Where, how many bytes are cut and what is put there, in the first array's operations before its values.
 CHANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 2), st.binary(max_size=3)), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize("pixel", [np.nan, np.inf, -1.0, 1.0, 3e38], ids=str)
+def test_pixels_that_are_no_bytes_are_refused(
+    tiny_data: Data, to_pickle_gz: ToPickle, tmp_path: Path, pixel: float
+) -> None:
+    images, labels = np.full((2, 784), pixel, np.float32), np.zeros(2, np.int64)
+    assert "outside 0 to 255" in refuse(to_pickle_gz(((images, labels),) * 3), tiny_data, tmp_path)
+
+
+@pytest.mark.parametrize("label", [-1, 256])
+def test_labels_that_are_no_bytes_are_refused(
+    tiny_data: Data, to_pickle_gz: ToPickle, tmp_path: Path, label: int
+) -> None:
+    images, labels = np.zeros((2, 784), np.float32), np.full(2, label)
+    assert "outside 0 to 255" in refuse(to_pickle_gz(((images, labels),) * 3), tiny_data, tmp_path)
 
 
 @given(changes=CHANGES)

@@ -145,8 +145,17 @@ def rebuild(path: Path, files: list[RawFile], folder: Path) -> dict[str, Path]:
             shape = (sum(map(len, parts)), SIZE, SIZE)[: 3 if parts[0].ndim == 2 else 1]
             target.write(idx_header(shape))
             for rows in _slices(parts):
-                target.write((np.rint(rows * 256) if rows.ndim == 2 else rows).astype(np.uint8).tobytes())
+                target.write(_raw(rows))
     return paths
+
+
+def _raw(rows: NDArray[Any]) -> bytes:
+    """Images float32 [n, 784] or labels int64 [n] as bytes of 0 to 255."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no number, or too large, is refused
+        values = np.rint(rows * 256) if rows.ndim == 2 else rows
+        if not ((values >= 0) & (values <= 255)).all():
+            raise PickleError("it has pixels or labels outside 0 to 255")
+    return values.astype(np.uint8).tobytes()
 
 
 def _slices(parts: list[NDArray[Any]]) -> Iterator[NDArray[Any]]:

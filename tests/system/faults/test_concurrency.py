@@ -75,7 +75,7 @@ def test_two_commands_at_once_give_the_bytes_of_one(
     fault.inject("two `dvc repro` at once", both_run)
     ended_well(commands, one_line)
 
-    repair(victim)
+    repair(victim, "--quick")
     victim.succeed("dvc", "repro", both_run)
     assert_same(victim)
     assert [run.info.status for run in runs(victim, strictly=True) if run.info.run_name == both_run] == ["FINISHED"]
@@ -90,7 +90,7 @@ def test_an_experiment_beside_the_pipeline_leaves_its_bytes_alone(
     fault.inject("`dvc repro` beside `dvc exp run --temp`")
     ended_well(commands, one_line)
 
-    repair(victim)
+    repair(victim, "--quick")
     victim.succeed("dvc", "repro", "preprocess")
     assert_same(victim)
 

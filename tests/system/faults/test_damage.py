@@ -1,7 +1,6 @@
 """Damaged files are made again with the same bytes, or named in one line."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,23 +98,14 @@ def test_a_damaged_output_is_made_again(output: str, damage: str, victim: Any, f
     assert_same(victim)
 
 
-@pytest.fixture
-def check(victim: Any) -> Callable[[], None]:
-    """What a user runs where files may be damaged."""
-    commands = victim.succeed("python", "-m", "seqmnist", "--help", PYTHONPATH="src").output
-    if not re.search(r"^ +check ", commands, re.MULTILINE):
-        pytest.skip("this version has no command that mends DVC's files")
-    return lambda: victim.succeed("python", "-m", "seqmnist", "check", "--repair", PYTHONPATH="src")
-
-
 def test_a_damaged_entry_of_the_cache_is_found_and_made_again(
-    cached: str, damage: str, victim: Any, check: Any, fault: Any, assert_same: Any
+    cached: str, damage: str, victim: Any, repair: Any, fault: Any, assert_same: Any
 ) -> None:
     damage_file(cache_entry(victim, cached), damage)
     (victim.root / cached).unlink()  # DVC would restore it from the cache
     fault.inject("damaged entry of DVC's cache", f"{cached}: {damage}")
 
-    check()
+    repair(victim)
     victim.succeed("dvc", "repro")
 
     assert_same(victim)
@@ -134,13 +124,15 @@ def cache_entry(project: Any, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", ".dvc/tmp/rwlock"])
-def test_a_half_written_file_of_dvc_is_mended(name: str, victim: Any, check: Any, fault: Any, assert_same: Any) -> None:
+def test_a_half_written_file_of_dvc_is_mended(
+    name: str, victim: Any, repair: Any, fault: Any, assert_same: Any
+) -> None:
     path = victim.root / name
     text = path.read_text() if name == "dvc.lock" else '{"data/raw": {"write": {"pid": 1, "cmd"'
     path.write_text(text[: len(text) // 2 + 7])
     fault.inject("half-written file of DVC", name)
 
-    check()
+    repair(victim)
     victim.succeed("dvc", "repro")
 
     assert_same(victim)

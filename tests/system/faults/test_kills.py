@@ -93,7 +93,7 @@ def test_a_killed_stage_is_made_good_by_the_same_command(
     fault.inject(f"SIGKILL: {draw.stage}", str(hit))
     ended = len(finished(project, draw.stage, runs)) if (project.root / "mlflow.db").exists() else 0
 
-    repair(project)
+    repair(project, "--quick")
     result = project.succeed(*command(draw.stage))
 
     _, alive = psutil.wait_procs(orphans, timeout=60)

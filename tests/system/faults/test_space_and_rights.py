@@ -100,7 +100,7 @@ def test_a_full_disk_is_one_line(
     one_line(result)
 
     ballast.unlink()
-    repair(project)
+    repair(project, "--quick")
     project.succeed("dvc", "repro", stage)
     assert_same(project)
     runs(project, strictly=True)
