@@ -7,29 +7,41 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 READY := $(VENV)/.ready
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+CLUSTER_READY := .venv-cluster/.ready
 
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro ui serve demo figures evidence tuned bench bench-quick browser clock test faults lint types licences lock
+.PHONY: help setup setup-cluster repro ui serve demo figures evidence tuned bench bench-quick browser clock cluster-programs test test-cluster faults lint types licences lock
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv from requirements.lock (every other target does this when needed)
 
-# Source distributions are built with the locked, hash-checked setuptools rather than with one fetched for
-# the build: hence two passes. Byte code is compiled even where the environment asks Python not to write
-# any: importing TensorFlow without it takes several times as long.
+setup-cluster: $(CLUSTER_READY) ## create .venv-cluster, which has what Ray, Slurm, PostgreSQL, SSH and S3 need besides
+
+# $(call install,LOCK): what a lock file names and this package, into the environment that the target is in. Source
+# distributions are built with the locked, hash-checked setuptools rather than with one fetched for the build: hence two
+# passes. Byte code is compiled even where the environment asks Python not to write any: importing TensorFlow without it
+# takes several times as long.
+define install
+test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or run make PYTHON=/path/to/python" >&2; exit 1; }; \
+$(PYTHON) -m venv $(@D) || { echo "error: $(PYTHON) can't create a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }; \
+pip="$(@D)/bin/python -m pip --disable-pip-version-check install -qq --no-deps --no-compile"; \
+awk '/^[a-z0-9]/ {keep = /^(setuptools|wheel)==/} keep' $(1) > $(@D)/build.lock && \
+echo "installing $(1) into $(@D)" && \
+$$pip --require-hashes -r $(@D)/build.lock && \
+$$pip --require-hashes --no-build-isolation -r $(1) && \
+$$pip --no-build-isolation --editable . && \
+{ $(@D)/bin/python -m compileall -q -j 0 $(@D)/lib >/dev/null || true; } && \
+touch $@
+endef
+
 $(READY): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or run make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) can't create a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@awk '/^[a-z0-9]/ {keep = /^(setuptools|wheel)==/} keep' requirements.lock > $(VENV)/build.lock
-	$(PIP) install -qq --require-hashes --no-deps --no-compile -r $(VENV)/build.lock
-	$(PIP) install -qq --require-hashes --no-deps --no-compile --no-build-isolation -r requirements.lock
-	$(PIP) install -qq --no-deps --no-build-isolation --editable .
-	@$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
-	@touch $@
+	@$(call install,requirements.lock)
+
+$(CLUSTER_READY): requirements-cluster.lock pyproject.toml
+	@$(call install,requirements-cluster.lock)
 
 repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did not change is skipped)
 	@PYTHONPATH=src python -m seqmnist check --quick --repair && python -m dvc repro && PYTHONPATH=src python -m seqmnist sync
@@ -88,6 +100,17 @@ clock:
 test: $(READY) browser clock ## run all tests
 	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
+# What tests/cluster runs: Slurm, PostgreSQL, sshd, and the namespaces that keep a node's folders its own.
+cluster-programs:
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null && command -v sshd >/dev/null && command -v unshare >/dev/null && \
+		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
+		echo "installing slurm-wlm, munge, postgresql and openssh-server for tests/cluster" && export DEBIAN_FRONTEND=noninteractive && \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge postgresql openssh-server openssh-client util-linux >/dev/null; } || \
+		echo "some of slurm-wlm, munge, postgresql and openssh-server are not there, and need apt-get and root to be installed"
+
+test-cluster: $(CLUSTER_READY) cluster-programs ## run tests/cluster: Ray, Slurm, PostgreSQL, remotes; all real, on this machine
+	@PATH="$(CURDIR)/.venv-cluster/bin:$$PATH:/usr/sbin" python -m pytest --cluster --timeout 600 tests/cluster
+
 faults: $(READY) clock ## inject faults for up to an hour; writes docs/reliability.json and the tables in docs/reliability.md
 	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/system/faults
 
@@ -103,5 +126,10 @@ licences: $(READY) ## list the licences of all packages that requirements.lock i
 		python -m piplicenses --from=mixed --format=markdown --with-system --no-version --ignore-packages seqmnist pip; } > docs/.licences.md && \
 		mv docs/.licences.md docs/licences.md
 
-lock: $(READY) ## resolve requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o requirements.lock
+lock: $(READY) ## resolve the two lock files anew from pyproject.toml (needs uv)
+	@$(call resolve,dev,requirements.lock) && cp requirements.lock requirements-cluster.lock && \
+		$(call resolve,dev --extra dev-cluster --extra cluster,requirements-cluster.lock)
+
+define resolve
+uv pip compile pyproject.toml --extra $(1) --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o $(2)
+endef

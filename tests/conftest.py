@@ -18,6 +18,7 @@ from seqmnist.config import Config, Data, validate
 from seqmnist.stages.compose import compose
 
 CONF = Path(__file__).parents[1] / "conf"
+CLUSTER = Path(__file__).parent / "cluster"
 COUNTS = {"train": 60, "test": 20}
 VALIDATION = 10
 
@@ -27,6 +28,12 @@ settings.load_profile("seqmnist")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--campaign", action="store_true", help="inject all faults of tests/system/faults, not a few")
+    parser.addoption("--cluster", action="store_true", help="collect tests/cluster, as `make test-cluster` does")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what needs the packages of .venv-cluster."""
+    return True if collection_path == CLUSTER and not config.getoption("cluster") else None
 
 
 def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
