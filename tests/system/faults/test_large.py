@@ -13,6 +13,7 @@ import yaml
 from seqmnist.data.idx import parse_idx
 
 TIMES = 10
+TRAININGS = 3
 TRIALS = 200
 _PEAK = (
     "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
@@ -28,21 +29,22 @@ def test_memory_grows_by_no_more_than_the_data(unrun: Any, tmp_path: Path) -> No
     growth, data = tenfold - once, tenfold_bytes - once_bytes
     print(f"memory: {once / 1e6:.0f} MB, {tenfold / 1e6:.0f} MB with {data / 1e6:.0f} MB more of data")
     assert data > 380e6
-    # The order of the images takes 12 bytes beside the 784 of each; two trainings of the same differ by some 20 MB.
+    # The order of the images takes 12 bytes beside the 784 of each.
     assert growth < 1.05 * data
 
 
 def peak_of_training(project: Any, data: str) -> tuple[int, int]:
-    """The largest resident memory of a training of one epoch, in bytes, and the size of its images."""
+    """The largest resident memory that a training of one epoch takes, in bytes, and the size of its images."""
     base = project.root / "conf/base.yaml"
     base.write_text(
         base.read_text().replace("- data: tiny", f"- data: {data}").replace("- data: mnist", f"- data: {data}")
     )
     project.succeed("dvc", "repro", "preprocess")
     command = ("python", "-m", "seqmnist.stages.train", "rnn")
-    output = project.succeed("python", "-c", _PEAK, *command, PYTHONPATH="src").output
+    # Two trainings of the same differ by some 20 MB, by when TensorFlow's threads run: the least is what it takes.
+    outputs = [project.succeed("python", "-c", _PEAK, *command, PYTHONPATH="src").output for _ in range(TRAININGS)]
     images = project.root / "data/processed/train.images.npy"
-    return int(output.split()[-1]), images.stat().st_size
+    return min(int(output.split()[-1]) for output in outputs), images.stat().st_size
 
 
 def make_tenfold(project: Any, folder: Path) -> None:
