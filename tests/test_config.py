@@ -170,6 +170,8 @@ def test_wrong_type_is_refused(tiny_values: dict[str, Any], key: str, value: Any
         ("tracking.uri", "sqlite:///../mlflow.db?mode=ro", "leads out of the repository"),
         ("tracking.uri", "file:///../runs", "leads out of the repository"),
         ("tracking.uri", "../runs", "leads out of the repository"),
+        ("tracking.uri", "https://name:secret@mlflow.example.org", "set MLFLOW_TRACKING_PASSWORD or PGPASSWORD"),
+        ("tracking.uri", "postgresql://name:secret@127.0.0.1/mlflow", "set MLFLOW_TRACKING_PASSWORD or PGPASSWORD"),
         ("tracking.uri", "sqlite:///mlflow\0.db", "can't be printed"),
         ("data.files.train_images.bytes", 0, "greater than or equal to 1"),
         ("data.files.train_images.sha256", "0" * 63, "pattern"),
@@ -197,7 +199,8 @@ def test_impossible_value_is_refused(tiny_values: dict[str, Any], key: str, valu
         ("tracking.uri", "sqlite:////elsewhere/mlflow.db"),
         ("tracking.uri", "sqlite:///store/mlflow.db"),
         ("tracking.uri", "http://127.0.0.1:5000"),
-        ("tracking.uri", "postgresql://user:word@host/../runs"),
+        ("tracking.uri", "https://name@mlflow.example.org"),
+        ("tracking.uri", "postgresql://user@host/../runs"),
     ],
     ids=str,
 )

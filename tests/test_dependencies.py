@@ -53,12 +53,12 @@ def test_cached_byte_code_is_no_dependency() -> None:
     assert "__pycache__/" in (ROOT / ".dvcignore").read_text().split()
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cluster.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cluster.lock", "deploy/requirements.lock"])
 def test_lock_file_has_hashes_and_no_addresses(name: str) -> None:
     lock = (ROOT / name).read_text()
     assert "://" not in lock
     pins = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
-    assert len(pins) > 100
+    assert len(pins) > 90
     assert lock.count("--hash=sha256:") >= len(pins)
     assert all("==" in pin for pin in pins)
 

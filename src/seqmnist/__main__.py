@@ -35,6 +35,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--quick", action="store_true", help="don't read what has the size and time that DVC knows")
     check.set_defaults(run=_check)
 
+    server = commands.add_parser("check-server", help="look at the tracking server for the usual mistakes")
+    server.set_defaults(run=_check_server)
+
+    move = commands.add_parser("move-store", help="copy the MLflow store here to a team server's database")
+    move.add_argument("database", help="of the server, empty: postgresql://mlflow@127.0.0.1:5432/mlflow")
+    move.add_argument("artifacts", type=Path, help="the folder that the server keeps artifacts in")
+    move.set_defaults(run=_move_store)
+
     promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
     promote.add_argument(
         "source", metavar="TRIAL", help="the id of a trial's or sweep's MLflow run, or a sweep's folder"
@@ -56,6 +64,18 @@ def _check(repair: bool, quick: bool) -> None:
     from seqmnist.check import check
 
     check(repair=repair, quick=quick)
+
+
+def _check_server() -> None:
+    from seqmnist.tracking.checkup import check_server
+
+    check_server()
+
+
+def _move_store(database: str, artifacts: Path) -> None:
+    from seqmnist.tracking.moving import move_store
+
+    move_store(database, artifacts)
 
 
 def _promote(source: str, name: str | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -38,6 +38,10 @@ def _within(path: str) -> str:
 def _store_within(uri: str) -> str:
     scheme, _, rest = uri.partition(":///")
     _within(unquote(rest.partition("?")[0]) if scheme in {"sqlite", "file"} else uri)
+    if urlsplit(uri).password:
+        raise PydanticCustomError(
+            "uri", "it has a password, which would go to git: set MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
+        )
     return uri
 
 

@@ -44,6 +44,7 @@ def running(
     wait: Callable[[subprocess.Popen[bytes]], None],
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    end_by: signal.Signals = signal.SIGTERM,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a server, wait until it is ready, and end it and all that it started.
 
@@ -53,6 +54,7 @@ def running(
         wait: returns when the server is ready, and raises when it never will be.
         environment: of the process; this one's if None.
         cwd: its working directory.
+        end_by: the signal that ends it.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -62,7 +64,7 @@ def running(
         wait(process)
         yield process
     finally:
-        process.terminate()
+        process.send_signal(end_by)
         try:
             process.wait(_PATIENCE)
         finally:

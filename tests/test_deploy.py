@@ -1,0 +1,72 @@
+"""What deploy/ refuses before it starts anything; tests/cluster starts it."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+URI = "postgresql://mlflow@127.0.0.1:1/mlflow"
+LONG = "a password of its own"
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, "DATABASE_URI is not set"),
+        ({"DATABASE_URI": "sqlite:///mlflow.db"}, "it must begin with postgresql://"),
+        ({"DATABASE_URI": "postgresql://mlflow:secret@127.0.0.1/mlflow"}, "put it into PGPASSWORD"),
+        ({"DATABASE_URI": URI}, "MLFLOW_AUTH_ADMIN_PASSWORD is not set"),
+        ({"DATABASE_URI": URI, "MLFLOW_AUTH_ADMIN_PASSWORD": "short"}, "less than 12 characters"),
+        ({"DATABASE_URI": URI, "MLFLOW_AUTH_ADMIN_PASSWORD": "password1234"}, "choose another"),
+        ({"DATABASE_URI": URI, "MLFLOW_AUTH_ADMIN_PASSWORD": LONG, "HOST": "0.0.0.0"}, "NAMES is not set"),
+    ],
+)
+def test_server_refuses_to_start_in_a_line(tmp_path: Path, environment: dict[str, str], told: str) -> None:
+    command = [str(DEPLOY / "server.sh")]
+
+    done = subprocess.run(
+        command,
+        check=False,
+        env={"PATH": os.environ["PATH"], **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert told in line
+    assert "secret" not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def services() -> Any:
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+
+
+def test_no_password_of_the_containers_has_a_default(services: Any) -> None:
+    values = {key: value for one in services.values() for key, value in one["environment"].items() if "PASSWORD" in key}
+    assert len(values) == 3
+    assert all(re.fullmatch(r"\$\{\w+:\?[^}]+\}", value) for value in values.values()), values
+
+
+def test_the_containers_are_reached_from_this_machine_alone(services: Any) -> None:
+    assert services["server"]["ports"] == ["127.0.0.1:5000:5000"]
+    assert "ports" not in services["database"]
+
+
+def test_the_image_has_what_the_lock_file_of_the_tests_has() -> None:
+    def pins(path: Path) -> set[str]:
+        return set(re.findall(r"^[a-z0-9][^ ]*==[^ ]+", path.read_text(), re.MULTILINE))
+
+    mine = pins(DEPLOY / "requirements.lock")
+    assert {name.partition("==")[0] for name in mine} >= {"mlflow", "psycopg", "flask-wtf", "boto3"}
+    assert mine <= pins(DEPLOY.parent / "requirements-cluster.lock")
+    assert not any(name.startswith("tensorflow==") for name in mine)
