@@ -171,6 +171,8 @@ def test_wrong_type_is_refused(tiny_values: dict[str, Any], key: str, value: Any
         ("tracking.uri", "file:///../runs", "leads out of the repository"),
         ("tracking.uri", "../runs", "leads out of the repository"),
         ("tracking.uri", "sqlite:///mlflow\0.db", "can't be printed"),
+        ("tracking.uri", "https://ann:secret@mlflow.example.org", "has a password"),
+        ("tracking.uri", "postgresql://ann:p@ss@host:5432/mlflow", "has a password"),
         ("data.files.train_images.bytes", 0, "greater than or equal to 1"),
         ("data.files.train_images.sha256", "0" * 63, "pattern"),
         ("data.files.train_images.sha256", "G" * 64, "pattern"),
@@ -197,7 +199,7 @@ def test_impossible_value_is_refused(tiny_values: dict[str, Any], key: str, valu
         ("tracking.uri", "sqlite:////elsewhere/mlflow.db"),
         ("tracking.uri", "sqlite:///store/mlflow.db"),
         ("tracking.uri", "http://127.0.0.1:5000"),
-        ("tracking.uri", "postgresql://user:word@host/../runs"),
+        ("tracking.uri", "postgresql://user@host/../runs"),
     ],
     ids=str,
 )

@@ -36,6 +36,9 @@ def _within(path: str) -> str:
 
 
 def _store_within(uri: str) -> str:
+    login = uri.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    if ":" in login:
+        raise PydanticCustomError("uri", "it has a password, and would be in git: set MLFLOW_TRACKING_PASSWORD instead")
     scheme, _, rest = uri.partition(":///")
     _within(unquote(rest.partition("?")[0]) if scheme in {"sqlite", "file"} else uri)
     return uri

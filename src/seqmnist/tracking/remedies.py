@@ -2,7 +2,7 @@
 
 import textwrap
 
-# What SQLite says, as of version 3, and what helps.
+# What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
 _REMEDIES = {
     ("file is not a database", "database disk image is malformed"): (
         "move the file away, with those whose names begin with its name; then `seqmnist sync` fills a new one"
@@ -12,6 +12,14 @@ _REMEDIES = {
         "allow this user to write the file and its folder"
     ),
     ("database is locked",): "another process writes it: end that, or wait for its end",
+    ("Invalid Host header",): "the server does not know itself by this name: give it to NAME of deploy/server.sh",
+    ("error code 401", "401 Client Error"): (
+        "the server does not know this user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+        "or write ~/.mlflow/credentials"
+    ),
+    ("error code 403", "403 Client Error", "Permission denied"): (
+        "this user may not: ask for the permission EDIT on the experiment and the registered model"
+    ),
 }
 
 

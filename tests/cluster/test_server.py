@@ -1,0 +1,373 @@
+"""A team's tracking server by deploy/server.sh: PostgreSQL, accounts, proxied artifacts; its check; moving a store to it."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import psycopg
+import pytest
+import requests
+import yaml
+from mlflow.server import get_app_client
+
+from seqmnist.local import HOST
+from tests.cluster.conftest import need, need_root, running
+from tests.system.conftest import ROOT, Project
+
+PORT, DATABASE_PORT = 15010, 15000
+USER, PASSWORD = "ann", "ann-" + secrets.token_hex(12)
+ADMIN = secrets.token_hex(12)
+DATABASE_PASSWORD = secrets.token_hex(12)
+SECONDS = 120
+CLIENTS, EPOCHS = 32, 50
+CLIENT = Path(__file__).with_name("tracking_client.py")
+COMMAND = (sys.executable, "-m", "seqmnist")
+
+pytestmark = pytest.mark.timeout(540)
+
+
+def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if requests.get(url, timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.2)
+    pytest.fail(f"{url} did not answer: {log.read_text()}")
+
+
+class Postgres:
+    """PostgreSQL on a port of its own, which can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (self.bin,) = list(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+        self.uri = f"postgresql://mlflow:{DATABASE_PASSWORD}@{HOST}:{DATABASE_PORT}"
+        secret = folder / "password"
+        secret.write_text(DATABASE_PASSWORD)
+        shutil.chown(folder, "postgres")
+        shutil.chown(secret, "postgres")
+        options = ["--username=mlflow", f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"]
+        self._run("initdb", "-D", str(folder / "data"), *options)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        command = [*as_postgres, str(self.bin / program), *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> None:
+        options = f"-p {DATABASE_PORT} -c listen_addresses={HOST} -c unix_socket_directories='' -c max_connections=200"
+        log = str(self.folder / "log")
+        # Its output goes to the log, not to a pipe of this process, which would never end.
+        self._run("pg_ctl", "start", "-w", "-D", str(self.folder / "data"), "-l", log, "-o", options)
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.folder / "data"))
+
+    def create(self, name: str) -> str:
+        """Make an empty database; its address."""
+        with psycopg.connect(f"{self.uri}/postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return f"{self.uri}/{name}"
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    need("setpriv")
+    need_root("PostgreSQL is started as the user postgres")
+    if not list(Path("/usr/lib/postgresql").glob("*/bin")):
+        pytest.fail("missing: postgresql: `apt-get install postgresql` as root", pytrace=False)
+    folder = Path("/tmp") / f"postgres-{secrets.token_hex(4)}"  # pytest's folders are this user's alone
+    folder.mkdir()
+    server = Postgres(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        if (folder / "data/postmaster.pid").exists():
+            server.stop()
+        shutil.rmtree(folder)
+
+
+def settings(backend: str, folder: Path, **more: str) -> dict[str, str]:
+    """The environment of deploy/server.sh."""
+    ours = {"BACKEND": backend, "ARTIFACTS": str(folder / "artifacts"), "STATE": str(folder / "state")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    rest = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return rest | ours | {"PATH": path, "PORT": str(PORT), "WORKERS": "2", "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN} | more
+
+
+@pytest.fixture(scope="module")
+def server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    log = folder / "log"
+    environment = settings(postgres.create("mlflow"), folder)
+    uri = f"http://{HOST}:{PORT}"
+    start = [str(ROOT / "deploy/server.sh")]
+    with running(start, log, lambda process: wait_for(f"{uri}/health", process, log), environment):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+            patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
+            get_app_client("basic-auth", uri).create_user(USER, PASSWORD)
+        yield uri
+    assert (folder / "state/secret-key").stat().st_mode & 0o777 == 0o600
+    assert (folder / "state/accounts.ini").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def login(server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a client with an account, also of this process."""
+    account = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+    for name, value in account.items():
+        monkeypatch.setenv(name, value)
+    return account | {"MLFLOW_TRACKING_URI": server, "PYTHONPATH": "src"}
+
+
+def check(uri: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [*COMMAND, "check-server", uri]
+    everything = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
+    return subprocess.run(command, cwd=ROOT, env=everything, capture_output=True, text=True, check=False)
+
+
+def runs_of(uri: str, experiment: str) -> list[Any]:
+    client = mlflow.MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def test_a_server_by_deploy_passes_its_check(server: str, login: dict[str, str]) -> None:
+    result = check(server, **login)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("ok ") == 9
+    assert "WRONG" not in result.stdout
+    assert not [one for one in mlflow.MlflowClient(server).search_experiments() if "check" in one.name]
+
+
+@pytest.mark.parametrize(
+    ("account", "remedy"),
+    [
+        ({"MLFLOW_TRACKING_PASSWORD": "no"}, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        ({}, "set MLFLOW_TRACKING_USERNAME"),
+    ],
+)
+def test_a_wrong_or_missing_password_is_told_in_a_line(
+    project: Project, server: str, account: dict[str, str], remedy: str, tmp_path: Path
+) -> None:
+    user = {"MLFLOW_TRACKING_USERNAME": USER} if account else {}
+    environment = {"MLFLOW_TRACKING_URI": server, "PYTHONPATH": "src", "HOME": str(tmp_path)}
+    result = project.run(*COMMAND, "sync", **environment, **account, **user)
+    assert result.code == 1
+    assert "Traceback" not in result.output
+    (line,) = result.output.splitlines()
+    assert remedy in line
+    assert server in line
+
+
+@pytest.mark.timeout(400)
+def test_32_concurrent_trials_lose_nothing(
+    server: str, login: dict[str, str], project: Project, tmp_path: Path
+) -> None:
+    mlflow.MlflowClient(server).create_experiment("load")
+    environment = project.environment | login | {"PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(project.root)}
+    started = time.monotonic()
+    command = [sys.executable, str(CLIENT), "load", str(EPOCHS)]
+    clients = []
+    for number in range(CLIENTS):
+        with (tmp_path / f"{number}.log").open("wb") as log:
+            clients.append(
+                subprocess.Popen([*command, str(number)], cwd=project.root, env=environment, stdout=log, stderr=log)
+            )
+    codes = [client.wait() for client in clients]
+    seconds = time.monotonic() - started
+    logs = [(tmp_path / f"{number}.log").read_text() for number in range(CLIENTS)]
+    assert codes == [0] * CLIENTS, "\n".join(logs)
+    spans = [json.loads(log.splitlines()[-1]) for log in logs]
+    busy = max(span["end"] for span in spans) - min(span["start"] for span in spans)
+    points = CLIENTS * EPOCHS * 5
+    slowest = max(span["slowest"] for span in spans)
+    print(
+        f"\n{CLIENTS} clients: {points / busy:.0f} metrics/s, {CLIENTS / busy * 60:.0f} runs/min over {busy:.0f} s"
+        f" ({seconds:.0f} s with imports); slowest call {slowest:.2f} s"
+    )
+    assert not [log for log in logs if "is away" in log]
+
+    runs = runs_of(server, "load")
+    client = mlflow.MlflowClient(server)
+    assert len(runs) == CLIENTS
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert sorted(int(run.data.params["number"]) for run in runs) == list(range(CLIENTS))
+    for run in runs:
+        number = int(run.data.params["number"])
+        for index in range(5):
+            history = client.get_metric_history(run.info.run_id, f"m{index}")
+            expected = [(epoch, number + epoch / 7 + index) for epoch in range(EPOCHS)]
+            assert sorted((point.step, point.value) for point in history) == expected
+        (artifact,) = (one for one in client.list_artifacts(run.info.run_id) if one.path == "big.bin")
+        assert artifact.file_size == 1_000_000
+
+
+def test_a_sweep_logs_into_it(server: str, login: dict[str, str], project: Project) -> None:
+    values = ("cell=rnn", "seed=1,2,3,4", "train.epochs=2")
+    project.succeed("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one", *values, **login)
+    runs = runs_of(server, "seqmnist-sweeps")
+    assert len(runs) == 5
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_pipeline_goes_on_while_the_database_is_stopped(
+    postgres: Postgres, server: str, login: dict[str, str], unrun: Project, reproduced: Project
+) -> None:
+    lines = []
+    with unrun.start("dvc", "repro", **login) as process:
+        assert process.stdout
+        for line in process.stdout:
+            lines.append(line)
+            if "train@rnn  0/1" in line:
+                postgres.stop()
+                break
+        rest, _ = process.communicate()
+    postgres.start()
+    output = "".join(lines) + rest
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert "is away (it answers 50" in output or "is away (no answer in time)" in output
+    assert unrun.output_hashes() == reproduced.output_hashes()
+
+    unrun.succeed(*COMMAND, "sync", **login)
+    runs = runs_of(server, "seqmnist")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (again,) = unrun.succeed(*COMMAND, "sync", **login).output.splitlines()
+    assert again.startswith("champion of seqmnist-tiny: version ")
+    assert len(runs_of(server, "seqmnist")) == len(runs) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"MLFLOW_AUTH_ADMIN_PASSWORD": ""}, "set it to a password"),
+        ({"MLFLOW_AUTH_ADMIN_PASSWORD": "short"}, "must have 16"),
+        ({"MLFLOW_AUTH_ADMIN_PASSWORD": "password1234password"}, "is a known one"),
+        ({"BACKEND": "sqlite:///mlflow.db"}, "BACKEND must be postgresql://"),
+        ({"ARTIFACTS": "here"}, "ARTIFACTS must be"),
+        ({"STATE": ""}, "STATE must be"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_the_script_refuses(change: dict[str, str], told: str, tmp_path: Path) -> None:
+    environment = settings(f"postgresql://nobody@{HOST}:1/none", tmp_path, **change)
+    command = [str(ROOT / "deploy/server.sh")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode != 0
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ([], ["who has no account is refused", "requests with a foreign Host are refused"]),
+        (["--no-serve-artifacts", "--default-artifact-root", "ROOT"], ["artifacts go by way of the server"]),
+        (["--cors-allowed-origins", "*"], ["requests with a foreign Origin are refused"]),
+    ],
+    ids=["no-accounts", "no-proxy", "any-origin"],
+)
+def test_the_check_finds_a_mistake(options: list[str], wrong: list[str], tmp_path: Path) -> None:
+    port = PORT + 10
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    command += [str(tmp_path / "files") if one == "ROOT" else one for one in options]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    uri, log = f"http://{HOST}:{port}", tmp_path / "log"
+    with running(command, log, lambda process: wait_for(f"{uri}/health", process, log), environment, tmp_path):
+        result = check(uri)
+    assert result.returncode == 1
+    found = [line.removeprefix("WRONG").strip() for line in result.stdout.splitlines() if line.startswith("WRONG")]
+    for one in wrong:
+        assert [line for line in found if line.startswith(one)], result.stdout + result.stderr
+
+
+@pytest.mark.timeout(400)
+def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": "src"}
+    project.succeed(*COMMAND, "sync", **environment)
+    sweep = ("hydra.sweep.dir=sweeps/one", "cell=rnn", "seed=1,2", "train.epochs=1")
+    project.succeed("python", "-m", "seqmnist.sweep", "-m", *sweep, **environment)
+    before = (project.root / "mlflow.db").read_bytes()
+    backend, artifacts = postgres.create("moved"), tmp_path / "artifacts"
+    move = (*COMMAND, "move-store", backend, str(artifacts))
+
+    # Killed in the middle, it can be tried again.
+    with project.start(*move, **environment) as process:
+        deadline = time.monotonic() + SECONDS
+        while not artifacts.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "it was over before it was killed"
+    started = time.monotonic()
+    output = project.succeed(*move, **environment).output
+    print(f"\nmoved in {time.monotonic() - started:.1f} s\n{output}")
+    assert re.search(r"^runs: 8 rows, 8 moved$", output, re.MULTILINE)
+    assert (project.root / "mlflow.db").read_bytes() == before
+    files = sum(path.is_file() for path in (project.root / "mlartifacts").rglob("*"))
+    assert f"artifacts: {files} files, {files} moved" in output
+    assert sum(path.is_file() for path in artifacts.rglob("*")) == files
+    refused = project.run(*move, **environment)
+    assert refused.code == 1
+    assert refused.output.splitlines()[-1].endswith("the target has 8 runs already: give an empty database")
+
+    old = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    port, log = PORT + 20, tmp_path / "log"
+    uri = f"http://{HOST}:{port}"
+    start = settings(backend, tmp_path, PORT=str(port), ARTIFACTS=str(artifacts))
+    with (
+        running([str(ROOT / "deploy/server.sh")], log, lambda process: wait_for(f"{uri}/health", process, log), start),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        login = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN, "MLFLOW_TRACKING_URI": uri}
+        for name, value in login.items():
+            patch.setenv(name, value)
+        (line,) = project.succeed(*COMMAND, "sync", **environment, **login).output.splitlines()
+        assert line.startswith("champion of seqmnist-tiny: version ")
+        client = mlflow.MlflowClient(uri)
+        for experiment in ("seqmnist", "seqmnist-sweeps"):
+            number = old.get_experiment_by_name(experiment).experiment_id
+            here = {run.info.run_id: run.data for run in old.search_runs([number])}
+            there = {run.info.run_id: run.data for run in runs_of(uri, experiment)}
+            assert {key: one.to_dictionary() for key, one in there.items()} == {
+                key: one.to_dictionary() for key, one in here.items()
+            }
+            for key, data in here.items():
+                for name in data.metrics:
+                    points = [[(p.step, p.value) for p in one.get_metric_history(key, name)] for one in (old, client)]
+                    assert sorted(points[0]) == sorted(points[1])
+        champion = client.get_model_version_by_alias("seqmnist-tiny", "champion")
+        assert champion.version == old.get_model_version_by_alias("seqmnist-tiny", "champion").version
+        script = "import mlflow; print(mlflow.keras.load_model('models:/seqmnist-tiny@champion').count_params())"
+        assert int(project.succeed("python", "-c", script, **login).output.splitlines()[-1]) > 0
+        client.create_run(client.create_experiment("after"), run_name="after")  # the sequences go on
+        client.create_run("0" if client.get_experiment("0") else "1")
+
+
+def test_the_compose_file_has_no_default_password_and_listens_on_this_machine_alone() -> None:
+    text = (ROOT / "deploy/compose.yaml").read_text()
+    services = yaml.safe_load(text)["services"]
+    variables = re.findall(r"\$\{(\w*PASSWORD\w*)(.*?)\}", text)
+    assert {name for name, _ in variables} == {"POSTGRES_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD"}
+    assert all(rest.startswith(":?") for _, rest in variables)
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:${PORT:-5000}:5000"]
+    assert all("healthcheck" in service for service in services.values())
+    assert re.fullmatch(r"postgres:\d+", services["database"]["image"])
