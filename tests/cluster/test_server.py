@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import psycopg
 import pytest
 import requests
 import yaml
@@ -78,6 +77,8 @@ class Postgres:
 
     def create(self, name: str) -> str:
         """Make an empty database; its address."""
+        import psycopg
+
         with psycopg.connect(f"{self.uri}/postgres", autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return f"{self.uri}/{name}"
