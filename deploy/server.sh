@@ -1,59 +1,89 @@
 #!/bin/sh
-# Runs MLflow for a team, until SIGTERM or Ctrl-C: runs are in PostgreSQL, artifacts go through the server, and it asks for
-# a name and a password. docs/scale.md says how it is used.
+# MLflow's server for a team, without containers: PostgreSQL below it, accounts, artifacts by way of the server.
+#
+#   BACKEND=postgresql://mlflow@127.0.0.1/mlflow ARTIFACTS=/srv/mlflow/artifacts STATE=/srv/mlflow/state deploy/server.sh
+#
+# BACKEND        the database: an empty one, or one that this started with before; its password may be in ~/.pgpass
+# ARTIFACTS      an absolute folder or s3://bucket/folder
+# STATE          a folder for the secret key and the settings of accounts, readable by this user alone
+# HOST, PORT     where it listens: 127.0.0.1 and 5000; TLS and other machines are a reverse proxy's (docs/scale-server.md)
+# NAME           the name, and the port where it is not 443, by which clients know the proxy, as mlflow.example.org
+# WORKERS        processes that answer: 4
+# MLFLOW_AUTH_ADMIN_USERNAME, MLFLOW_AUTH_ADMIN_PASSWORD
+#                the first account: admin, and a password of at least 16 characters, at the first start
 set -eu
 umask 077
 
-fail() {
-    echo "error: $*" >&2
+refuse() {
+    echo "error: $1" >&2
     exit 1
 }
 
-HOST=${HOST:-127.0.0.1}
-PORT=${PORT:-5000}
-WORKERS=${WORKERS:-4}
-STATE=${STATE:-mlflow-server}                # the key that signs sessions, and settings
-ARTIFACTS=${ARTIFACTS:-$STATE/artifacts}     # a folder, or s3://bucket/folder
-PASSWORD=${MLFLOW_AUTH_ADMIN_PASSWORD:-}     # of the user admin, who is made at the first start
-
-case ${DATABASE_URI:-} in
-"") fail "DATABASE_URI is not set: name the database, as postgresql://mlflow@127.0.0.1:5432/mlflow" ;;
-postgresql://*:*@*) fail "DATABASE_URI has a password, which all users of this machine could see: put it into PGPASSWORD or ~/.pgpass" ;;
-postgresql://*) ;;
-*) fail "DATABASE_URI = $DATABASE_URI: it must begin with postgresql://" ;;
+: "${HOST:=127.0.0.1}" "${PORT:=5000}" "${WORKERS:=4}"
+case ${BACKEND:-} in
+    postgresql://?*) ;;
+    *) refuse "BACKEND must be postgresql://USER@HOST/DATABASE: another store does not bear several workers" ;;
 esac
-test "${#PASSWORD}" -ge 12 || fail "MLFLOW_AUTH_ADMIN_PASSWORD is not set or has less than 12 characters: choose a long one"
-test "$PASSWORD" != password1234 || fail "MLFLOW_AUTH_ADMIN_PASSWORD is the one that MLflow used to come with: choose another"
-case $HOST in
-127.* | localhost) NAMES=${NAMES:-localhost:$PORT,127.0.0.1:$PORT} ;;
-*) test -n "${NAMES:-}" || fail "NAMES is not set: with HOST=$HOST name the hosts by which the server is reached, as NAMES=mlflow.example.org" ;;
+case ${ARTIFACTS:-} in
+    /?* | s3://?*) ;;
+    *) refuse "ARTIFACTS must be an absolute folder or s3://BUCKET/FOLDER" ;;
 esac
-python -c "import flask_wtf, mlflow, psycopg" 2>/dev/null ||
-    fail "MLflow's server or psycopg is missing: make setup-cluster, then . .venv-cluster/bin/activate"
-export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore
+case ${STATE:-} in
+    /?*) ;;
+    *) refuse "STATE must be an absolute folder, for the secret key" ;;
+esac
+python -c 'import flask_wtf, mlflow.version, psycopg' 2>/dev/null ||
+    refuse "mlflow[auth] or psycopg is missing: \`make setup-cluster\`, then \`. .venv-cluster/bin/activate\`"
 
 mkdir -p "$STATE"
-test -s "$STATE/key" || { python -c "import secrets; print(secrets.token_hex(32))" >"$STATE/.key" && mv "$STATE/.key" "$STATE/key"; }
-# Who has a name may read and log everywhere, and delete what is their own. A password is checked once a minute, not at each
-# request: that costs tens of milliseconds.
-{
-    echo "[mlflow]"
-    echo "default_permission = EDIT"
-    echo "database_uri = $DATABASE_URI"
-    echo "admin_username = admin"
-    echo "authorization_function = mlflow.server.auth:authenticate_request_basic_auth"
-    echo "auth_cache_ttl_seconds = 60"
-} >"$STATE/.auth.ini" && mv "$STATE/.auth.ini" "$STATE/auth.ini"
-export MLFLOW_AUTH_CONFIG_PATH="$STATE/auth.ini" MLFLOW_FLASK_SERVER_SECRET_KEY
-MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$STATE/key")
+chmod 700 "$STATE"
+# MLflow asks for a password only where there is no account yet: so does this.
+if [ ! -e "$STATE/started" ] || [ -n "${MLFLOW_AUTH_ADMIN_PASSWORD:-}" ]; then
+    password=${MLFLOW_AUTH_ADMIN_PASSWORD:?set it to a password of at least 16 characters for the first account}
+    [ ${#password} -ge 16 ] ||
+        refuse "MLFLOW_AUTH_ADMIN_PASSWORD has ${#password} characters: it must have 16 (openssl rand -base64 24)"
+    case $password in
+        *[Pp]assword* | *changeme* | *12345678*) refuse "MLFLOW_AUTH_ADMIN_PASSWORD is a known one: take openssl rand -base64 24" ;;
+    esac
+fi
 
-python -c "import psycopg; psycopg.connect('$DATABASE_URI', connect_timeout=10)" 2>"$STATE/start.log" ||
-    fail "the database can't be used: $(tail -n 1 "$STATE/start.log")"
-# Workers that make the tables of one database side by side break it: they are made here.
-python -m mlflow db upgrade "$DATABASE_URI" >"$STATE/start.log" 2>&1 &&
-    python -m mlflow.server.auth db upgrade --url "$DATABASE_URI" >>"$STATE/start.log" 2>&1 ||
-    fail "the tables can't be made: see $STATE/start.log"
+# Signs the page's sessions: all workers need the same one, also after a restart. A link is made whole or not at all.
+if [ ! -e "$STATE/secret-key" ]; then
+    python -c 'import secrets; print(secrets.token_hex(32))' > "$STATE/secret-key.$$"
+    ln "$STATE/secret-key.$$" "$STATE/secret-key" || true
+    rm "$STATE/secret-key.$$"
+fi
 
+# Whoever has an account may read all, which is what a common server is for, and write what is theirs or was granted.
+# Accounts are in PostgreSQL too: MLflow's own place is a file, basic_auth.db, where the server happens to be started.
+# Checking a password is slow by design and each request brings one: a worker takes a checked one as right for a minute.
+cat > "$STATE/accounts.ini.$$" << INI
+[mlflow]
+default_permission = READ
+database_uri = $(printf %s "$BACKEND" | sed 's/%/%%/g')
+admin_username = ${MLFLOW_AUTH_ADMIN_USERNAME:-admin}
+auth_cache_ttl_seconds = 60
+INI
+mv "$STATE/accounts.ini.$$" "$STATE/accounts.ini"
+
+export BACKEND
+export MLFLOW_AUTH_CONFIG_PATH="$STATE/accounts.ini"
+MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$STATE/secret-key")
+export MLFLOW_FLASK_SERVER_SECRET_KEY
+export MLFLOW_BACKEND_STORE_URI="$BACKEND" # not an argument: all users of a machine see these
+export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
+
+# The tables are made by one process: several that make them side by side break them.
+python -W ignore -c 'import os
+from mlflow.db import upgrade
+from mlflow.server.auth.db.utils import migrate_if_needed
+from sqlalchemy import create_engine
+upgrade([os.environ["BACKEND"]])
+migrate_if_needed(create_engine(os.environ["BACKEND"]), "head")' ||
+    refuse "BACKEND can't be used: its last lines above say why"
+: > "$STATE/started"
+
+names=localhost:$PORT,127.0.0.1:$PORT,$HOST:$PORT${NAME:+,$NAME}
 exec python -m mlflow server --app-name basic-auth --host "$HOST" --port "$PORT" --workers "$WORKERS" \
-    --backend-store-uri "$DATABASE_URI" --artifacts-destination "$ARTIFACTS" \
-    --allowed-hosts "$NAMES" --cors-allowed-origins "http://127.0.0.1:$PORT"
+    --serve-artifacts --artifacts-destination "$ARTIFACTS" --allowed-hosts "$names" \
+    --cors-allowed-origins "${NAME:+https://$NAME,}http://127.0.0.1:$PORT"

@@ -35,12 +35,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--quick", action="store_true", help="don't read what has the size and time that DVC knows")
     check.set_defaults(run=_check)
 
-    server = commands.add_parser("check-server", help="look at the tracking server for the usual mistakes")
+    server = commands.add_parser("check-server", help="look for the usual mistakes of a team's tracking server")
+    server.add_argument("uri", metavar="URI", nargs="?", help="by default the configured one")
     server.set_defaults(run=_check_server)
 
-    move = commands.add_parser("move-store", help="copy the MLflow store here to a team server's database")
-    move.add_argument("database", help="of the server, empty: postgresql://mlflow@127.0.0.1:5432/mlflow")
-    move.add_argument("artifacts", type=Path, help="the folder that the server keeps artifacts in")
+    move = commands.add_parser("move-store", help="copy MLflow's local runs, models and artifacts to a server's store")
+    move.add_argument("target", metavar="DATABASE", help="the server's: postgresql://USER@HOST/NAME")
+    move.add_argument("destination", metavar="ARTIFACTS", help="the server's: an absolute folder or s3://BUCKET/FOLDER")
+    move.add_argument("--source", type=Path, default=Path("mlflow.db"), help="the database to move (%(default)s)")
     move.set_defaults(run=_move_store)
 
     promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
@@ -66,16 +68,18 @@ def _check(repair: bool, quick: bool) -> None:
     check(repair=repair, quick=quick)
 
 
-def _check_server() -> None:
-    from seqmnist.tracking.checkup import check_server
+def _check_server(uri: str | None) -> None:
+    from seqmnist import config
+    from seqmnist.tracking.checking import check_server
+    from seqmnist.tracking.store import tracking_uri
 
-    check_server()
+    check_server(uri or tracking_uri(config.load().tracking))
 
 
-def _move_store(database: str, artifacts: Path) -> None:
+def _move_store(target: str, destination: str, source: Path) -> None:
     from seqmnist.tracking.moving import move_store
 
-    move_store(database, artifacts)
+    move_store(source, target, destination)
 
 
 def _promote(source: str, name: str | None) -> None:

@@ -44,7 +44,6 @@ def running(
     wait: Callable[[subprocess.Popen[bytes]], None],
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    end_by: signal.Signals = signal.SIGTERM,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a server, wait until it is ready, and end it and all that it started.
 
@@ -54,7 +53,6 @@ def running(
         wait: returns when the server is ready, and raises when it never will be.
         environment: of the process; this one's if None.
         cwd: its working directory.
-        end_by: the signal that ends it.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -64,7 +62,7 @@ def running(
         wait(process)
         yield process
     finally:
-        process.send_signal(end_by)
+        process.terminate()
         try:
             process.wait(_PATIENCE)
         finally:

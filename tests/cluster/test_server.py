@@ -1,257 +1,372 @@
-"""A team's server on PostgreSQL: what it keeps, what it refuses, and what becomes of a local store."""
+"""A team's tracking server by deploy/server.sh on PostgreSQL, its check, and moving a store to it."""
 
+import json
+import os
 import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import psycopg
 import pytest
+import requests
+import yaml
 
-from tests.cluster.servers import (
-    ADMIN_PASSWORD,
-    DATABASE_PASSWORD,
-    Database,
-    bare_server,
-    initialised,
-    login,
-    team_server,
-)
-from tests.cluster.trial_client import BYTES, EPOCHS, METRICS
+from seqmnist.local import HOST
+from tests.cluster.conftest import need, need_root, running
+from tests.system.conftest import ROOT, Project
 
-pytestmark = pytest.mark.timeout(400)
-CLIENT = Path(__file__).with_name("trial_client.py")
-CLIENTS = 32
-_OF_CLIENT = "registered_model_meta"  # which MLflow's client writes when it downloads a model
-CHECK = ("python", "-m", "seqmnist", "check-server")
-SYNC = ("python", "-m", "seqmnist", "sync")
-MOVE = ("python", "-m", "seqmnist", "move-store")
+PORT, DATABASE_PORT = 15010, 15000
+USER, PASSWORD = "ann", "ann-" + secrets.token_hex(12)
+ADMIN = secrets.token_hex(12)
+DATABASE_PASSWORD = secrets.token_hex(12)
+SECONDS = 120
+CLIENTS, EPOCHS = 32, 50
+CLIENT = Path(__file__).with_name("tracking_client.py")
+COMMAND = (sys.executable, "-m", "seqmnist")
+
+pytestmark = pytest.mark.timeout(540)
+
+
+def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if requests.get(url, timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.2)
+    pytest.fail(f"{url} did not answer: {log.read_text()}")
+
+
+class Postgres:
+    """PostgreSQL on a port of its own, which can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (self.bin,) = list(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+        self.uri = f"postgresql://mlflow:{DATABASE_PASSWORD}@{HOST}:{DATABASE_PORT}"
+        secret = folder / "password"
+        secret.write_text(DATABASE_PASSWORD)
+        shutil.chown(folder, "postgres")
+        shutil.chown(secret, "postgres")
+        options = ["--username=mlflow", f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"]
+        self._run("initdb", "-D", str(folder / "data"), *options)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        command = [*as_postgres, str(self.bin / program), *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> None:
+        options = f"-p {DATABASE_PORT} -c listen_addresses={HOST} -c unix_socket_directories='' -c max_connections=200"
+        log = str(self.folder / "log")
+        # Its output goes to the log, not to a pipe of this process, which would never end.
+        self._run("pg_ctl", "start", "-w", "-D", str(self.folder / "data"), "-l", log, "-o", options)
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.folder / "data"))
+
+    def create(self, name: str) -> str:
+        """Make an empty database; its address."""
+        import psycopg
+
+        with psycopg.connect(f"{self.uri}/postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return f"{self.uri}/{name}"
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with initialised() as found, found.run():
-        yield found
+def postgres() -> Iterator[Postgres]:
+    need("setpriv")
+    need_root("PostgreSQL is started as the user postgres")
+    if not list(Path("/usr/lib/postgresql").glob("*/bin")):
+        pytest.fail("missing: postgresql: `apt-get install postgresql` as root", pytrace=False)
+    folder = Path("/tmp") / f"postgres-{secrets.token_hex(4)}"  # pytest's folders are this user's alone
+    folder.mkdir()
+    server = Postgres(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        if (folder / "data/postmaster.pid").exists():
+            server.stop()
+        shutil.rmtree(folder)
+
+
+def settings(backend: str, folder: Path, **more: str) -> dict[str, str]:
+    """The environment of deploy/server.sh."""
+    ours = {"BACKEND": backend, "ARTIFACTS": str(folder / "artifacts"), "STATE": str(folder / "state")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    rest = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return rest | ours | {"PATH": path, "PORT": str(PORT), "WORKERS": "2", "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN} | more
 
 
 @pytest.fixture(scope="module")
-def server(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with team_server(database.create("team"), tmp_path_factory.mktemp("server")) as uri:
+def server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    log = folder / "log"
+    environment = settings(postgres.create("mlflow"), folder)
+    uri = f"http://{HOST}:{PORT}"
+    start = [str(ROOT / "deploy/server.sh")]
+    with running(start, log, lambda process: wait_for(f"{uri}/health", process, log), environment):
+        account = {"username": USER, "password": PASSWORD}
+        made = requests.post(f"{uri}/api/2.0/mlflow/users/create", json=account, auth=("admin", ADMIN), timeout=SECONDS)
+        assert made.ok, made.text
         yield uri
+    assert (folder / "state/secret-key").stat().st_mode & 0o777 == 0o600
+    assert (folder / "state/accounts.ini").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes clients of servers with admin's name and password."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
-    return mlflow.MlflowClient
+def login(server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a client with an account, also of this process."""
+    account = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+    for name, value in account.items():
+        monkeypatch.setenv(name, value)
+    return account | {"MLFLOW_TRACKING_URI": server, "PYTHONPATH": "src"}
 
 
-def runs(client: Any, experiment: str) -> list[Any]:
+def check(uri: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [*COMMAND, "check-server", uri]
+    everything = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
+    return subprocess.run(command, cwd=ROOT, env=everything, capture_output=True, text=True, check=False)
+
+
+def runs_of(uri: str, experiment: str) -> list[Any]:
+    client = mlflow.MlflowClient(uri)
     found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id], max_results=1000)) if found else []
+    return list(client.search_runs([found.experiment_id])) if found else []
 
 
-def test_a_server_by_deploy_has_none_of_the_usual_mistakes(reproduced: Any, server: str, client: Any) -> None:
-    output = reproduced.succeed(*CHECK, **login(server)).output
-
-    assert [line.partition(":")[0] for line in output.splitlines()] == ["ok"] * 6
-    assert [one for one in client(server).search_experiments() if "check-server" in one.name] == []
-
-
-def test_each_mistake_of_a_server_is_named(reproduced: Any, tmp_path: Path) -> None:
-    options = ["--no-serve-artifacts", "--default-artifact-root", str(tmp_path / "artifacts")]
-    options += ["--allowed-hosts", "*", "--cors-allowed-origins", "*"]
-    with bare_server(tmp_path, *options) as uri:
-        result = reproduced.run(*CHECK, **login(uri))
-
-    problems = [line for line in result.output.splitlines() if line.startswith("problem: ")]
-    assert result.code == 1
-    assert [line.rpartition("--")[2] for line in problems] == [
-        "app-name basic-auth",
-        "allowed-hosts",
-        "cors-allowed-origins",
-        "artifacts-destination",
-    ]
-    assert result.output.splitlines()[-1] == f"error: {uri}: 4 of 6 things are wrong"
-
-
-@pytest.mark.parametrize("command", [CHECK, SYNC, ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn")])
-def test_a_wrong_password_is_one_line_that_says_what_to_set(
-    reproduced: Any, server: str, command: tuple[str, ...]
-) -> None:
-    result = reproduced.run(*command, **login(server, "another password"))
-
-    assert result.code == 1
-    (line,) = result.output.splitlines()
-    assert line.startswith(f"error: tracking: the MLflow store {server} can't be used: error code 401: ")
-    assert line.endswith("set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
-
-
-def test_a_wrong_password_of_the_database_is_one_line(project: Any, database: Database) -> None:
-    environment = {"DATABASE_URI": database.uri("team"), "PGPASSWORD": "another password"}
-    script = Path(__file__).parents[2] / "deploy/server.sh"
-
-    result = project.run(str(script), **environment, MLFLOW_AUTH_ADMIN_PASSWORD=ADMIN_PASSWORD)
-
-    assert result.code == 1
-    (line,) = result.output.splitlines()
-    assert 'password authentication failed for user "mlflow"' in line
-
-
-def test_32_trials_at_once_lose_no_metric(project: Any, server: str, client: Any) -> None:
-    started = time.monotonic()
-    processes = [project.start("python", str(CLIENT), str(n), **login(server)) for n in range(CLIENTS)]
-    outputs = [process.communicate()[0] for process in processes]
-    seconds = time.monotonic() - started
-
-    assert [process.returncode for process in processes] == [0] * CLIENTS, outputs
-    found = {int(run.data.tags["number"]): run for run in runs(client(server), "seqmnist") if "number" in run.data.tags}
-    assert sorted(found) == list(range(CLIENTS))
-    for number, run in found.items():
-        assert (run.info.status, run.data.tags["done"]) == ("FINISHED", "yes")
-        for name in METRICS:
-            points = client(server).get_metric_history(run.info.run_id, name)
-            assert [(point.step, point.value) for point in points] == [(n, number + n / EPOCHS) for n in range(EPOCHS)]
-        (file,) = [one for one in client(server).list_artifacts(run.info.run_id) if one.path.endswith(".bin")]
-        assert file.file_size == BYTES
-    values = CLIENTS * EPOCHS * len(METRICS)
-    print(f"{CLIENTS} trials in {seconds:.0f} s: {values / seconds:.0f} metrics a second, {CLIENTS * EPOCHS} requests")
-
-
-def test_a_sweep_logs_to_the_server(project: Any, server: str, client: Any) -> None:
-    project.succeed("python", "-m", "seqmnist.sweep", "-m", "tracking=server", "cell=rnn", "seed=1,2", **login(server))
-
-    found = runs(client(server), "seqmnist-sweeps")
-    assert {run.info.status for run in found} == {"FINISHED"}
-    assert sum("mlflow.parentRunId" in run.data.tags for run in found) == 2
-
-
-def test_training_goes_on_without_the_database_and_sync_completes_it(
-    unrun: Any, reproduced: Any, tmp_path: Path, client: Any
-) -> None:
-    with initialised() as database, ExitStack() as servers:
-        power = servers.enter_context(ExitStack())
-        power.enter_context(database.run())
-        uri = servers.enter_context(team_server(database.create("away"), tmp_path))
-        process = unrun.start("dvc", "repro", **login(uri))
-        printed = read_until(process, "train@rnn  0/1")
-        power.close()
-        printed += process.communicate()[0]
-
-        assert process.returncode == 0, printed
-        assert "train@rnn: the tracking server " in printed
-        assert unrun.output_hashes() == reproduced.output_hashes()
-
-        power.enter_context(database.run())
-        assert "train@rnn: completed in MLflow" in unrun.succeed(*SYNC, **login(uri)).output
-        found = {run.info.run_name: run for run in runs(client(uri), "seqmnist")}
-        assert len(found) == len(runs(client(uri), "seqmnist")) == 5
-        assert {run.info.status for run in found.values()} == {"FINISHED"}
-
-
-def read_until(process: Any, shown: str) -> str:
-    """What a command prints up to the first line with a text."""
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if shown in line:
-            break
-    return "".join(lines)
-
-
-def test_a_local_store_is_moved_whole(project: Any, database: Database, tmp_path: Path, client: Any) -> None:
-    project.succeed(*SYNC, PYTHONPATH="src")  # a copied project has no store: this makes one with a champion
-    project.succeed("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "seed=1", PYTHONPATH="src")
-    local = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
-    uri, artifacts = database.create("moved"), tmp_path / "artifacts"
-    move = (*MOVE, uri, str(artifacts))
-
-    output = project.succeed(*move, PYTHONPATH="src", PGPASSWORD=DATABASE_PASSWORD).output
-
-    counts = re.findall(r"^(\w+): ([\d,]+) \w+ here, ([\d,]+) there$", output, re.MULTILINE)
-    assert all(before == after for _, before, after in counts), output
-    kept = {name: before for name, before, _ in counts}
-    assert kept["runs"] == "7"
-    assert kept["artifacts"] == str(sum(path.is_file() for path in (project.root / "mlartifacts").rglob("*")))
-    with team_server(uri, tmp_path, ARTIFACTS=str(artifacts)) as address:
-        there = client(address)
-        for experiment in ("seqmnist", "seqmnist-sweeps"):
-            before, after = runs(local, experiment), runs(there, experiment)
-            assert [run.info.run_id for run in after] == [run.info.run_id for run in before]
-            assert [run.data.to_dictionary() for run in after] == [run.data.to_dictionary() for run in before]
-        synced = project.succeed(*SYNC, **login(address)).output
-        assert synced.splitlines()[-1].startswith("champion of seqmnist-tiny: version 1")
-        assert len(runs(there, "seqmnist")) == 5, "the runs were found, none was made"
-        here = champion(f"sqlite:///{project.root}/mlflow.db", tmp_path / "here")
-        assert champion(address, tmp_path / "there") == here
-        project.succeed("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "seed=2", **login(address))
-        assert len(runs(there, "seqmnist-sweeps")) == 4, "new rows get new numbers"
-    refused = project.run(*move, PYTHONPATH="src", PGPASSWORD=DATABASE_PASSWORD)
-    assert (refused.code, refused.output.splitlines()) == (
-        1,
-        [f"error: {uri} has 9 runs already: only an empty database is filled"],
-    )
-
-
-def test_a_move_that_is_killed_is_done_again(project: Any, database: Database, tmp_path: Path) -> None:
-    project.succeed(*SYNC, PYTHONPATH="src")
-    uri = database.create("killed")
-    move = (*MOVE, uri, str(tmp_path / "artifacts"))
-    environment = {"PYTHONPATH": "src", "PGPASSWORD": DATABASE_PASSWORD}
-    # A transaction of another user keeps a table that the move writes: it is killed in the middle of its own.
-    project.succeed("mlflow", "db", "upgrade", uri, **environment)
-    with psycopg.connect(uri, password=DATABASE_PASSWORD) as other:
-        other.execute("LOCK TABLE tags")
-        process = project.start(*move, **environment)
-        read_until(process, "artifacts: ")
-        wait_for_lock(other)
-        process.kill()
-        process.communicate()
-
-    assert "runs: 5 rows here, 5 there" in project.succeed(*move, **environment).output
-
-
-def wait_for_lock(connection: Any) -> None:
-    """Return when someone waits for a table that this connection has locked."""
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    while not connection.execute(waiting).fetchone()[0]:
-        time.sleep(0.05)  # the test's time-out ends it
+def test_a_server_by_deploy_passes_its_check(server: str, login: dict[str, str]) -> None:
+    result = check(server, **login)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("ok ") == 9
+    assert "WRONG" not in result.stdout
+    assert not [one for one in mlflow.MlflowClient(server).search_experiments() if "check" in one.name]
 
 
 @pytest.mark.parametrize(
-    ("database_uri", "environment", "told"),
+    ("account", "remedy"),
     [
-        ("mysql://somewhere/mlflow", {}, "it must begin with postgresql://"),
-        ("postgresql://mlflow@127.0.0.1:1/mlflow", {}, "can't be used: "),
-        ("postgresql://mlflow@127.0.0.1:1/mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, "no local store"),
+        ({"MLFLOW_TRACKING_PASSWORD": "no"}, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        ({}, "set MLFLOW_TRACKING_USERNAME"),
     ],
 )
-def test_what_cannot_be_moved_is_one_line(
-    project: Any, tmp_path: Path, database_uri: str, environment: dict[str, str], told: str
+def test_a_wrong_or_missing_password_is_told_in_a_line(
+    project: Project, server: str, account: dict[str, str], remedy: str, tmp_path: Path
 ) -> None:
-    (project.root / "mlflow.db").touch()
-
-    result = project.run(*MOVE, database_uri, str(tmp_path / "artifacts"), PYTHONPATH="src", **environment)
-
+    user = {"MLFLOW_TRACKING_USERNAME": USER} if account else {}
+    environment = {"MLFLOW_TRACKING_URI": server, "PYTHONPATH": "src", "HOME": str(tmp_path)}
+    result = project.run(*COMMAND, "sync", **environment, **account, **user)
     assert result.code == 1
+    assert "Traceback" not in result.output
     (line,) = result.output.splitlines()
-    assert line.startswith("error: ")
-    assert told in line
-    assert not (tmp_path / "artifacts").exists()
+    assert remedy in line
+    assert server in line
 
 
-def champion(uri: str, folder: Path) -> dict[str, bytes]:
-    """The files of the best model."""
-    mlflow.set_tracking_uri(uri)
-    folder.mkdir()
-    try:
-        path = Path(mlflow.artifacts.download_artifacts("models:/seqmnist-tiny@champion", dst_path=str(folder)))
-    finally:
-        mlflow.set_tracking_uri(None)
-    files = [file for file in path.rglob("*") if file.is_file() and file.name != _OF_CLIENT]
-    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+@pytest.mark.timeout(400)
+def test_32_concurrent_trials_lose_nothing(
+    server: str, login: dict[str, str], project: Project, tmp_path: Path
+) -> None:
+    mlflow.MlflowClient(server).create_experiment("load")
+    environment = project.environment | login | {"PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(project.root)}
+    started = time.monotonic()
+    command = [sys.executable, str(CLIENT), "load", str(EPOCHS)]
+    clients = []
+    for number in range(CLIENTS):
+        with (tmp_path / f"{number}.log").open("wb") as log:
+            clients.append(
+                subprocess.Popen([*command, str(number)], cwd=project.root, env=environment, stdout=log, stderr=log)
+            )
+    codes = [client.wait() for client in clients]
+    seconds = time.monotonic() - started
+    logs = [(tmp_path / f"{number}.log").read_text() for number in range(CLIENTS)]
+    assert codes == [0] * CLIENTS, "\n".join(logs)
+    spans = [json.loads(log.splitlines()[-1]) for log in logs]
+    busy = max(span["end"] for span in spans) - min(span["start"] for span in spans)
+    points = CLIENTS * EPOCHS * 5
+    slowest = max(span["slowest"] for span in spans)
+    print(
+        f"\n{CLIENTS} clients: {points / busy:.0f} metrics/s, {CLIENTS / busy * 60:.0f} runs/min over {busy:.0f} s"
+        f" ({seconds:.0f} s with imports); slowest call {slowest:.2f} s"
+    )
+    assert not [log for log in logs if "is away" in log]
+
+    runs = runs_of(server, "load")
+    client = mlflow.MlflowClient(server)
+    assert len(runs) == CLIENTS
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert sorted(int(run.data.params["number"]) for run in runs) == list(range(CLIENTS))
+    for run in runs:
+        number = int(run.data.params["number"])
+        for index in range(5):
+            history = client.get_metric_history(run.info.run_id, f"m{index}")
+            expected = [(epoch, number + epoch / 7 + index) for epoch in range(EPOCHS)]
+            assert sorted((point.step, point.value) for point in history) == expected
+        (artifact,) = (one for one in client.list_artifacts(run.info.run_id) if one.path == "big.bin")
+        assert artifact.file_size == 1_000_000
+
+
+def test_a_sweep_logs_into_it(server: str, login: dict[str, str], project: Project) -> None:
+    values = ("cell=rnn", "seed=1,2,3,4", "train.epochs=2")
+    project.succeed("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one", *values, **login)
+    runs = runs_of(server, "seqmnist-sweeps")
+    assert len(runs) == 5
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_pipeline_goes_on_while_the_database_is_stopped(
+    postgres: Postgres, server: str, login: dict[str, str], unrun: Project, reproduced: Project
+) -> None:
+    lines = []
+    with unrun.start("dvc", "repro", **login) as process:
+        assert process.stdout
+        for line in process.stdout:
+            lines.append(line)
+            if "train@rnn  0/1" in line:
+                postgres.stop()
+                break
+        rest, _ = process.communicate()
+    postgres.start()
+    output = "".join(lines) + rest
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert "is away (it answers 50" in output or "is away (no answer in time)" in output
+    assert unrun.output_hashes() == reproduced.output_hashes()
+
+    unrun.succeed(*COMMAND, "sync", **login)
+    runs = runs_of(server, "seqmnist")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (again,) = unrun.succeed(*COMMAND, "sync", **login).output.splitlines()
+    assert again.startswith("champion of seqmnist-tiny: version ")
+    assert len(runs_of(server, "seqmnist")) == len(runs) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"MLFLOW_AUTH_ADMIN_PASSWORD": ""}, "set it to a password"),
+        ({"MLFLOW_AUTH_ADMIN_PASSWORD": "short"}, "must have 16"),
+        ({"MLFLOW_AUTH_ADMIN_PASSWORD": "password1234password"}, "is a known one"),
+        ({"BACKEND": "sqlite:///mlflow.db"}, "BACKEND must be postgresql://"),
+        ({"ARTIFACTS": "here"}, "ARTIFACTS must be"),
+        ({"STATE": ""}, "STATE must be"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_the_script_refuses(change: dict[str, str], told: str, tmp_path: Path) -> None:
+    environment = settings(f"postgresql://nobody@{HOST}:1/none", tmp_path, **change)
+    command = [str(ROOT / "deploy/server.sh")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode != 0
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ([], ["who has no account is refused", "requests with a foreign Host are refused"]),
+        (["--no-serve-artifacts", "--default-artifact-root", "ROOT"], ["artifacts go by way of the server"]),
+        (["--cors-allowed-origins", "*"], ["requests with a foreign Origin are refused"]),
+    ],
+    ids=["no-accounts", "no-proxy", "any-origin"],
+)
+def test_the_check_finds_a_mistake(options: list[str], wrong: list[str], tmp_path: Path) -> None:
+    port = PORT + 10
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    command += [str(tmp_path / "files") if one == "ROOT" else one for one in options]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    uri, log = f"http://{HOST}:{port}", tmp_path / "log"
+    with running(command, log, lambda process: wait_for(f"{uri}/health", process, log), environment, tmp_path):
+        result = check(uri)
+    assert result.returncode == 1
+    found = [line.removeprefix("WRONG").strip() for line in result.stdout.splitlines() if line.startswith("WRONG")]
+    for one in wrong:
+        assert [line for line in found if line.startswith(one)], result.stdout + result.stderr
+
+
+@pytest.mark.timeout(400)
+def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": "src"}
+    project.succeed(*COMMAND, "sync", **environment)
+    sweep = ("hydra.sweep.dir=sweeps/one", "cell=rnn", "seed=1,2", "train.epochs=1")
+    project.succeed("python", "-m", "seqmnist.sweep", "-m", *sweep, **environment)
+    before = (project.root / "mlflow.db").read_bytes()
+    backend, artifacts = postgres.create("moved"), tmp_path / "artifacts"
+    move = (*COMMAND, "move-store", backend, str(artifacts))
+
+    # Killed in the middle, it can be tried again.
+    with project.start(*move, **environment) as process:
+        deadline = time.monotonic() + SECONDS
+        while not artifacts.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "it was over before it was killed"
+    started = time.monotonic()
+    output = project.succeed(*move, **environment).output
+    print(f"\nmoved in {time.monotonic() - started:.1f} s\n{output}")
+    assert re.search(r"^runs: 8 rows, 8 moved$", output, re.MULTILINE)
+    assert (project.root / "mlflow.db").read_bytes() == before
+    files = sum(path.is_file() for path in (project.root / "mlartifacts").rglob("*"))
+    assert f"artifacts: {files} files, {files} moved" in output
+    assert sum(path.is_file() for path in artifacts.rglob("*")) == files
+    refused = project.run(*move, **environment)
+    assert refused.code == 1
+    assert refused.output.splitlines()[-1].endswith("the target has 8 runs already: give an empty database")
+
+    old = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    port, log = PORT + 20, tmp_path / "log"
+    uri = f"http://{HOST}:{port}"
+    start = settings(backend, tmp_path, PORT=str(port), ARTIFACTS=str(artifacts))
+    with (
+        running([str(ROOT / "deploy/server.sh")], log, lambda process: wait_for(f"{uri}/health", process, log), start),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        login = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN, "MLFLOW_TRACKING_URI": uri}
+        for name, value in login.items():
+            patch.setenv(name, value)
+        (line,) = project.succeed(*COMMAND, "sync", **environment, **login).output.splitlines()
+        assert line.startswith("champion of seqmnist-tiny: version ")
+        client = mlflow.MlflowClient(uri)
+        for experiment in ("seqmnist", "seqmnist-sweeps"):
+            number = old.get_experiment_by_name(experiment).experiment_id
+            here = {run.info.run_id: run.data for run in old.search_runs([number])}
+            there = {run.info.run_id: run.data for run in runs_of(uri, experiment)}
+            assert {key: one.to_dictionary() for key, one in there.items()} == {
+                key: one.to_dictionary() for key, one in here.items()
+            }
+            for key, data in here.items():
+                for name in data.metrics:
+                    points = [[(p.step, p.value) for p in one.get_metric_history(key, name)] for one in (old, client)]
+                    assert sorted(points[0]) == sorted(points[1])
+        champion = client.get_model_version_by_alias("seqmnist-tiny", "champion")
+        assert champion.version == old.get_model_version_by_alias("seqmnist-tiny", "champion").version
+        script = "import mlflow; print(mlflow.keras.load_model('models:/seqmnist-tiny@champion').count_params())"
+        assert int(project.succeed("python", "-c", script, **login).output.splitlines()[-1]) > 0
+        client.create_run(client.create_experiment("after"), run_name="after")  # the sequences go on
+        client.create_run("0" if client.get_experiment("0") else "1")
+
+
+def test_the_compose_file_has_no_default_password_and_listens_on_this_machine_alone() -> None:
+    text = (ROOT / "deploy/compose.yaml").read_text()
+    services = yaml.safe_load(text)["services"]
+    variables = re.findall(r"\$\{(\w*PASSWORD\w*)(.*?)\}", text)
+    assert {name for name, _ in variables} == {"POSTGRES_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD"}
+    assert all(rest.startswith(":?") for _, rest in variables)
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:${PORT:-5000}:5000"]
+    assert all("healthcheck" in service for service in services.values())
+    assert re.fullmatch(r"postgres:\d+", services["database"]["image"])

@@ -1,163 +1,197 @@
-"""The local MLflow store, with its artifacts, carried over to a team server's database: `seqmnist move-store`.
+"""Move a local store, mlflow.db and mlartifacts/, to a server's PostgreSQL and artifacts: `seqmnist move-store`.
 
-MLflow 3.17 has no tool for that, and pgloader knows nothing of where artifacts are.
+MLflow has no command for it. pgloader copies tables, but makes them itself, with types that are not MLflow's, and knows
+nothing of artifacts, whose addresses stand in the tables.
 """
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-import sqlalchemy as sa
-from mlflow.store.db import utils
-from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.db import upgrade
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from sqlalchemy import JSON, Boolean, Connection, Engine, MetaData, Table, create_engine, func, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from seqmnist import config
 from seqmnist.errors import UserError
 from seqmnist.tracking.away import shown
 from seqmnist.tracking.remedies import reason
-from seqmnist.tracking.store import sqlite_path, tracking_uri
 
-_SERVER = "postgresql://"
-_SCHEMA = "alembic_version"
 _AT_ONCE = 1000  # rows
-_PLACES = {  # the columns that say where artifacts are
-    "runs": ("artifact_uri",),
-    "logged_models": ("artifact_location",),
-    "model_versions": ("source", "storage_location"),
+_VERSION = "alembic_version"  # MLflow's table with the version of its tables
+_PROXY = "mlflow-artifacts:/"
+# Where the tables say where artifacts are.
+_ADDRESSES = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
 }
 
-Moved = dict[str, str]  # where artifacts are, and where they will be
+
+@dataclass(frozen=True)
+class _Artifacts:
+    """The artifacts of one run or model: where they are, and where they will be below the destination."""
+
+    address: str
+    place: str
 
 
-def move_store(database: str, artifacts: Path) -> None:
-    """Copy all tables and artifacts, and print how many rows and files there were and are. What is here stays.
+def move_store(source: Path, target: str, destination: str) -> None:
+    """Copy runs, models and artifacts, count them on both sides, and print the counts; the source stays as it is.
 
-    Artifacts go first, then all tables in one transaction: if it is killed, the same command does it again.
+    All rows come in one transaction, after all files: who is killed before its end gives the command again.
 
     Args:
-        database: of the server, without runs: postgresql://...
-        artifacts: the folder that the server keeps artifacts in.
+        source: the SQLite file.
+        target: postgresql://USER@HOST/DATABASE, without runs and models.
+        destination: what the server has as --artifacts-destination.
 
     Raises:
-        UserError: the store here is no SQLite file, or the database can't be used or has runs.
+        UserError: one of them can't be used, or the target has runs or models.
     """
-    uri = tracking_uri(config.load().tracking)
-    path = sqlite_path(uri)
-    if path is None or not path.is_file():
-        raise UserError(f"tracking: {shown(uri)} is no local store that is there: unset MLFLOW_TRACKING_URI")
-    if not database.startswith(_SERVER):
-        raise UserError(f"{database} is no database of a server: it must begin with {_SERVER}")
+    if not target.startswith("postgresql://"):
+        raise UserError(f"move-store: {shown(target)} is no postgresql://USER@HOST/DATABASE")
+    if find_spec("psycopg") is None:
+        raise UserError("move-store: psycopg is missing: `make setup-cluster`, then `. .venv-cluster/bin/activate`")
+    if not source.is_file():
+        raise UserError(f"move-store: {source} is no file: --source names the database to move")
     try:
-        source, target = sa.create_engine(uri), sa.create_engine(database)
-        _prepare(source, target)
-        moved = _moved(source)
-        _copy_artifacts(moved, artifacts)
-        _copy_tables(source, target, moved)
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is missing: make setup-cluster, then . .venv-cluster/bin/activate") from None
+        upgrade.main([target], standalone_mode=False)
+        _move(_reader(source), create_engine(make_url(target)), get_artifact_repository(destination))
     except SQLAlchemyError as error:
-        raise UserError(f"{shown(database)} can't be used: {reason(error)}") from None
+        raise UserError(f"move-store: {source} to {shown(target)}: {reason(error)}") from None
 
 
-def _prepare(source: sa.Engine, target: sa.Engine) -> None:
-    """Make the target's tables where it has none, and see that they are those of the source and have no runs."""
-    if not sa.inspect(target).has_table("runs"):
-        utils._initialize_tables(target)  # noqa: SLF001  (what `mlflow db upgrade` does)
-    query = sa.text(f"SELECT version_num FROM {_SCHEMA}")  # noqa: S608  (a constant)
-    if _value(source, query) != _value(target, query):
-        raise UserError("tracking: the tables are of two versions of MLflow: give `mlflow db upgrade` for both")
-    if runs := _value(target, sa.text("SELECT count(*) FROM runs")):
-        raise UserError(f"{shown(str(target.url))} has {runs} runs already: only an empty database is filled")
+def _reader(source: Path) -> Engine:
+    """An engine that can't write the file."""
+    return create_engine(f"sqlite:///file:{source.resolve()}?mode=ro&uri=true")
 
 
-def _value(engine: sa.Engine, query: sa.TextClause) -> Any:
-    with engine.connect() as connection:
-        return connection.execute(query).scalar()
+def _move(source: Engine, target: Engine, destination: ArtifactRepository) -> None:
+    tables, new_tables = MetaData(), MetaData()
+    with source.connect() as old, target.begin() as new:
+        tables.reflect(old)
+        new_tables.reflect(new)
+        _check_versions(old, new, tables)
+        _lock_empty(new, new_tables)
+        artifacts = list(_all_artifacts(old, tables))
+        files = _copy_files(artifacts, destination)
+        moved = {one.address: _PROXY + one.place for one in artifacts}
+        for table in reversed(new_tables.sorted_tables):
+            if table.name in tables.tables:
+                new.execute(table.delete())
+        for table in new_tables.sorted_tables:
+            if table.name in tables.tables:
+                _copy_rows(old, new, tables.tables[table.name], table, moved)
+                _set_sequences(new, table)
+        counts = _counted(old, new, tables)
+    for name, count in counts.items():
+        print(f"{name}: {count} rows, {count} moved")
+    print(f"artifacts: {files} files, {files} moved")
 
 
-def _moved(source: sa.Engine) -> Moved:
-    """Where runs' and models' artifacts are, and where a server puts those of the same experiment."""
-    tables, moved = _tables(source), {}
-    with source.connect() as connection:
-        roots = {row.experiment_id: row.artifact_location for row in connection.execute(tables["experiments"].select())}
-        for name in ("runs", "logged_models"):
-            for row in connection.execute(tables[name].select()):
-                place, root = getattr(row, _PLACES[name][0]), roots[row.experiment_id]
-                if place.startswith(f"{root}/"):
-                    moved[place] = f"{_on_server(row.experiment_id)}{place.removeprefix(root)}"
-    return moved
+def _check_versions(old: Connection, new: Connection, tables: MetaData) -> None:
+    if _VERSION not in tables.tables:
+        raise UserError("move-store: the source is no database of MLflow's")
+    here, there = (one.execute(text(f"SELECT version_num FROM {_VERSION}")).scalar() for one in (old, new))  # noqa: S608  (a constant)
+    if here != there:
+        remedy = "give `mlflow db upgrade sqlite:///...` for a copy of it, and move that"
+        raise UserError(
+            f"move-store: the source has MLflow's tables of another version ({here}, not {there}): {remedy}"
+        )
 
 
-def _on_server(experiment: int) -> str:
-    return f"mlflow-artifacts:/{experiment}"
+def _lock_empty(new: Connection, tables: MetaData) -> None:
+    """Keep others from writing until the end of the transaction, and refuse a target that is in use."""
+    new.execute(text("LOCK TABLE experiments, runs, registered_models IN EXCLUSIVE MODE"))
+    for name in ("runs", "registered_models"):
+        if found := new.execute(select(func.count()).select_from(tables.tables[name])).scalar():
+            raise UserError(
+                f"move-store: the target has {found} {name.replace('_', ' ')} already: give an empty database"
+            )
 
 
-def _copy_artifacts(moved: Moved, artifacts: Path) -> None:
-    before = after = 0
-    for place, new in moved.items():
-        folder, copy = Path(local_file_uri_to_path(place)), artifacts / new.partition(":/")[2]
-        if folder.is_dir():
-            shutil.copytree(folder, copy, dirs_exist_ok=True)
-            before, after = before + _files(folder), after + _files(copy)
-    print(f"artifacts: {before:,} files here, {after:,} there", flush=True)
+def _all_artifacts(old: Connection, tables: MetaData) -> Iterator[_Artifacts]:
+    """Of all runs and models, below their experiment's number: by it a server checks who may read them."""
+    for name, column, key, folder in (
+        ("runs", "artifact_uri", "run_uuid", ""),
+        ("logged_models", "artifact_location", "model_id", "models/"),
+    ):
+        for row in old.execute(select(tables.tables[name])).mappings():
+            yield _Artifacts(row[column], f"{row['experiment_id']}/{folder}{row[key]}/artifacts")
 
 
-def _files(folder: Path) -> int:
-    return sum(path.is_file() for path in folder.rglob("*"))
+def _copy_files(artifacts: list[_Artifacts], destination: ArtifactRepository) -> int:
+    """Copy what is there; how many files."""
+    total = 0
+    for one in artifacts:
+        folder = Path(unquote(urlsplit(one.address).path))
+        if not folder.is_dir():
+            continue  # a run without artifacts has no folder
+        destination.log_artifacts(str(folder), one.place)
+        count = sum(path.is_file() for path in folder.rglob("*"))
+        if (there := _count_files(destination, one.place)) != count:
+            raise UserError(
+                f"move-store: of {count} files in {folder} {there} are in {one.place}: empty that, try again"
+            )
+        total += count
+    return total
 
 
-def _copy_tables(source: sa.Engine, target: sa.Engine, moved: Moved) -> None:
-    here = _tables(source)
-    there = [table for table in _metadata(target).sorted_tables if table.name in here and table.name != _SCHEMA]
-    with source.connect() as read, target.begin() as write:
-        for table in reversed(there):  # an empty store has a default experiment, as the one here
-            write.execute(table.delete())
-        for table in there:
-            columns = [here[table.name].c[column.name] for column in table.c if not column.computed]
-            for rows in read.execute(sa.select(*columns)).mappings().partitions(_AT_ONCE):
-                write.execute(table.insert(), [_placed(table.name, row, moved) for row in rows])
-            _continue_numbers(write, table)
-        counts = [(table.name, _rows(read, here[table.name]), _rows(write, table)) for table in there]
-        for name, before, after in counts:
-            if before or after:
-                print(f"{name}: {before:,} rows here, {after:,} there", flush=True)
-        if any(before != after for _, before, after in counts):
-            raise UserError("the numbers of rows differ: nothing was moved")
+def _count_files(repository: ArtifactRepository, place: str) -> int:
+    entries = repository.list_artifacts(place)
+    return sum(_count_files(repository, one.path) if one.is_dir else 1 for one in entries)
 
 
-def _placed(table: str, row: Mapping[Any, Any], moved: Moved) -> dict[str, Any]:
-    """A row with the places on the server."""
-    values = dict(row)
-    if table == "experiments":
-        values["artifact_location"] = _on_server(values["experiment_id"])
-    for column in _PLACES.get(table, ()):
-        parts = (values[column] or "").split("/")
-        for length in range(len(parts), 0, -1):  # a version's source may lie within a run's artifacts
-            if new := moved.get("/".join(parts[:length])):
-                values[column] = "/".join([new, *parts[length:]])
-                break
-    return values
+def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table, moved: dict[str, str]) -> None:
+    columns = [column for column in new_table.columns if column.computed is None and column.name in table.columns]
+    for column in columns:
+        if isinstance(column.type, JSON):
+            column.type.none_as_null = True  # no value stays none, and does not become JSON's null
+    address = _ADDRESSES.get(table.name, "")
+    for rows in old.execution_options(yield_per=_AT_ONCE).execute(select(table)).mappings().partitions(_AT_ONCE):
+        values: list[dict[str, Any]] = [
+            {one.name: _cast(row[one.name], is_boolean=isinstance(one.type, Boolean)) for one in columns}
+            for row in rows
+        ]
+        for row in values if address else ():
+            row[address] = _new_address(table.name, row, row[address], moved)
+        new.execute(new_table.insert(), values)
 
 
-def _continue_numbers(write: sa.Connection, table: sa.Table) -> None:
-    """Have the database number new rows from where the copied ones end."""
-    for column in table.primary_key:
-        sequence = sa.func.pg_get_serial_sequence(table.name, column.name)
-        if isinstance(column.type, sa.Integer) and write.execute(sa.select(sequence)).scalar():
-            write.execute(sa.select(sa.func.setval(sequence, sa.select(sa.func.max(column)).scalar_subquery())))
+def _new_address(table: str, row: Mapping[str, Any], address: Any, moved: Mapping[str, str]) -> Any:
+    """Where artifacts are for the server's clients."""
+    return f"{_PROXY}{row['experiment_id']}" if table == "experiments" else moved.get(address, address)
 
 
-def _rows(connection: sa.Connection, table: sa.Table) -> int:
-    return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+def _cast(value: object, *, is_boolean: bool) -> object:
+    """SQLite has numbers for truth values, PostgreSQL does not take them."""
+    return bool(value) if is_boolean and value is not None else value
 
 
-def _tables(engine: sa.Engine) -> Mapping[str, sa.Table]:
-    return _metadata(engine).tables
+def _set_sequences(new: Connection, table: Table) -> None:
+    """Let the next row get a number above those that were copied."""
+    for column in table.primary_key.columns:
+        names = {"table": f'"{table.name}"', "column": column.name}
+        sequence = new.execute(text("SELECT pg_get_serial_sequence(:table, :column)"), names).scalar()
+        highest = new.execute(select(func.max(column))).scalar() if sequence else None
+        if highest is not None:
+            new.execute(text("SELECT setval(:sequence, :highest)"), {"sequence": sequence, "highest": highest})
 
 
-def _metadata(engine: sa.Engine) -> sa.MetaData:
-    metadata = sa.MetaData()
-    metadata.reflect(engine)
-    return metadata
+def _counted(old: Connection, new: Connection, tables: MetaData) -> dict[str, int]:
+    """The rows of each table that has some, which must be as many on both sides."""
+    counts = {}
+    for table in tables.sorted_tables:
+        count = select(func.count()).select_from(table)
+        before, after = (one.execute(count).scalar_one() for one in (old, new))
+        if before != after:
+            raise UserError(f"move-store: of {before} rows of {table.name} {after} were copied; nothing was moved")
+        if before:
+            counts[table.name] = before
+    return counts

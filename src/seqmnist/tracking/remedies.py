@@ -2,7 +2,7 @@
 
 import textwrap
 
-# What SQLite says, as of version 3, and MLflow of a server's refusals, and what helps.
+# What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
 _REMEDIES = {
     ("file is not a database", "database disk image is malformed"): (
         "move the file away, with those whose names begin with its name; then `seqmnist sync` fills a new one"
@@ -12,15 +12,19 @@ _REMEDIES = {
         "allow this user to write the file and its folder"
     ),
     ("database is locked",): "another process writes it: end that, or wait for its end",
-    ("error code 401",): (
-        "the server knows no such name and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    ("Invalid Host header",): "the server does not know itself by this name: give it to NAME of deploy/server.sh",
+    ("error code 401", "401 Client Error"): (
+        "the server does not know this user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+        "or write ~/.mlflow/credentials"
     ),
-    ("error code 403",): "this user may not do that there: ask who runs the server for the permission",
+    ("error code 403", "403 Client Error", "Permission denied"): (
+        "this user may not: ask for the permission EDIT on the experiment and the registered model"
+    ),
 }
 
 
 def reason(error: BaseException) -> str:
-    """What a store's exception comes to, in a line: of known ones also what to do."""
+    """What a store's exception comes to, in a line: of a database file's known ones also what to do."""
     text = " ".join(str(error).split())
     known = (f"{sign}: {remedy}" for signs, remedy in _REMEDIES.items() for sign in signs if sign in text)
     return next(known, textwrap.shorten(text, 200))

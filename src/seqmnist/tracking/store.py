@@ -39,7 +39,7 @@ _EARLIER = (
 def tracking_uri(tracking: Tracking) -> str:
     """MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or _sqlite_uri(Path("mlflow.db"))
-    path = sqlite_path(uri)
+    path = _sqlite_path(uri)
     # A temporary experiment's working directory is deleted with it: relative paths are the repository's.
     return uri if path is None or path.is_absolute() else _sqlite_uri(repository() / path)
 
@@ -52,7 +52,7 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
     """
     uri = tracking_uri(tracking)
     try:
-        if path := sqlite_path(uri):
+        if path := _sqlite_path(uri):
             _create_database(path, tracking.experiment)
         client = MlflowClient(tracking_uri=uri)
         return client, _experiment(client, uri, tracking.experiment)
@@ -98,7 +98,7 @@ def one_at_a_time(uri: str) -> Iterator[None]:
     Nothing is waited for at a server, nor at a database whose URI has options.
     """
     with contextlib.ExitStack() as stack:
-        if path := sqlite_path(uri):
+        if path := _sqlite_path(uri):
             file = path.resolve()
             lock = stack.enter_context(file.with_name(f"{file.name}.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, however this process ends
@@ -107,7 +107,7 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
     """Artifacts go beside a local database, by an absolute path; a server decides for itself."""
-    path = sqlite_path(uri)
+    path = _sqlite_path(uri)
     artifacts = path and (path.resolve().parent / "mlartifacts").as_uri()
     return str(client.create_experiment(name, artifacts, tags={_NOTE: _DESCRIPTION}))
 
@@ -134,7 +134,7 @@ def _sqlite_uri(path: Path) -> str:
     return f"{_SQLITE}{urllib.parse.quote(str(path))}"  # a folder's name may hold % or ?
 
 
-def sqlite_path(uri: str) -> Path | None:
+def _sqlite_path(uri: str) -> Path | None:
     """The database file of an SQLite URI; None for all other stores and for URIs with options."""
     is_file = uri.startswith(_SQLITE) and "?" not in uri
     return Path(urllib.parse.unquote(uri.removeprefix(_SQLITE))) if is_file else None

@@ -1,0 +1,32 @@
+"""A trial without its training: what it would send to the tracking server, by the project's own way to it."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from seqmnist import config
+from seqmnist.tracking.runs import stage_run
+
+
+def main(experiment: str, epochs: int, number: int) -> None:
+    """Log parameters, a call of metrics for each epoch and a file of 1 MB; print when, and the slowest call."""
+    configuration = config.load()
+    tracking = configuration.tracking.model_copy(update={"experiment": experiment})
+    configuration = configuration.model_copy(update={"tracking": tracking})
+    file = Path("load", str(number), "big.bin")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(1_000_000))
+    start, slowest = time.time(), 0.0
+    with stage_run(configuration, "train", f"client {number}", {"client": str(number)}) as run:
+        run.params({"number": number, "experiment": experiment})
+        for epoch in range(epochs):
+            before = time.monotonic()
+            run.metrics({f"m{index}": number + epoch / 7 + index for index in range(5)}, step=epoch)
+            slowest = max(slowest, time.monotonic() - before)
+        run.artifact(file)
+    print(json.dumps({"start": start, "end": time.time(), "slowest": slowest}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
