@@ -28,7 +28,7 @@ def sweep(tracking: Tracking, tmp_path: Path) -> Sweep:
 
 def add_trial(tracking: Tracking, sweep: Sweep, number: int, config: str = "abc", status: str = "FINISHED") -> str:
     client, experiment = open_store(tracking)
-    tags = {**sweep.trial_tags(number), "config.sha256": config}
+    tags = {**sweep.trial_tags(number), **sweep.notes(), "config.sha256": config}
     run_id = str(client.create_run(experiment, tags=tags, run_name=f"trial {number}").info.run_id)
     client.log_metric(run_id, "val.accuracy", 0.5, step=0)
     client.log_metric(run_id, "val.accuracy", 0.6, step=1)

@@ -17,6 +17,7 @@ from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED
 from seqmnist.sweep import results, summary
 from seqmnist.sweep.folders import Request
+from seqmnist.sweep.on_ray import Cluster, is_ray
 from seqmnist.sweep.processes import wait_for_trials
 from seqmnist.sweep.targets import Refused
 from seqmnist.tracking.away import Link, telling
@@ -53,10 +54,13 @@ class ParentRun(Callback):
         tracking = _tracking(values)
         uri = tracking_uri(tracking)
         wait_for_trials(folder)
+        request = Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump())
+        if is_ray(values.hydra.launcher):
+            Cluster.join(values.hydra, folder, uri)
         with telling(uri):
             sweep = Sweep.configured(tracking, folder)
             sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
-        Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump()).write(folder)
+        request.write(folder)
         ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
         print(f"sweep {folder.name}: the trials are in {_shown(folder)}; `make ui` shows them", flush=True)
 

@@ -41,15 +41,15 @@ def end_trials() -> None:
     psutil.wait_procs(trials, timeout=_PATIENCE)
 
 
-def wait_for_trials(sweep: Path) -> None:
-    """Wait for trials in a sweep's folder whose driver was killed: they end by themselves, and are resumed then.
+def wait_for_trials(folder: Path) -> None:
+    """Wait for trials in a sweep's folder, or the one in its own, whose starter was killed: they end by themselves.
 
     Raises:
         UserError: one goes on.
     """
-    _, going_on = psutil.wait_procs(_trials(lambda process: _folder(process).parent == sweep), _PATIENCE)
+    _, going_on = psutil.wait_procs(_trials(lambda one: folder in {_folder(one), _folder(one).parent}), _PATIENCE)
     if going_on:
-        raise UserError(f"{sweep} is at work (process {going_on[0].pid}): end that, or wait for its end")
+        raise UserError(f"{folder} is at work (process {going_on[0].pid}): end that, or wait for its end")
 
 
 def _driver() -> int:
