@@ -1,4 +1,4 @@
-"""Sweeps on Ray: on one that the sweep starts, and on a cluster of two nodes of which one sees nothing of the project."""
+"""Sweeps on Ray: one that the sweep starts, and a cluster of two nodes, of which one sees nothing of the project."""
 
 import contextlib
 import re

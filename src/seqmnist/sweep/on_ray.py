@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, ClassVar, Self
+from typing import IO, Any, ClassVar
 from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, OmegaConf
@@ -29,7 +29,7 @@ NAME = "seqmnist sweep of job {job}"  # of the depot
 MISSING = "Ray is not here: `make setup-cluster` installs it into .venv-cluster; then `. .venv-cluster/bin/activate`"
 _LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 _KEY = "hydra.launcher.ray.init.address"
-# In the place of the sweep's folder, for each trial one that can be removed with it. A node resolves it: TMPDIR is its own.
+# For each trial a sweep's folder of its own, which can be removed with it. TMPDIR is the node's, which resolves this.
 _NODE_FOLDER = "${{oc.env:TMPDIR,/tmp}}/seqmnist-{key}-${{hydra.job.num}}"
 _QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
 _TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (a variable's name)
@@ -46,7 +46,7 @@ def is_ray(launcher: DictConfig) -> bool:
 class Cluster:
     """The Ray cluster that a sweep runs on; one at a time."""
 
-    _current: ClassVar[Self | None] = None
+    _current: ClassVar["Cluster | None"] = None
 
     @classmethod
     def join(cls, hydra: DictConfig, sweep: Path, uri: str) -> None:
@@ -164,7 +164,7 @@ def _connect(init: dict[str, Any]) -> None:
     address = init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local" and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # other users of this machine reach its ports
-    _check_address(address)
+    check_address(address)
     try:
         import ray
     except ModuleNotFoundError:
@@ -175,17 +175,17 @@ def _connect(init: dict[str, Any]) -> None:
     with _stderr_kept() as kept, _handlers_kept():
         try:
             ray.init(**_QUIET | init | {"address": address, "runtime_env": code})
-        except (Exception, SystemExit) as error:  # of many kinds; Ray ends the process where the cluster does not answer
+        except (Exception, SystemExit) as error:  # Ray ends the process where a cluster takes too long to answer
             why = _why(error, kept)
             raise UserError(f"{_KEY} = {address}: {why}") from None
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
     """Refuse at once what Ray would try for two minutes."""
     if address in {"local", "auto"}:
         return
     if "://" in address:
-        raise UserError(f"{_KEY} = {address}: join this machine to the cluster (`ray start --address`) and give HOST:PORT")
+        raise UserError(f"{_KEY} = {address}: run `ray start --address=...` on this machine too, and give HOST:PORT")
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), _CONNECT).close()
@@ -198,7 +198,7 @@ def _why(error: BaseException, kept: IO[bytes]) -> str:
     """Why Ray did not connect, from what it raised and what it printed."""
     kept.seek(0)
     if type(error).__name__ == "AuthenticationError" or b"InvalidAuthToken" in kept.read():
-        return f"no token or a wrong one: set RAY_AUTH_MODE=token, and {_TOKEN} or ~/.ray/auth_token to the cluster's token"
+        return f"no token or a wrong one: set RAY_AUTH_MODE=token, and {_TOKEN} or ~/.ray/auth_token to the cluster's"
     return _first_line(error)
 
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -18,7 +18,7 @@ from seqmnist.paths import PARAMS, PROCESSED
 from seqmnist.sweep import results, summary
 from seqmnist.sweep.folders import Request
 from seqmnist.sweep.on_ray import Cluster, is_ray
-from seqmnist.sweep.processes import wait_for_trials
+from seqmnist.sweep.processes import claim, wait_for_trials
 from seqmnist.sweep.targets import Refused
 from seqmnist.tracking.away import Link, telling
 from seqmnist.tracking.identity import identity_tags
@@ -34,6 +34,7 @@ class ParentRun(Callback):
 
     _folder: ClassVar[Path]
     _uri: ClassVar[str]
+    _lock: ClassVar[TextIO]  # of the folder, from then on this driver's
     _sweep: ClassVar[Sweep | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -59,6 +60,7 @@ class ParentRun(Callback):
             Cluster.join(values.hydra, folder, uri)
         with telling(uri):
             sweep = Sweep.configured(tracking, folder)
+            ParentRun._lock = claim(folder)
             sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
         request.write(folder)
         ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
@@ -77,6 +79,11 @@ class ParentRun(Callback):
         sweep, cls._sweep = cls._sweep, None
         if sweep is None:
             return ""
+        with cls._lock:
+            return cls._closed(sweep, stopped=stopped)
+
+    @classmethod
+    def _closed(cls, sweep: Sweep, *, stopped: bool) -> str:
         name, resume = f"sweep {cls._folder.name}", f"`seqmnist resume {_shown(cls._folder)}`"
         link = Link(name, cls._uri, f"{resume} sends the rest")
         if unsent := results.unsent(cls._folder):
