@@ -1,6 +1,7 @@
 """Sweeps on Ray: one that the sweep starts, and a cluster of two nodes, of which one sees nothing of the project."""
 
 import contextlib
+import os
 import re
 import secrets
 import shutil
@@ -170,6 +171,13 @@ def node_folder(sweep: Path, number: int) -> str:
     return str(values["hydra"]["runtime"]["output_dir"])
 
 
+def local_runs(project: Any) -> list[Run]:
+    """All runs of sweeps in the clone's own database."""
+    client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("seqmnist-sweeps")
+    return list(client.search_runs([experiment.experiment_id]))
+
+
 def assert_each_epoch_once(server: Server, runs: dict[str, Run], epochs: int) -> None:
     for name, run in runs.items():
         assert run.info.status == "FINISHED", name
@@ -329,13 +337,25 @@ def test_no_cluster_at_an_address_is_told_at_once(project: Any) -> None:
     assert line.startswith(f"error: hydra.launcher.ray.init.address = {address}: no Ray cluster answers there")
 
 
+def test_ctrl_c_in_a_terminal_reaches_rays_processes_too_and_ends_the_trials(project: Any) -> None:
+    arguments = ["cell=rnn", "seed=1,2", f"train.epochs={MANY}", "hydra.sweep.dir=sweeps/stopped"]
+    with project.start("setsid", *SWEEP, RAY, *arguments, PYTHONPATH="src") as one:
+        wait_for_epochs(project.root / "sweeps/stopped", one)
+        os.killpg(one.pid, signal.SIGINT)
+        output, _ = one.communicate()
+
+    assert one.returncode == 130, output
+    assert "Traceback" not in output
+    assert "sweep stopped: stopped; `seqmnist resume sweeps/stopped` runs what is missing" in output
+    assert {run.info.status for run in local_runs(project)} == {"KILLED"}
+    assert len(local_runs(project)) == 3
+    assert not trials()
+
+
 def test_ray_on_this_machine_alone_needs_no_server(project: Any) -> None:
     for name, launcher in [("ray", RAY), ("joblib", "hydra/launcher=joblib")]:
         command = (*SWEEP, launcher, "cell=rnn", "seed=1,2", f"hydra.sweep.dir=sweeps/{name}")
         output = project.succeed(*command, PYTHONPATH="src").output
         assert len(re.findall(r"^#\d rnn seed=\d: validation accuracy", output, re.MULTILINE)) == 2
     assert weights(project.root / "sweeps/ray") == weights(project.root / "sweeps/joblib")
-    client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
-    experiment = client.get_experiment_by_name("seqmnist-sweeps")
-    runs = client.search_runs([experiment.experiment_id])
-    assert [run.info.status for run in runs] == ["FINISHED"] * 6
+    assert [run.info.status for run in local_runs(project)] == ["FINISHED"] * 6

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -60,4 +61,16 @@ def test_a_sweep_that_is_stopped_ends_its_trials_and_starts_none(depot: Depot) -
     assert depot.begin(1) is None
     assert not depot.is_idle()
     depot.end(0, start.attempt, "stopped")
+    assert depot.is_idle()
+
+
+def test_a_trial_that_is_silent_is_not_waited_for(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    start = begun(depot, 0)
+    now += 15
+    depot.take(0, start.attempt, Change({}, []))
+    now += 15
+    assert not depot.is_idle()
+    now += 15
     assert depot.is_idle()

@@ -3,6 +3,7 @@
 Nothing here knows Ray, which makes an actor of the class.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from seqmnist.sweep import parcels
 from seqmnist.sweep.folders import Request
 from seqmnist.sweep.parcels import Change, Files
 
+_SILENCE = 20  # seconds; a trial that is ending may have to wait for the tracking server
 _HYDRA = ".hydra/"  # Hydra writes it anew where the trial runs
 
 
@@ -58,7 +60,7 @@ class Depot:
         """Serve a sweep."""
         self._supplies = supplies
         self._attempts: dict[int, int] = {}
-        self._at_work: set[int] = set()
+        self._heard: dict[int, float] = {}  # of the trials at work, when
         self._lines: list[str] = []
         self._is_stopped = False
 
@@ -66,9 +68,9 @@ class Depot:
         """What a trial starts with; None if the sweep is being stopped."""
         if self._is_stopped:
             return None
-        if number in self._at_work:
+        if number in self._heard:
             self._lines.append(f"#{number}: its worker is gone, and another goes on with it")
-        self._at_work.add(number)
+        self._heard[number] = time.monotonic()
         self._attempts[number] = attempt = self._attempts.get(number, -1) + 1
         folder = self._folder(number)
         names = [name for name in parcels.stamps(folder) if not name.startswith(_HYDRA)] if folder.is_dir() else []
@@ -79,13 +81,14 @@ class Depot:
         """Take what changed in a trial's folder; whether the trial shall go on."""
         if attempt != self._attempts[number]:
             return False
+        self._heard[number] = time.monotonic()
         parcels.unpack(self._folder(number), change)
         return not self._is_stopped
 
     def end(self, number: int, attempt: int, line: str) -> None:
         """Hear that a trial is over, and what the user is told of it."""
         if attempt == self._attempts[number]:
-            self._at_work.discard(number)
+            del self._heard[number]
             self._lines.append(line)
 
     def lines(self) -> list[str]:
@@ -98,8 +101,8 @@ class Depot:
         self._is_stopped = True
 
     def is_idle(self) -> bool:
-        """Whether no trial is at work."""
-        return not self._at_work
+        """Whether no trial is at work; one that has long said nothing has lost its worker or its machine."""
+        return all(time.monotonic() - heard > _SILENCE for heard in self._heard.values())
 
     def _folder(self, number: int) -> Path:
         return Path(self._supplies.sweep, str(number))

@@ -63,7 +63,8 @@ class Cluster:
         _connect(OmegaConf.to_container(hydra.launcher.ray.init, resolve=True))  # type: ignore[arg-type]
         cls._current = cluster = cls()
         check_store(uri, _nodes())
-        cluster.supply(sweep, uri)
+        with telling_of_ray():  # too small a store of objects, for one
+            cluster.supply(sweep, uri)
         hydra.overrides.hydra.append(f"hydra.sweep.dir={_NODE_FOLDER.format(key=uuid.uuid4().hex)}")
 
     @classmethod

@@ -87,7 +87,7 @@ class Node:
 
         wait_for_trials(folder.resolve())  # of an earlier attempt, whose worker was killed
         depot = ray.get_actor(NAME.format(job=ray.get_runtime_context().get_job_id()))
-        start = ray.get(depot.begin.remote(number))
+        start = _answer(depot.begin.remote(number))
         if start is None:
             return None
         node = cls(folder, number, start.attempt, depot, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
@@ -106,7 +106,7 @@ class Node:
         now = parcels.stamps(self._folder)
         change = parcels.changed(self._folder, self._sent, now)
         try:
-            is_wanted = bool(ray.get(self._depot.take.remote(self._number, self._attempt, change)))
+            is_wanted = bool(_answer(self._depot.take.remote(self._number, self._attempt, change)))
         except ray.exceptions.RayActorError:
             return False
         self._sent = now
@@ -114,11 +114,14 @@ class Node:
 
     def tell(self, line: str) -> None:
         """Send the rest and let the driver print it; nothing is left here."""
-        import ray
-
         self.is_wanted()
-        ray.get(self._depot.end.remote(self._number, self._attempt, line))
+        _answer(self._depot.end.remote(self._number, self._attempt, line))
         shutil.rmtree(self._folder.parent)
+
+
+def _answer(reference: Any) -> Any:
+    """What Ray has or will have for a reference; `ray.get` would lend this trial's core to another one meanwhile."""
+    return reference.future().result()
 
 
 def threads(launcher: DictConfig) -> int:
@@ -146,10 +149,8 @@ def _empty(folder: Path) -> None:
 
 def _splits(supplies: "Supplies") -> Path:
     """The splits in this user's cache, by what is in them; they are fetched once, or again where they are damaged."""
-    import ray
-
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "seqmnist" / "splits" / supplies.digest
     if parcels.digest(parcels.pack(folder, sorted(parcels.stamps(folder)))) != supplies.digest:
-        parcels.unpack(folder, Change(ray.get(supplies.splits[0]), []))
+        parcels.unpack(folder, Change(_answer(supplies.splits[0]), []))
     return folder
