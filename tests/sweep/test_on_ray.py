@@ -59,5 +59,5 @@ def test_where_ray_is_not_installed_it_is_said_how(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that it is removed afterwards
     with pytest.raises(UserError, match=r"Ray is not here: `make setup-cluster`"), app._telling():
         raise MissingConfigException("Could not find 'hydra/launcher/ray'", missing_cfg_file="hydra/launcher/ray")
-    with pytest.raises(UserError, match="Could not find 'cell/none'"), app._telling():
-        raise MissingConfigException("Could not find 'cell/none'", missing_cfg_file="cell/none")
+    with pytest.raises(UserError, match=r"Could not find 'cell/none' here\Z"), app._telling():
+        raise MissingConfigException("Could not find 'cell/none'\nhere", missing_cfg_file="cell/none")

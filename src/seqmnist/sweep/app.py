@@ -59,9 +59,9 @@ def _telling() -> Iterator[None]:
         yield
     except TerminatedWorkerError:
         raise UserError("a worker of the sweep was killed, and its trials with it") from None
-    except MissingConfigException as error:
-        raise UserError(MISSING if error.missing_cfg_file == "hydra/launcher/ray" else str(error)) from None
     except CompactHydraException as error:
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/launcher/ray":
+            raise UserError(MISSING) from None
         parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)
         raise UserError(" ".join(" ".join(map(str, parts)).split())) from None
 
