@@ -34,7 +34,7 @@ PORT = 6400
 EPOCHS = 150
 MANY = 100_000  # epochs: a training that does not end while a test looks at it
 STARTED = "Ray runtime started"
-WAIT = 120.0  # seconds: other work may keep the cores busy
+WAIT = 240.0  # seconds: other work may keep the cores busy
 # The second node: nothing of the folders named, and a TMPDIR and a cache of its own in the first of them.
 HIDDEN_NODE = """
 set -e
@@ -44,8 +44,6 @@ export TMPDIR="$HIDDEN/tmp" XDG_CACHE_HOME="$HIDDEN/cache"
 cd /
 exec ray start --block --address="$ADDRESS" --node-ip-address=127.0.0.2 --num-cpus=1 --object-store-memory=100000000
 """
-
-pytestmark = pytest.mark.timeout(400)
 
 
 @dataclass(frozen=True)
@@ -109,12 +107,26 @@ def source() -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(reproduced: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def prepared(fresh: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A clone with the data that sweeps read, and no models. Tests copy it, they don't change it."""
+    project = fresh.copy(tmp_path_factory.mktemp("prepared") / "clone")
+    project.succeed("dvc", "repro", "preprocess")
+    return project
+
+
+@pytest.fixture
+def project(prepared: Any, tmp_path: Path) -> Any:
+    """A copy of the prepared clone, for one test to change."""
+    return prepared.copy(tmp_path / "clone")
+
+
+@pytest.fixture(scope="module")
+def cluster(prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     need("unshare")
     need_root("a node's view of the files is made of mounts")
     folder, hidden = tmp_path_factory.mktemp("cluster"), tmp_path_factory.getbasetemp()
     token, port = secrets.token_hex(32), free_port(PORT)
-    base = reproduced.environment | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    base = prepared.environment | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # a socket's path has to be short
     head = ["ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
     head += ["--object-store-memory=100000000", f"--temp-dir={sessions}"]
@@ -187,9 +199,9 @@ def assert_each_epoch_once(server: Server, runs: dict[str, Run], epochs: int) ->
 
 
 @pytest.fixture(scope="module")
-def swept(cluster: Cluster, reproduced: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def swept(cluster: Cluster, prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A clone after a sweep of six trials on both nodes, and the same on joblib, which tests read."""
-    project = reproduced.copy(tmp_path_factory.mktemp("swept") / "clone")
+    project = prepared.copy(tmp_path_factory.mktemp("swept") / "clone")
     result = cluster.sweep(project, "ray", "seed=range(0,6)")
     assert result.code == 0, result.output
     (project.root / "output.txt").write_text(result.output)
