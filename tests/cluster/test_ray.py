@@ -127,6 +127,7 @@ def cluster(prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder, hidden = tmp_path_factory.mktemp("cluster"), tmp_path_factory.getbasetemp()
     token, port = secrets.token_hex(32), free_port(PORT)
     base = prepared.environment | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    base["RAY_worker_niceness"] = "0"  # by default trials wait for all else on a machine that has other work
     sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # a socket's path has to be short
     head = ["ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
     head += ["--object-store-memory=100000000", f"--temp-dir={sessions}"]
