@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from seqmnist import config
 from seqmnist.errors import UserError
 from seqmnist.stages.compose import compose as compose_pipeline
-from seqmnist.sweep import job
+from seqmnist.sweep import job, places
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -39,8 +39,8 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, workers: int, 
     import joblib
 
     monkeypatch.setattr(joblib, "effective_n_jobs", lambda jobs: 4 if jobs == -1 else jobs)
-    assert job.threads(OmegaConf.create({"n_jobs": workers})) == share
-    assert job.threads(OmegaConf.create({})) == 4
+    assert places.threads(OmegaConf.create({"n_jobs": workers})) == share
+    assert places.threads(OmegaConf.create({})) == 4
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,24 @@ def test_a_sweep_whose_trials_go_on_is_refused(start: Start, tmp_path: Path, mon
     processes.wait_for_trials(tmp_path / "another")
 
 
+def test_one_driver_at_a_time_has_a_sweep(tmp_path: Path) -> None:
+    with processes.claim(tmp_path / "sweep"):
+        with pytest.raises(UserError, match="sweep is at work: end that"):
+            processes.claim(tmp_path / "sweep")
+        processes.claim(tmp_path / "another").close()
+    processes.claim(tmp_path / "sweep").close()
+
+
+def test_a_trial_in_a_folder_of_its_own_is_waited_for(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    start(tmp_path / "sweep" / "0")
+    with pytest.raises(UserError, match="0 is at work"):
+        processes.wait_for_trials(tmp_path / "sweep" / "0")
+    processes.wait_for_trials(tmp_path / "sweep" / "1")
+
+
 def test_trials_that_end_are_waited_for(start: Start, tmp_path: Path) -> None:
     trial = start(tmp_path / "sweep" / "0")
     psutil.Process(trial.pid).terminate()

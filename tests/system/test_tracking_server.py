@@ -1,65 +1,18 @@
 """A tracking server that dies while the real commands run, and what MLflow has when it is back."""
 
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
-from mlflow.entities import Run
 
 from seqmnist.local import HOST, free_port
-from seqmnist.tracking.ui import stop_server, wait_until_up
+from tests.servers import Server
 
 ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # a slow machine has time
 SYNC = ("python", "-m", "seqmnist", "sync")
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one")
-
-
-class Server:
-    """MLflow's own server, which can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, free_port(5400)
-        self.uri = f"http://{HOST}:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self._port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
-        command += ["--artifacts-destination", str(self._folder / "files")]
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        wait_until_up(self._process, self._port)
-
-    def kill(self) -> None:
-        """End it and its workers as a power failure would."""
-        assert self._process
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self) -> None:
-        """End it, if it runs."""
-        if self._process:
-            stop_server(self._process)
-
-    def runs(self, experiment: str) -> list[Run]:
-        client = mlflow.MlflowClient(self.uri)
-        found = client.get_experiment_by_name(experiment)
-        assert found
-        return list(client.search_runs([found.experiment_id]))
-
-    def steps(self, run: Run) -> dict[str, list[int]]:
-        """The steps at which each metric of a run stands, times apart."""
-        client = mlflow.MlflowClient(self.uri)
-        names = [name for name in run.data.metrics if name.startswith(("train.", "val.", "test."))]
-        return {name: [one.step for one in client.get_metric_history(run.info.run_id, name)] for name in names}
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from mlflow.entities import Run
 
 from seqmnist.config import Config, Tracking
 from seqmnist.errors import UserError
+from seqmnist.tracking import sweeps
 from seqmnist.tracking.processes import HOST, PID, STARTED
 from seqmnist.tracking.store import open_store
 from seqmnist.tracking.sweeps import Sweep, read_run
@@ -28,7 +30,7 @@ def sweep(tracking: Tracking, tmp_path: Path) -> Sweep:
 
 def add_trial(tracking: Tracking, sweep: Sweep, number: int, config: str = "abc", status: str = "FINISHED") -> str:
     client, experiment = open_store(tracking)
-    tags = {**sweep.trial_tags(number), "config.sha256": config}
+    tags = {**sweep.trial_tags(number), **sweep.notes(), "config.sha256": config}
     run_id = str(client.create_run(experiment, tags=tags, run_name=f"trial {number}").info.run_id)
     client.log_metric(run_id, "val.accuracy", 0.5, step=0)
     client.log_metric(run_id, "val.accuracy", 0.6, step=1)
@@ -42,6 +44,37 @@ def add_trial(tracking: Tracking, sweep: Sweep, number: int, config: str = "abc"
 def run_of(tracking: Tracking, run_id: str | None) -> Run:
     client: MlflowClient = open_store(tracking)[0]
     return client.get_run(run_id)
+
+
+def test_trials_have_the_code_of_their_sweep(tracking: Tracking, tmp_path: Path) -> None:
+    sweep = Sweep.configured(tracking, tmp_path)
+    assert sweep.notes() == {}
+    sweep.start("a sweep", {"sweep.command": "c", "git.commit": "abc", "git.dirty": "false", "config.sha256": "other"})
+    again = Sweep.configured(tracking, tmp_path)
+    assert again.notes() == {"sweep.command": "c", "git.commit": "abc", "git.dirty": "false"}
+
+
+def test_a_trial_that_another_machine_makes_is_waited_for(
+    tracking: Tracking, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_trial(tracking, sweep, 3, status="RUNNING")
+    client = open_store(tracking)[0]
+    client.set_tag(run_id, HOST, "elsewhere")
+    looks = []
+
+    def look(_seconds: float) -> None:
+        looks.append(run_of(tracking, run_id).info.status)
+        if len(looks) == 3:
+            client.set_terminated(run_id, "KILLED")
+
+    monkeypatch.setattr(time, "sleep", look)
+    sweep.wait_for_end(4, "abc")
+    assert looks == [], "another trial"
+    sweep.wait_for_end(3, "abc")
+    assert looks == ["RUNNING"] * 3
+    monkeypatch.setattr(sweeps, "_PATIENCE", 0)
+    client.update_run(run_id, status="RUNNING")
+    sweep.wait_for_end(3, "abc")  # no end: its machine may be gone
 
 
 def test_a_sweep_describes_its_experiment_unless_a_user_did(tracking: Tracking, tmp_path: Path) -> None:

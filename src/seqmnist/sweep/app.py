@@ -8,13 +8,14 @@ from types import FrameType
 from typing import NoReturn
 
 import hydra
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, MissingConfigException
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf.errors import OmegaConfBaseException
 
 from seqmnist.errors import Terminated, UserError
 from seqmnist.paths import CONF
 from seqmnist.sweep.job import run_trial
+from seqmnist.sweep.on_ray import MISSING, Cluster, telling_of_ray
 from seqmnist.sweep.parent import ParentRun
 from seqmnist.sweep.processes import end_trials, name_driver
 from seqmnist.sweep.targets import Refused, checked
@@ -36,7 +37,7 @@ def main() -> None:
     with _ending_trials():
         stopped = True
         try:
-            with checked(), _telling():
+            with checked(), _telling(), telling_of_ray():
                 command()
             stopped = False
         except Refused as refused:
@@ -44,6 +45,7 @@ def main() -> None:
         finally:
             if stopped:
                 end_trials()
+            Cluster.leave(stopped=stopped)
             failed = ParentRun.close(stopped=stopped)
     if failed:
         raise UserError(failed)
@@ -58,6 +60,8 @@ def _telling() -> Iterator[None]:
     except TerminatedWorkerError:
         raise UserError("a worker of the sweep was killed, and its trials with it") from None
     except CompactHydraException as error:
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/launcher/ray":
+            raise UserError(MISSING) from None
         parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)
         raise UserError(" ".join(" ".join(map(str, parts)).split())) from None
 

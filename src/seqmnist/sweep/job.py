@@ -18,10 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqmnist.config import Tracking, flatten
 from seqmnist.files import sha256_file, write_text
-from seqmnist.paths import PARAMS, PROCESSED
+from seqmnist.paths import PARAMS
 from seqmnist.sweep.folders import LOG, Request, Result, Trial
 from seqmnist.sweep.names import key_of, trial_name
-from seqmnist.sweep.processes import MODULE, driver_lives, is_worker
+from seqmnist.sweep.places import Place, place_of
+from seqmnist.sweep.processes import MODULE
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from seqmnist.tracking.sweeps import Status
 
 _WORST = 0.0  # sweepers of all kinds can deal with a number
-_PATIENCE = 1.0  # seconds between looks at whether the driver lives
+_PATIENCE = 1.0  # seconds between looks at whether the trial shall go on
 
 
 def run_trial(config: DictConfig) -> float:
@@ -38,22 +39,21 @@ def run_trial(config: DictConfig) -> float:
     Returns:
         The best validation accuracy; 0, the worst there is, if the trial failed.
     """
-    if is_worker():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
     hydra = HydraConfig.get()
-    folder = Path(hydra.runtime.output_dir)
-    trial = _prepare(folder, config, hydra)
+    folder, number = Path(hydra.runtime.output_dir), hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig
+    place = place_of(folder, number, hydra)
+    if place is None:
+        return _WORST
+    trial = _prepare(folder, config, hydra, place)
     result = Result.read(folder)
     if result is None or result.status != "FINISHED":
         error = shadowed(config, hydra.overrides.task)
-        result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial)
+        result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial, place)
         result.write(folder)
     elif not result.is_logged:
-        _process(folder, trial)  # which sends what MLflow lacks
+        _process(folder, trial, place)  # which sends what MLflow lacks
         result = Result.read(folder) or result
-    if is_worker() and not driver_lives():
-        os._exit(1)  # nobody hears of the result; joblib would keep this process for minutes
-    print(_line(trial, result), flush=True)
+    place.tell(_line(trial, result))
     if result.accuracy is None and not trial.sweep:
         sys.exit(1)
     return result.accuracy or _WORST
@@ -85,60 +85,51 @@ def shadowed(config: DictConfig, overrides: Iterable[str]) -> str | None:
     return None
 
 
-def threads(launcher: DictConfig) -> int:
-    """A trial's share of the cores where a launcher runs several trials side by side."""
-    from joblib import effective_n_jobs
-
-    cores, workers = int(effective_n_jobs(-1)), int(effective_n_jobs(launcher.get("n_jobs", 1)))
-    return max(1, cores // workers)
-
-
-def _prepare(folder: Path, config: DictConfig, hydra: "HydraConf") -> Trial:
+def _prepare(folder: Path, config: DictConfig, hydra: "HydraConf", place: Place) -> Trial:
     """Write what the trial's process reads."""
     write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(pipeline_values(config))))
     values = flatten(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     overrides = list(hydra.overrides.task)
-    number = hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig; missing outside a sweep
-    sweep = None if number is None else folder.parent
+    constant = Request.read(folder.parent).overrides if place.sweep else ()
     trial = Trial(
-        name=trial_name(values, overrides, Request.read(sweep).overrides if sweep else ()),
-        sweep=str(sweep) if sweep else None,
-        number=number or 0,
-        data=str(PROCESSED.resolve()),
-        threads=threads(hydra.launcher) if sweep else threads(OmegaConf.create({})),
+        name=trial_name(values, overrides, constant),
+        sweep=place.sweep,
+        number=hydra.job.get("num", 0),  # type: ignore[attr-defined]  # missing outside a sweep
+        data=place.data,
+        threads=place.threads,
     )
     trial.write(folder)
     return trial
 
 
-def _run(folder: Path, trial: Trial) -> Result:
+def _run(folder: Path, trial: Trial, place: Place) -> Result:
     """Run the trial's process to its end and make MLflow agree with how it ended."""
-    code = _process(folder, trial)
+    code = _process(folder, trial, place)
     result = Result.read(folder)
     if code == 0 and result:
         return result
     return _failed(folder, trial, *_failure(code, folder))
 
 
-def _process(folder: Path, trial: Trial) -> int:
+def _process(folder: Path, trial: Trial, place: Place) -> int:
     """Run the trial's process to its end; its exit code."""
     command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
     with (folder / LOG).open("ab") as log:
         output = log if trial.sweep else None
         # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
         with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
-            return _wait(process)
+            return _wait(process, place)
 
 
 def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
     """The result of a trial without one, which MLflow is told too."""
     failed = Result(status, sha256_file(folder / PARAMS), error=error)
-    is_told = _settle(Path(trial.sweep), trial, failed) if trial.sweep else True
+    is_told = _settle(folder.parent, trial, failed) if trial.sweep else True
     return replace(failed, is_logged=is_told)
 
 
 def _settle(folder: Path, trial: Trial, failed: Result) -> bool:
-    """Tell MLflow how a trial of the sweep in a folder ended; whether the tracking server was there."""
+    """Tell MLflow how a trial ended, from the folder of its sweep here; whether the tracking server was there."""
     from seqmnist.tracking.away import ServerAway, telling
     from seqmnist.tracking.store import tracking_uri
     from seqmnist.tracking.sweeps import Sweep
@@ -146,20 +137,20 @@ def _settle(folder: Path, trial: Trial, failed: Result) -> bool:
     tracking = Tracking.model_validate(Request.read(folder).tracking)
     try:
         with telling(tracking_uri(tracking)):
-            sweep = Sweep.configured(tracking, folder)
+            sweep = Sweep.configured(tracking, Path(str(trial.sweep)))
             sweep.settle(trial.number, failed.config, trial.name, failed.status, failed.error)
     except ServerAway:  # the end of the sweep tells of it
         return False
     return True
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> int:
-    """The exit code of a trial's process, which is ended when the driver is gone."""
+def _wait(process: "subprocess.Popen[bytes]", place: Place) -> int:
+    """The exit code of a trial's process, which is ended when it is not wanted any more."""
     while True:
         try:
             return process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
-            if is_worker() and not driver_lives():
+            if not place.is_wanted():
                 process.terminate()
 
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -17,7 +17,8 @@ from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED
 from seqmnist.sweep import results, summary
 from seqmnist.sweep.folders import Request
-from seqmnist.sweep.processes import wait_for_trials
+from seqmnist.sweep.on_ray import Cluster, is_ray
+from seqmnist.sweep.processes import claim, wait_for_trials
 from seqmnist.sweep.targets import Refused
 from seqmnist.tracking.away import Link, telling
 from seqmnist.tracking.identity import identity_tags
@@ -33,6 +34,7 @@ class ParentRun(Callback):
 
     _folder: ClassVar[Path]
     _uri: ClassVar[str]
+    _lock: ClassVar[TextIO]  # of the folder, from then on this driver's
     _sweep: ClassVar[Sweep | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -53,10 +55,14 @@ class ParentRun(Callback):
         tracking = _tracking(values)
         uri = tracking_uri(tracking)
         wait_for_trials(folder)
+        request = Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump())
+        if is_ray(values.hydra.launcher):
+            Cluster.join(values.hydra, folder, uri)
         with telling(uri):
             sweep = Sweep.configured(tracking, folder)
+            ParentRun._lock = claim(folder)
             sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
-        Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump()).write(folder)
+        request.write(folder)
         ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
         print(f"sweep {folder.name}: the trials are in {_shown(folder)}; `make ui` shows them", flush=True)
 
@@ -73,6 +79,11 @@ class ParentRun(Callback):
         sweep, cls._sweep = cls._sweep, None
         if sweep is None:
             return ""
+        with cls._lock:
+            return cls._closed(sweep, stopped=stopped)
+
+    @classmethod
+    def _closed(cls, sweep: Sweep, *, stopped: bool) -> str:
         name, resume = f"sweep {cls._folder.name}", f"`seqmnist resume {_shown(cls._folder)}`"
         link = Link(name, cls._uri, f"{resume} sends the rest")
         if unsent := results.unsent(cls._folder):

@@ -1,9 +1,11 @@
 """The processes of a sweep: the driver, which the user started, launchers' workers, and trials, which they start."""
 
+import fcntl
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -11,6 +13,7 @@ from seqmnist.errors import UserError
 
 MODULE = "seqmnist.sweep.trial"
 DRIVER = "SEQMNIST_SWEEP_DRIVER"  # in the environment of all: host and number of the driver
+_LOCK = ".lock"
 _PATIENCE = 30  # seconds that trials have to end themselves in
 
 
@@ -41,15 +44,31 @@ def end_trials() -> None:
     psutil.wait_procs(trials, timeout=_PATIENCE)
 
 
-def wait_for_trials(sweep: Path) -> None:
-    """Wait for trials in a sweep's folder whose driver was killed: they end by themselves, and are resumed then.
+def wait_for_trials(folder: Path) -> None:
+    """Wait for trials in a sweep's folder, or the one in its own, whose starter was killed: they end by themselves.
 
     Raises:
         UserError: one goes on.
     """
-    _, going_on = psutil.wait_procs(_trials(lambda process: _folder(process).parent == sweep), _PATIENCE)
+    _, going_on = psutil.wait_procs(_trials(lambda one: folder in {_folder(one), _folder(one).parent}), _PATIENCE)
     if going_on:
-        raise UserError(f"{sweep} is at work (process {going_on[0].pid}): end that, or wait for its end")
+        raise UserError(f"{folder} is at work (process {going_on[0].pid}): end that, or wait for its end")
+
+
+def claim(sweep: Path) -> TextIO:
+    """The lock of a sweep's folder, which is this driver's until it is closed or the process ends.
+
+    Raises:
+        UserError: another driver has it; its trials may be on machines where they can't be seen.
+    """
+    sweep.mkdir(parents=True, exist_ok=True)
+    lock = (sweep / _LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise UserError(f"{sweep} is at work: end that, or wait for its end") from None
+    return lock
 
 
 def _driver() -> int:

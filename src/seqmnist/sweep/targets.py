@@ -16,7 +16,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
-_PLUGIN = r"(hydra_plugins|hydra\._internal\.core_plugins)(\.[a-z_]\w*)+\.\w+"
+_PLUGIN = r"(?!.*ray_aws)(hydra_plugins|hydra\._internal\.core_plugins)(\.[a-z_]\w*)+\.\w+"
 _HANDLER = r"logging(\.handlers)?\.\w*Handler|logging\.Formatter|colorlog\.ColoredFormatter"
 _ALLOWED = {  # by the key that it must stand below
     "hydra.launcher.": rf"{_PLUGIN}Launcher",
@@ -28,6 +28,14 @@ _ALLOWED = {  # by the key that it must stand below
 }
 _CALLED = {"_target_", "custom_search_space", "()"}  # keys whose values are names of what is called
 _STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
+_RAY = {  # where Ray runs a sweep and with how much; it could also have code installed and run
+    "hydra.launcher.ray.init.": re.compile(
+        r"(address|num_cpus|num_gpus|resources|labels|object_store_memory|namespace|_temp_dir|_node_ip_address)(\..*)?"
+    ),
+    "hydra.launcher.ray.remote.": re.compile(
+        r"(num_cpus|num_gpus|memory|resources|accelerator_type|max_retries|scheduling_strategy|label_selector)(\..*)?"
+    ),
+}
 _VARIABLES = re.compile(
     r"hydra\.job\.env_set\.(PATH|PYTHON.*|LD_.*|DYLD_.*)"
 )  # they choose the code of a trial's process
@@ -77,6 +85,8 @@ def forbidden(config: DictConfig) -> str | None:
                 return f"{key} = {value}: a configuration can't have this called"
         elif str(value).startswith("ext://") and value not in _STREAMS:
             return f"{key} = {value}: a configuration can have no other streams than {' and '.join(sorted(_STREAMS))}"
+        elif any(key.startswith(place) and not keys.fullmatch(key[len(place) :]) for place, keys in _RAY.items()):
+            return f"{key} = {value}: a configuration can't set this of Ray: it may run code, or is the sweep's own"
         elif _VARIABLES.fullmatch(key):
             return f"{key} = {value}: this variable chooses what code runs: set it in the shell"
     return None

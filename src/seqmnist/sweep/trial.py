@@ -18,7 +18,7 @@ from seqmnist.paths import PARAMS, history_file
 from seqmnist.sweep.folders import CHECKPOINTS, Result, Trial
 from seqmnist.tracking.away import ServerAway, telling
 from seqmnist.tracking.store import tracking_uri
-from seqmnist.tracking.sweeps import COMMAND, Sweep
+from seqmnist.tracking.sweeps import Sweep
 from seqmnist.training import history
 from seqmnist.training.runtime import start_tensorflow
 from seqmnist.trainings import Training, in_mlflow, train
@@ -31,10 +31,9 @@ def main() -> None:
     (cell,), (seed,) = configuration.cells, configuration.seeds
     data = splits.load_all(Path(trial.data))
     try:
-        (tags, resume), away = _in_mlflow(trial, configuration), None
+        (tags, notes, resume), away = _in_mlflow(trial, configuration), None
     except ServerAway as error:
-        tags, resume, away = {}, None, error
-    notes = {COMMAND: command} if (command := tags.pop(COMMAND, None)) else {}
+        tags, notes, resume, away = {}, {}, None, error
     training = Training(configuration, cell, seed, data, splits.summary(data), trial.name, tags, notes, _later(trial))
     done = Result.read(Path())
     if done and done.status == "FINISHED":
@@ -53,13 +52,14 @@ def main() -> None:
         keep.remove()
 
 
-def _in_mlflow(trial: Trial, configuration: Config) -> tuple[dict[str, str], str | None]:
-    """The tags that make a run one of the sweep, and the id of the one that this trial has, if any."""
+def _in_mlflow(trial: Trial, configuration: Config) -> tuple[dict[str, str], dict[str, str], str | None]:
+    """The tags that make a run one of the sweep, further ones, and the id of the one that this trial has, if any."""
     if not trial.sweep:
-        return {}, None
+        return {}, {}, None
     with telling(tracking_uri(configuration.tracking)):
-        sweep = Sweep.configured(configuration.tracking, Path(trial.sweep))
-        return sweep.trial_tags(trial.number), sweep.trial_run_id(trial.number, sha256_file(PARAMS))
+        sweep, digest = Sweep.configured(configuration.tracking, Path(trial.sweep)), sha256_file(PARAMS)
+        sweep.wait_for_end(trial.number, digest)
+        return sweep.trial_tags(trial.number), sweep.notes(), sweep.trial_run_id(trial.number, digest)
 
 
 def _later(trial: Trial) -> str:

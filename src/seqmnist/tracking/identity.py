@@ -8,6 +8,7 @@ from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import PARAMS
 
 CONFIG = "config.sha256"  # the tag with the SHA-256 of params.yaml
+CODE = ("git.commit", "git.dirty")
 
 
 def data_sha256(data: Data) -> str:
@@ -22,7 +23,7 @@ def identity_tags(data: Data) -> dict[str, str]:
         # dvc.lock and params.yaml are written while the pipeline runs: that is no edit.
         ours = [f":(top,exclude,glob)**/{name}" for name in ("dvc.lock", "params.yaml")]
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *ours)
-        tags |= {"git.commit": commit, "git.dirty": str(bool(changed)).lower()}
+        tags |= dict(zip(CODE, (commit, str(bool(changed)).lower()), strict=True))
     return tags
 
 

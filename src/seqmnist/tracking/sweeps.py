@@ -1,6 +1,7 @@
 """Sweeps in MLflow: one parent run each, found by the sweep's folder, and one child for every trial."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
-from seqmnist.tracking.identity import CONFIG
+from seqmnist.tracking.identity import CODE, CONFIG
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.runs import ERROR
 from seqmnist.tracking.store import describe, open_store, quoted
@@ -26,6 +27,8 @@ A sweep's *Artifacts* hold the table of its trials, their parallel coordinates a
 its tag `best.run_id` names the best trial. `seqmnist promote <run id>` carries a trial's values into the pipeline.
 """
 _AT_ONCE = 1000  # runs a page
+_LOOK = 0.5  # seconds between looks at a run
+_PATIENCE = 10  # seconds that a trial has to end itself in
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -109,10 +112,22 @@ class Sweep:
 
     def trial_tags(self, number: int) -> dict[str, str]:
         """Tags that make a run a trial of this sweep."""
-        if self._parent is None:
-            return {}
-        command = self._parent.data.tags.get(COMMAND, "")
-        return {MLFLOW_PARENT_RUN_ID: self._parent.info.run_id, TRIAL: str(number), COMMAND: command}
+        return {MLFLOW_PARENT_RUN_ID: self._parent.info.run_id, TRIAL: str(number)} if self._parent else {}
+
+    def notes(self) -> dict[str, str]:
+        """Tags of the sweep that its trials have too: another machine may run them, where the repository is not."""
+        tags = self._parent.data.tags if self._parent else {}
+        return {key: tags[key] for key in (COMMAND, *CODE) if key in tags}
+
+    def wait_for_end(self, number: int, config: str) -> None:
+        """Wait until another process has said how it ended with a trial, as long as it can be expected to do so.
+
+        It was on a machine that is not this one, where its worker was killed.
+        """
+        until = time.monotonic() + _PATIENCE
+        while (run := self._trial_run(number, config)) and run.info.status == "RUNNING" and time.monotonic() < until:
+            self.settle_stale()  # of this machine it is known
+            time.sleep(_LOOK)
 
     def trial_run_id(self, number: int, config: str) -> str | None:
         """The newest run of a trial with this configuration, by the SHA-256 of its params.yaml."""
@@ -131,7 +146,7 @@ class Sweep:
         """
         run = self._trial_run(number, config)
         if run is None:
-            tags = {**self.trial_tags(number), "stage": "train", CONFIG: config}
+            tags = {**self.trial_tags(number), **self.notes(), "stage": "train", CONFIG: config}
             run = self._client.create_run(self._experiment, run_name=name, tags=tags)
         if ERROR not in run.data.tags:
             self._client.set_tag(run.info.run_id, ERROR, error)

@@ -1,0 +1,108 @@
+"""The way between the driver of a sweep on Ray and its trials on other machines: an actor on the driver's.
+
+Nothing here knows Ray, which makes an actor of the class.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqmnist.sweep import parcels
+from seqmnist.sweep.folders import Request
+from seqmnist.sweep.parcels import Change, Files
+
+_SILENCE = 20  # seconds; a trial that is ending may have to wait for the tracking server
+_HYDRA = ".hydra/"  # Hydra writes it anew where the trial runs
+
+
+@dataclass(frozen=True)
+class Supplies:
+    """What all trials of a sweep need.
+
+    Attributes:
+        sweep: its folder on the driver's machine, absolute.
+        environment: variables for the trials, in place of all others with MLflow's prefix.
+        digest: of the splits' files: see `parcels.digest`.
+        splits: where Ray has these files, in a list: what stands alone Ray would replace by what it stands for.
+    """
+
+    sweep: str
+    environment: dict[str, str]
+    digest: str
+    splits: list[Any]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a trial starts with.
+
+    Attributes:
+        attempt: how often it was started before.
+        supplies: of its sweep.
+        request: of its sweep.
+        files: of its folder, as far as it came before.
+    """
+
+    attempt: int
+    supplies: Supplies
+    request: Request
+    files: Files
+
+
+class Depot:
+    """Gives trials what they start with, takes what they make into the sweep's folder, and tells them to end.
+
+    Of a trial that Ray starts again only the last attempt is heard.
+    """
+
+    def __init__(self, supplies: Supplies) -> None:
+        """Serve a sweep."""
+        self._supplies = supplies
+        self._attempts: dict[int, int] = {}
+        self._heard: dict[int, float] = {}  # of the trials at work, when
+        self._lines: list[str] = []
+        self._is_stopped = False
+
+    def begin(self, number: int) -> Start | None:
+        """What a trial starts with; None if the sweep is being stopped."""
+        if self._is_stopped:
+            return None
+        if number in self._heard:
+            self._lines.append(f"#{number}: its worker is gone, and another goes on with it")
+        self._heard[number] = time.monotonic()
+        self._attempts[number] = attempt = self._attempts.get(number, -1) + 1
+        folder = self._folder(number)
+        names = [name for name in parcels.stamps(folder) if not name.startswith(_HYDRA)] if folder.is_dir() else []
+        request = Request.read(Path(self._supplies.sweep))
+        return Start(attempt, self._supplies, request, parcels.pack(folder, names))
+
+    def take(self, number: int, attempt: int, change: Change) -> bool:
+        """Take what changed in a trial's folder; whether the trial shall go on."""
+        if attempt != self._attempts[number]:
+            return False
+        self._heard[number] = time.monotonic()
+        parcels.unpack(self._folder(number), change)
+        return not self._is_stopped
+
+    def end(self, number: int, attempt: int, line: str) -> None:
+        """Hear that a trial is over, and what the user is told of it."""
+        if attempt == self._attempts[number]:
+            del self._heard[number]
+            self._lines.append(line)
+
+    def lines(self) -> list[str]:
+        """What the user is to be told and was not yet."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def stop(self) -> None:
+        """Have all trials end."""
+        self._is_stopped = True
+
+    def is_idle(self) -> bool:
+        """Whether no trial is at work; one that has long said nothing has lost its worker or its machine."""
+        return all(time.monotonic() - heard > _SILENCE for heard in self._heard.values())
+
+    def _folder(self, number: int) -> Path:
+        return Path(self._supplies.sweep, str(number))

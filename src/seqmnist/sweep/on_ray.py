@@ -1,0 +1,237 @@
+"""What the driver of a sweep on Ray does: connect, ship code and data, show how trials ended, end them, disconnect.
+
+Hydra's launcher finds Ray connected, and hands it the trials as tasks; `seqmnist.sweep.places` is what they see of it.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, ClassVar
+from urllib.parse import urlsplit
+
+from omegaconf import DictConfig, OmegaConf
+
+from seqmnist.errors import UserError
+from seqmnist.paths import PROCESSED
+from seqmnist.sweep import parcels
+from seqmnist.sweep.depot import Depot, Supplies
+
+NAME = "seqmnist sweep of job {job}"  # of the depot
+MISSING = "Ray is not here: `make setup-cluster` installs it into .venv-cluster; then `. .venv-cluster/bin/activate`"
+_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+_KEY = "hydra.launcher.ray.init.address"
+# For each trial a sweep's folder of its own, which can be removed with it. TMPDIR is the node's, which resolves this.
+_NODE_FOLDER = "${{oc.env:TMPDIR,/tmp}}/seqmnist-{key}-${{hydra.job.num}}"
+_QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (a variable's name)
+_CONNECT = 5.0  # seconds
+_LOOK = 0.5  # seconds between looks for news
+_PATIENCE = 60  # seconds that trials have to end themselves in, those on other nodes hear of it a second later
+
+
+def is_ray(launcher: DictConfig) -> bool:
+    """Whether Hydra's launcher of tasks on Ray is the configured one."""
+    return bool(launcher.get("_target_") == _LAUNCHER)
+
+
+class Cluster:
+    """The Ray cluster that a sweep runs on; one at a time."""
+
+    _current: ClassVar["Cluster | None"] = None
+
+    @classmethod
+    def join(cls, hydra: DictConfig, sweep: Path, uri: str) -> None:
+        """Connect to the configured cluster, or start a local one, and supply it with code and data.
+
+        Args:
+            hydra: Hydra's own configuration, whose trials get a folder on the node where they run.
+            sweep: the sweep's folder, absolute.
+            uri: of the tracking store.
+
+        Raises:
+            UserError: the cluster can't be used, or its nodes could not reach the store.
+        """
+        _connect(OmegaConf.to_container(hydra.launcher.ray.init, resolve=True))  # type: ignore[arg-type]
+        cls._current = cluster = cls()
+        check_store(uri, _nodes())
+        with telling_of_ray():  # too small a store of objects, for one
+            cluster.supply(sweep, uri)
+        hydra.overrides.hydra.append(f"hydra.sweep.dir={_NODE_FOLDER.format(key=uuid.uuid4().hex)}")
+
+    @classmethod
+    def leave(cls, *, stopped: bool) -> None:
+        """Show the last news and disconnect; trials that are at work end first, and say so in MLflow."""
+        cluster, cls._current = cls._current, None
+        if cluster:
+            cluster.close(stopped=stopped)
+
+    def __init__(self) -> None:
+        """Stand for the cluster that this process is connected with."""
+        self._depot: Any = None
+        self._is_over = threading.Event()
+        self._news = threading.Thread(target=self._print_news, daemon=True)
+
+    def supply(self, sweep: Path, uri: str) -> None:
+        """Open the depot on this machine; it ends with this process."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = ray.get_runtime_context()
+        files = parcels.pack(PROCESSED, sorted(parcels.stamps(PROCESSED)))
+        environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+        environment["MLFLOW_TRACKING_URI"] = uri
+        supplies = Supplies(str(sweep), environment, parcels.digest(files), [ray.put(files)])
+        options = {
+            "name": NAME.format(job=here.get_job_id()),
+            "num_cpus": 0,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(here.get_node_id(), soft=False),
+        }
+        self._depot = ray.remote(Depot).options(**options).remote(supplies)
+        self._news.start()
+
+    def close(self, *, stopped: bool) -> None:
+        """See `leave`."""
+        import ray
+
+        with suppress(ray.exceptions.RayError):  # the cluster may be what failed
+            if self._depot and stopped:
+                self._end_trials()
+        self._is_over.set()
+        if self._news.ident:
+            self._news.join()
+        ray.shutdown()
+
+    def _end_trials(self) -> None:
+        import ray
+
+        ray.get(self._depot.stop.remote())
+        until = time.monotonic() + _PATIENCE
+        while not ray.get(self._depot.is_idle.remote()) and time.monotonic() < until:
+            time.sleep(_LOOK)
+
+    def _print_news(self) -> None:
+        """Print what trials tell: Ray itself would put the number of a process before each line."""
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            is_last = False
+            while not is_last:
+                is_last = self._is_over.wait(_LOOK)
+                for line in ray.get(self._depot.lines.remote()):
+                    print(line, flush=True)
+
+
+@contextmanager
+def telling_of_ray() -> Iterator[None]:
+    """Tell in a line what Ray raises while trials run.
+
+    Raises:
+        UserError: it raised something.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("ray."):
+            raise
+        raise UserError(f"Ray: {_first_line(error)}") from None
+
+
+def check_store(uri: str, nodes: int) -> None:
+    """Refuse a store that not all nodes can reach.
+
+    Raises:
+        UserError: there are other machines, and the store is a database of this one.
+    """
+    from seqmnist.tracking.away import is_server
+
+    if nodes > 1 and not is_server(uri):
+        raise UserError(
+            f"the Ray cluster has {nodes} nodes, and the others can't reach {urlsplit(uri).scheme} on this machine:"
+            " start an MLflow server and set MLFLOW_TRACKING_URI (docs/scale.md)"
+        )
+
+
+def _connect(init: dict[str, Any]) -> None:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    address = init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local" and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # other users of this machine reach its ports
+    check_address(address)
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise UserError(MISSING) from None
+    import seqmnist
+
+    code = {"py_modules": [str(Path(seqmnist.__file__).parent)], "excludes": ["**/__pycache__"]}
+    with _stderr_kept() as kept, _handlers_kept():
+        try:
+            ray.init(**_QUIET | init | {"address": address, "runtime_env": code})
+        except (Exception, SystemExit) as error:  # Ray ends the process where a cluster takes too long to answer
+            why = _why(error, kept)
+            raise UserError(f"{_KEY} = {address}: {why}") from None
+
+
+def check_address(address: str) -> None:
+    """Refuse at once what Ray would try for two minutes."""
+    if address in {"local", "auto"}:
+        return
+    if "://" in address:
+        raise UserError(f"{_KEY} = {address}: run `ray start --address=...` on this machine too, and give HOST:PORT")
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT).close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{_KEY} = {address}: no Ray cluster answers there ({reason}): see `ray status`") from None
+
+
+def _why(error: BaseException, kept: IO[bytes]) -> str:
+    """Why Ray did not connect, from what it raised and what it printed."""
+    kept.seek(0)
+    if type(error).__name__ == "AuthenticationError" or b"InvalidAuthToken" in kept.read():
+        return f"no token or a wrong one: set RAY_AUTH_MODE=token, and {_TOKEN} or ~/.ray/auth_token to the cluster's"
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _nodes() -> int:
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes())
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[IO[bytes]]:
+    """Have all that is written to stderr go to a file, also by Ray's C++, which knows no `sys.stderr`."""
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield kept
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Put back what this process does on SIGTERM, which Ray replaces."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,156 @@
+"""Where a trial runs: on the driver's machine in the sweep's own folder, or on a node of Ray's."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from omegaconf import DictConfig, OmegaConf
+
+from seqmnist.paths import PROCESSED
+from seqmnist.sweep import parcels
+from seqmnist.sweep.on_ray import NAME, is_ray
+from seqmnist.sweep.parcels import Change, Stamps
+from seqmnist.sweep.processes import DRIVER, driver_lives, is_worker, wait_for_trials
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+
+    from seqmnist.sweep.depot import Supplies
+
+_HYDRA = ".hydra"
+
+
+class Place(Protocol):
+    """What a trial has to know of where it runs.
+
+    Attributes:
+        sweep: the sweep's folder on the driver's machine, absolute; None for a trial on its own.
+        data: the folder of the processed splits here, absolute.
+        threads: how many operations may run side by side.
+    """
+
+    sweep: str | None
+    data: str
+    threads: int
+
+    def is_wanted(self) -> bool:
+        """Whether the trial shall go on; asked each second."""
+
+    def tell(self, line: str) -> None:
+        """Tell the user how it ended."""
+
+
+def place_of(folder: Path, number: int | None, hydra: "HydraConf") -> Place | None:
+    """The place of the trial in a folder, ready for it; None if it shall not start any more."""
+    if number is not None and is_ray(hydra.launcher):
+        return Node.entered(folder, number, hydra.launcher)
+    return Here(None if number is None else str(folder.parent.resolve()), hydra.launcher)
+
+
+class Here:
+    """The driver's machine."""
+
+    def __init__(self, sweep: str | None, launcher: DictConfig) -> None:
+        """Enter it for a trial of a sweep, or one on its own."""
+        if is_worker():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
+        self.sweep, self.data = sweep, str(PROCESSED.resolve())
+        self.threads = threads(launcher if sweep else OmegaConf.create({}))
+
+    def is_wanted(self) -> bool:
+        """Not when the driver is gone."""
+        return not is_worker() or driver_lives()
+
+    def tell(self, line: str) -> None:
+        """Print it."""
+        if not self.is_wanted():
+            os._exit(1)  # nobody hears of the result; joblib would keep this process for minutes
+        print(line, flush=True)
+
+
+class Node:
+    """A node of a Ray cluster, also the driver's own: all that a trial needs comes from the depot, and goes there."""
+
+    def __init__(self, folder: Path, number: int, attempt: int, depot: Any, cores: int) -> None:
+        """Name the trial's folder here, its number, how often it was started before, the depot, and its cores."""
+        self._folder, self._number, self._attempt, self._depot = folder, number, attempt, depot
+        self._sent: Stamps = {}
+        self.sweep: str | None = None
+        self.data, self.threads = "", cores
+
+    @classmethod
+    def entered(cls, folder: Path, number: int, launcher: DictConfig) -> "Node | None":
+        """Get what a trial starts with; None if its sweep is being stopped."""
+        import ray
+
+        wait_for_trials(folder.resolve())  # of an earlier attempt, whose worker was killed
+        depot = ray.get_actor(NAME.format(job=ray.get_runtime_context().get_job_id()))
+        start = _answer(depot.begin.remote(number))
+        if start is None:
+            return None
+        node = cls(folder, number, start.attempt, depot, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
+        _set_environment(start.supplies.environment)
+        start.request.write(folder.parent)
+        _empty(folder)
+        parcels.unpack(folder, Change(start.files, []))
+        node._sent = {name: stamp for name, stamp in parcels.stamps(folder).items() if name in start.files}
+        node.sweep, node.data = start.supplies.sweep, str(_splits(start.supplies))
+        return node
+
+    def is_wanted(self) -> bool:
+        """Send what changed; not when the depot is gone, which ends with the driver, or says so."""
+        import ray
+
+        now = parcels.stamps(self._folder)
+        change = parcels.changed(self._folder, self._sent, now)
+        try:
+            is_wanted = bool(_answer(self._depot.take.remote(self._number, self._attempt, change)))
+        except ray.exceptions.RayActorError:
+            return False
+        self._sent = now
+        return is_wanted
+
+    def tell(self, line: str) -> None:
+        """Send the rest and let the driver print it; nothing is left here."""
+        self.is_wanted()
+        _answer(self._depot.end.remote(self._number, self._attempt, line))
+        shutil.rmtree(self._folder.parent)
+
+
+def _answer(reference: Any) -> Any:
+    """What Ray has or will have for a reference; `ray.get` would lend this trial's core to another one meanwhile."""
+    return reference.future().result()
+
+
+def threads(launcher: DictConfig) -> int:
+    """A trial's share of the cores where a launcher runs several trials side by side."""
+    from joblib import effective_n_jobs
+
+    cores, workers = int(effective_n_jobs(-1)), int(effective_n_jobs(launcher.get("n_jobs", 1)))
+    return max(1, cores // workers)
+
+
+def _set_environment(variables: dict[str, str]) -> None:
+    """Make this process, which serves this sweep alone, and the trials that it starts use the driver's store."""
+    for name in [*os.environ]:
+        if name.startswith("MLFLOW_") or name == DRIVER:  # Ray that the driver started has it from there
+            del os.environ[name]
+    os.environ.update(variables)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier attempt left; Hydra has just written its own files."""
+    for path in folder.iterdir():
+        if path.name != _HYDRA:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _splits(supplies: "Supplies") -> Path:
+    """The splits in this user's cache, by what is in them; they are fetched once, or again where they are damaged."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "seqmnist" / "splits" / supplies.digest
+    if parcels.digest(parcels.pack(folder, sorted(parcels.stamps(folder)))) != supplies.digest:
+        parcels.unpack(folder, Change(_answer(supplies.splits[0]), []))
+    return folder
