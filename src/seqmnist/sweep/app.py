@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqmnist.errors import Terminated, UserError
 from seqmnist.paths import CONF
-from seqmnist.sweep.job import run_trial
 from seqmnist.sweep import on_ray, on_slurm
+from seqmnist.sweep.job import run_trial
 from seqmnist.sweep.on_ray import Cluster, telling_of_ray
 from seqmnist.sweep.on_slurm import telling_of_slurm
 from seqmnist.sweep.parent import ParentRun

@@ -1,6 +1,6 @@
 """Trials that are jobs of Slurm: what its own commands say of them, and how they are ended.
 
-Hydra's plugin submits them, and submitit, below it, keeps what it knows of a job in <sweep>/.submitit/<number of the job>.
+Hydra's plugin submits them; submitit, below it, keeps what it knows of a job in <sweep>/.submitit/<its number>.
 """
 
 import math
