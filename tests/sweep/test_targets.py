@@ -34,6 +34,7 @@ def composed(*overrides: str) -> DictConfig:
         ["+hydra.callbacks.log._target_=hydra.experimental.callbacks.LogJobReturnCallback"],
         ["+hydra.launcher.more._target_=hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"],
         ["+hydra.job.env_set.CUDA_VISIBLE_DEVICES='0'"],
+        ["+hydra.launcher.setup=null", "+hydra.launcher.partition=all", "+hydra.launcher.comment='of a team'"],
         ["+hydra.launcher.ray.init.address=head:6379", "+hydra.launcher.ray.init.resources.big=1"],
         ["+hydra.launcher.ray.remote.num_cpus=2", "+hydra.launcher.ray.remote.max_retries=-1"],
     ],
@@ -60,6 +61,8 @@ def test_what_a_sweep_needs_may_be_called(overrides: list[str]) -> None:
         ("+hydra.launcher.ray.init._system_config.x=1", "hydra.launcher.ray.init._system_config.x = 1"),
         ("+hydra.launcher.ray.remote.runtime_env.py_executable=evil", "hydra.launcher.ray.remote.runtime_env.py_exec"),
         ("+hydra.launcher.ray.remote.runtime_env={container: {image: x}}", "hydra.launcher.ray.remote.runtime_env"),
+        ("+hydra.launcher.setup=[evil]", "hydra.launcher.setup.0 = evil: Slurm would run this"),
+        ("+hydra.launcher.additional_parameters={prolog: evil}", "hydra.launcher.additional_parameters.prolog = evil"),
         ("hydra.sweeper._target_=hydra.utils.call", "hydra.sweeper._target_ = hydra.utils.call"),
         ("+hydra.sweeper.sampler._target_=optuna.samplers._base.os.system", "hydra.sweeper.sampler._target_"),
         ("+hydra.sweeper.custom_search_space=os.system", "hydra.sweeper.custom_search_space = os.system"),
@@ -142,3 +145,8 @@ def test_a_pickled_run_is_not_run_again(root: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UserError, match="reads a pickle"):
         app.main()
     assert not (root / "marker").exists()
+
+
+def test_no_value_of_a_launcher_ends_a_line_of_a_script() -> None:
+    config = OmegaConf.create({"hydra": {"launcher": {"comment": "a\nevil"}}})
+    assert str(forbidden(config)).startswith("hydra.launcher.comment = 'a\\nevil': ")

@@ -14,13 +14,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqmnist.errors import Terminated, UserError
 from seqmnist.paths import CONF
+from seqmnist.sweep import on_ray, on_slurm
 from seqmnist.sweep.job import run_trial
-from seqmnist.sweep.on_ray import MISSING, Cluster, telling_of_ray
+from seqmnist.sweep.on_ray import Cluster, telling_of_ray
+from seqmnist.sweep.on_slurm import telling_of_slurm
 from seqmnist.sweep.parent import ParentRun
 from seqmnist.sweep.processes import end_trials, name_driver
 from seqmnist.sweep.targets import Refused, checked
 
 _RAISE = "HYDRA_FULL_ERROR"
+_MISSING = {  # options of plugins that .venv-cluster has
+    "hydra/launcher/ray": on_ray.MISSING,
+    "hydra/launcher/submitit_slurm": on_slurm.MISSING,
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,7 +43,7 @@ def main() -> None:
     with _ending_trials():
         stopped = True
         try:
-            with checked(), _telling(), telling_of_ray():
+            with checked(), _telling(), telling_of_ray(), telling_of_slurm(ParentRun.wait_for_jobs):
                 command()
             stopped = False
         except Refused as refused:
@@ -45,6 +51,7 @@ def main() -> None:
         finally:
             if stopped:
                 end_trials()
+                ParentRun.cancel_jobs()
             Cluster.leave(stopped=stopped)
             failed = ParentRun.close(stopped=stopped)
     if failed:
@@ -60,8 +67,8 @@ def _telling() -> Iterator[None]:
     except TerminatedWorkerError:
         raise UserError("a worker of the sweep was killed, and its trials with it") from None
     except CompactHydraException as error:
-        if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/launcher/ray":
-            raise UserError(MISSING) from None
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file in _MISSING:
+            raise UserError(_MISSING[error.missing_cfg_file]) from None
         parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)
         raise UserError(" ".join(" ".join(map(str, parts)).split())) from None
 

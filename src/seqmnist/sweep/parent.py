@@ -15,7 +15,7 @@ from seqmnist import config
 from seqmnist.config import Data, Tracking, describe
 from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED
-from seqmnist.sweep import results, summary
+from seqmnist.sweep import on_slurm, results, summary
 from seqmnist.sweep.folders import Request
 from seqmnist.sweep.on_ray import Cluster, is_ray
 from seqmnist.sweep.processes import claim, wait_for_trials
@@ -55,6 +55,8 @@ class ParentRun(Callback):
         tracking = _tracking(values)
         uri = tracking_uri(tracking)
         wait_for_trials(folder)
+        if on_slurm.is_slurm(values.hydra.launcher):
+            on_slurm.prepare(folder)
         request = Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump())
         if is_ray(values.hydra.launcher):
             Cluster.join(values.hydra, folder, uri)
@@ -65,6 +67,18 @@ class ParentRun(Callback):
         request.write(folder)
         ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
         print(f"sweep {folder.name}: the trials are in {_shown(folder)}; `make ui` shows them", flush=True)
+
+    @classmethod
+    def cancel_jobs(cls) -> None:
+        """End the trials that are jobs of Slurm."""
+        if cls._sweep:
+            on_slurm.cancel(cls._folder)
+
+    @classmethod
+    def wait_for_jobs(cls) -> None:
+        """Wait for the ends of all trials that are jobs of Slurm."""
+        if cls._sweep:
+            on_slurm.wait(cls._folder)
 
     @classmethod
     def close(cls, *, stopped: bool) -> str:

@@ -128,6 +128,8 @@ def threads(launcher: DictConfig) -> int:
     """A trial's share of the cores where a launcher runs several trials side by side."""
     from joblib import effective_n_jobs
 
+    if "cpus_per_task" in launcher:  # a job of Slurm has cores of its own
+        return int(launcher.cpus_per_task or 1)
     cores, workers = int(effective_n_jobs(-1)), int(effective_n_jobs(launcher.get("n_jobs", 1)))
     return max(1, cores // workers)
 

@@ -36,9 +36,15 @@ _RAY = {  # where Ray runs a sweep and with how much; it could also have code in
         r"(num_cpus|num_gpus|memory|resources|accelerator_type|max_retries|scheduling_strategy|label_selector)(\..*)?"
     ),
 }
-_VARIABLES = re.compile(
-    r"hydra\.job\.env_set\.(PATH|PYTHON.*|LD_.*|DYLD_.*)"
-)  # they choose the code of a trial's process
+_REFUSED = {  # keys by what a user is told of them
+    re.compile(r"hydra\.launcher\.(setup|additional_parameters)(\..*)?"): (
+        "Slurm would run this: do it in the shell before the sweep, whose environment its jobs get"
+    ),
+    # They choose the code of a trial's process.
+    re.compile(r"hydra\.job\.env_set\.(PATH|PYTHON.*|LD_.*|DYLD_.*)"): (
+        "this variable chooses what code runs: set it in the shell"
+    ),
+}
 
 
 class Refused(BaseException):
@@ -87,8 +93,10 @@ def forbidden(config: DictConfig) -> str | None:
             return f"{key} = {value}: a configuration can have no other streams than {' and '.join(sorted(_STREAMS))}"
         elif any(key.startswith(place) and not keys.fullmatch(key[len(place) :]) for place, keys in _RAY.items()):
             return f"{key} = {value}: a configuration can't set this of Ray: it may run code, or is the sweep's own"
-        elif _VARIABLES.fullmatch(key):
-            return f"{key} = {value}: this variable chooses what code runs: set it in the shell"
+        elif key.startswith("hydra.launcher.") and not str(value).isprintable():
+            return f"{key} = {value!r}: it has characters that can't be printed, as one that ends a line of a script"
+        elif value is not None and (why := next((_REFUSED[keys] for keys in _REFUSED if keys.fullmatch(key)), None)):
+            return f"{key} = {value}: {why}"
     return None
 
 

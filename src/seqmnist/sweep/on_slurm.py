@@ -1,0 +1,87 @@
+"""Trials that are jobs of Slurm: what its own commands say of them, and how they are ended.
+
+Hydra's plugin submits them; submitit, below it, keeps what it knows of a job in <sweep>/.submitit/<its number>.
+"""
+
+import math
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from seqmnist.errors import UserError
+
+MISSING = "hydra/launcher=submitit_slurm needs submitit: make setup-cluster, then . .venv-cluster/bin/activate"
+_LAUNCHER = "SlurmLauncher"
+_SHOWN = 160  # characters of what submitit says
+_KEPT = ".submitit"
+_PATIENCE = 90  # seconds in which jobs that are cancelled end; Slurm waits KillWait of them for each
+_LOOK = 1.0  # seconds
+
+
+def is_slurm(launcher: DictConfig) -> bool:
+    """Whether a launcher's configuration is that of Slurm."""
+    return str(launcher.get("_target_", "")).endswith(f".{_LAUNCHER}")
+
+
+def prepare(folder: Path) -> None:
+    """See that a sweep in a folder can start.
+
+    Raises:
+        UserError: Slurm is not here, or has jobs of this sweep: they go on where the driver was killed.
+    """
+    if shutil.which("sbatch") is None:
+        raise UserError("hydra/launcher=submitit_slurm: there is no sbatch here: start it where Slurm's commands are")
+    if waiting := queued(folder):
+        jobs = " ".join(waiting)
+        raise UserError(f"{folder} is at work in Slurm (jobs {jobs}): wait for their end, or `scancel {jobs}`")
+    from seqmnist.sweep import slurm_queue
+
+    slurm_queue.watch()
+
+
+def queued(folder: Path) -> list[str]:
+    """The jobs of a sweep that Slurm has not ended yet; an array of jobs is one."""
+    jobs = sorted({path.name.partition("_")[0] for path in (folder / _KEPT).glob("[0-9]*")})
+    return [job for job in jobs if _is_queued(job)] if shutil.which("squeue") else []
+
+
+def cancel(folder: Path) -> None:
+    """End the jobs of a sweep and wait for their ends: each trial says in MLflow how it ended."""
+    if jobs := queued(folder):
+        subprocess.run(["scancel", *jobs], check=False)
+        wait(folder, _PATIENCE)
+
+
+def wait(folder: Path, seconds: float = math.inf) -> None:
+    """Wait for the ends of a sweep's jobs, at most so many seconds."""
+    until = time.monotonic() + seconds
+    while queued(folder) and time.monotonic() < until:
+        time.sleep(_LOOK)
+
+
+def _is_queued(job: str) -> bool:
+    """Slurm answers with an error for a job that it has forgotten."""
+    command = ["squeue", "--noheader", f"--jobs={job}"]
+    return bool(subprocess.run(command, check=False, capture_output=True).stdout.strip())
+
+
+@contextmanager
+def telling_of_slurm(wait_for_others: Callable[[], None]) -> Iterator[None]:
+    """Tell in a line of the first job that ended without a result, after the ends of all others.
+
+    Raises:
+        UserError: there is one.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit."):
+            raise
+        told = UserError(f"Slurm: {' '.join(str(error).split())[:_SHOWN]}")
+        wait_for_others()
+        raise told from None

@@ -1,0 +1,192 @@
+"""Sweeps on a real Slurm of two nodes on this machine, as deploy/slurm.sh starts it."""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from seqmnist.files import sha256_file
+from tests.cluster.conftest import need, need_root
+
+pytestmark = pytest.mark.timeout(300)
+SCRIPT = Path(__file__).parents[2] / "deploy/slurm.sh"
+SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one")
+SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.mem_gb=null")
+RESUME = ("python", "-m", "seqmnist", "resume", "sweeps/one")
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[dict[str, str]]:
+    """The environment of Slurm's commands."""
+    need("slurmctld", "slurmd", "munged")
+    need_root("Slurm's daemons start jobs as their users")
+    with tempfile.TemporaryDirectory(prefix="slurm") as folder:
+        started = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True, check=False)
+        assert started.returncode == 0, started.stderr + logs(Path(folder))
+        try:
+            yield {"SLURM_CONF": f"{folder}/slurm.conf", "PYTHONPATH": "src"}
+        finally:
+            subprocess.run([SCRIPT, "stop", folder], check=True)
+
+
+def logs(folder: Path) -> str:
+    return "".join(path.read_text(errors="replace") for path in folder.glob("*.log"))
+
+
+def command(slurm: dict[str, str], *words: str) -> str:
+    """What a command of Slurm's prints."""
+    return subprocess.run(words, env=os.environ | slurm, check=True, capture_output=True, text=True).stdout
+
+
+def runs(project: Any) -> tuple[Any, list[Any]]:
+    """The sweep's run, and those of its trials."""
+    client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name("seqmnist-sweeps").experiment_id])
+    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    trials = [run for run in found if run is not parent]
+    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in trials)
+    for run in trials:
+        for name in run.data.metrics:
+            steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+            assert len(steps) == len(set(steps)), (name, steps)
+    return parent, trials
+
+
+def weights(project: Any, sweep: str) -> dict[str, str]:
+    folder = project.root / "sweeps" / sweep
+    return {str(path.relative_to(folder)): sha256_file(path) for path in folder.rglob("*.weights.h5")}
+
+
+def read_until(process: Any, shown: str) -> str:
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if shown in line:
+            break
+    return "".join(lines)
+
+
+def wait_for_epoch(project: Any, number: int) -> None:
+    """Return when the log of the first trial has an epoch; the test's time-out ends it."""
+    log = project.root / "sweeps/one/0/trial.log"
+    while not (log.exists() and re.search(rf"^rnn.* {number}/", log.read_text(), re.MULTILINE)):
+        os.sched_yield()
+        signal.sigtimedwait([], 0.2)
+
+
+def test_a_sweep_is_one_array_of_jobs_on_both_nodes(project: Any, slurm: dict[str, str]) -> None:
+    values = ("cell=rnn", "seed=1,2,3,4", "train.epochs=2")
+
+    output = project.succeed(*SWEEP, *SLURM, *values, **slurm).output
+
+    assert "WARNING" not in output
+    kept = sorted(path.name for path in (project.root / "sweeps/one/.submitit").glob("[0-9]*"))
+    job = kept[0]
+    assert kept == [job, *(f"{job}_{number}" for number in range(4))]
+    nodes = {re.search(r"NodeList=(\S+)", command(slurm, "scontrol", "show", "job", name))[1] for name in kept[1:]}  # type: ignore[index]
+    assert nodes == {"n1", "n2"}
+    parent, trials = runs(project)
+    assert [run.info.status for run in (parent, *trials)] == ["FINISHED"] * 5
+    project.succeed(*SWEEP, "hydra.sweep.dir=sweeps/two", *values, PYTHONPATH="src")
+    assert weights(project, "one") == weights(project, "two"), "Slurm's are joblib's"
+    assert len(weights(project, "one")) == 4
+
+
+def test_a_job_that_is_out_of_time_goes_on_from_its_checkpoint(project: Any, slurm: dict[str, str]) -> None:
+    """Slurm counts in minutes and looks at times twice a minute, and begins a requeued job after two minutes."""
+    limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30", "hydra.launcher.max_num_timeout=9")
+    values = ("cell=rnn", "seed=1", "train.epochs=300")
+    with project.start(*SWEEP, *SLURM, *limits, *values, **slurm) as process:
+        wait_for_epoch(project, 0)
+        job = command(slurm, "squeue", "--noheader", "--format=%F").strip()
+        requeued = 0
+        while process.poll() is None:
+            if "BeginTime" in command(slurm, "squeue", "--noheader", "--format=%r"):
+                requeued += 1
+                command(slurm, "scontrol", "update", f"JobId={job}", "StartTime=now")
+            signal.sigtimedwait([], 0.5)
+        output = process.communicate()[0]
+
+    assert process.returncode == 0, output
+    assert requeued
+    assert "rnn: resuming at epoch " in (project.root / "sweeps/one/0/trial.log").read_text()
+    parent, (trial,) = runs(project)
+    assert (parent.info.status, trial.info.status) == ("FINISHED", "FINISHED")
+    assert len(project_history(project)) == 300
+    project.succeed(*SWEEP, "hydra.sweep.dir=sweeps/two", *values, PYTHONPATH="src")
+    assert weights(project, "one") == weights(project, "two")
+
+
+def project_history(project: Any) -> list[str]:
+    return (project.root / "sweeps/one/0/reports/train/rnn/history.csv").read_text().splitlines()[1:]
+
+
+def test_ctrl_c_cancels_the_jobs_and_resume_goes_on(project: Any, slurm: dict[str, str]) -> None:
+    with project.start(*SWEEP, *SLURM, "cell=rnn", "seed=1,2", "train.epochs=400", **slurm) as process:
+        wait_for_epoch(project, 5)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate()[0]
+
+    assert process.returncode == 130, output
+    assert "sweep one: stopped; `seqmnist resume sweeps/one` runs what is missing" in output
+    assert command(slurm, "squeue", "--noheader") == ""
+    parent, trials = runs(project)
+    assert {run.info.status for run in (parent, *trials)} == {"KILLED"}
+
+    project.succeed(*RESUME, **slurm)
+
+    parent, trials = runs(project)
+    assert [run.info.status for run in (parent, *trials)] == ["FINISHED"] * 3
+    assert "rnn seed=1: resuming at epoch " in (project.root / "sweeps/one/0/trial.log").read_text()
+
+
+def test_a_job_that_is_killed_is_told_of_and_the_others_go_on(project: Any, slurm: dict[str, str]) -> None:
+    with project.start(*SWEEP, *SLURM, "cell=rnn", "seed=1,2", "train.epochs=100", **slurm) as process:
+        wait_for_epoch(project, 1)
+        job = command(slurm, "squeue", "--noheader", "--format=%F").split()[0]
+        command(slurm, "scancel", f"{job}_0")
+        output = process.communicate()[0]
+
+    assert process.returncode == 1
+    assert "Traceback" not in output
+    assert re.search(r"^ +0  rnn seed=1 KILLED: ", output, re.MULTILINE), output
+    assert output.splitlines()[-1].startswith("error: ")
+    assert sorted(run.info.status for run in runs(project)[1]) == ["FINISHED", "KILLED"]
+    project.succeed(*RESUME, **slurm)
+    assert [run.info.status for run in runs(project)[1]] == ["FINISHED"] * 2
+
+
+def test_a_sweep_whose_driver_is_gone_is_not_started_twice(project: Any, slurm: dict[str, str]) -> None:
+    """A job that waits in Slurm has no process that would end itself."""
+    hold = command(slurm, "sbatch", "--parsable", "--nodes=2", "--wrap=sleep 250").strip()
+    with project.start(*SWEEP, *SLURM, "cell=rnn", "seed=1,2", **slurm) as process:
+        while not command(slurm, "squeue", "--noheader", "--states=PENDING", "--name=sweep"):
+            signal.sigtimedwait([], 0.2)
+        process.kill()
+        process.communicate()
+
+    refused = project.run(*RESUME, **slurm)
+
+    assert refused.code == 1
+    (line,) = refused.output.splitlines()
+    job = re.search(r"is at work in Slurm \(jobs (\d+)\): wait for their end, or `scancel \1`$", line)
+    assert job, line
+    command(slurm, "scancel", job[1], hold)
+    project.succeed(*RESUME, **slurm)
+    assert [run.info.status for run in runs(project)[1]] == ["FINISHED"] * 2
+
+
+def test_a_script_that_would_start_beside_another_is_refused(slurm: dict[str, str]) -> None:
+    folder = str(Path(slurm["SLURM_CONF"]).parent)
+    again = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr.splitlines()) == (
+        1,
+        [f"error: {folder} is in use: deploy/slurm.sh stop {folder}"],
+    )
