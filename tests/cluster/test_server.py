@@ -353,11 +353,10 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
                     points = [[(p.step, p.value) for p in one.get_metric_history(key, name)] for one in (old, client)]
                     assert sorted(points[0]) == sorted(points[1])
         champion = client.get_model_version_by_alias("seqmnist-tiny", "champion")
-        assert champion.version == old.get_model_version_by_alias("seqmnist-tiny", "champion").version
+        assert int(champion.version) == int(old.get_model_version_by_alias("seqmnist-tiny", "champion").version)
         script = "import mlflow; print(mlflow.keras.load_model('models:/seqmnist-tiny@champion').count_params())"
         assert int(project.succeed("python", "-c", script, **login).output.splitlines()[-1]) > 0
         client.create_run(client.create_experiment("after"), run_name="after")  # the sequences go on
-        client.create_run("0" if client.get_experiment("0") else "1")
 
 
 def test_the_compose_file_has_no_default_password_and_listens_on_this_machine_alone() -> None:
