@@ -19,7 +19,7 @@ start() {
     for program in munged slurmctld slurmd; do
         command -v $program >/dev/null || fail "$program is missing: apt-get install slurm-wlm munge"
     done
-    ! ls "$FOLDER"/*.pid >/dev/null 2>&1 || fail "$FOLDER is in use: deploy/slurm.sh stop $2"
+    ! ls "$FOLDER"/*.pid >/dev/null 2>&1 || fail "$FOLDER is in use: deploy/slurm.sh stop $FOLDER"
     # munged wants to be the only one to write where its socket and key are.
     chmod 755 "$FOLDER"
     mkdir -p "$FOLDER/state" "$FOLDER/n1" "$FOLDER/n2"

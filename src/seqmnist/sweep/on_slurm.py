@@ -17,7 +17,7 @@ from seqmnist.errors import UserError
 
 MISSING = "hydra/launcher=submitit_slurm needs submitit: make setup-cluster, then . .venv-cluster/bin/activate"
 _LAUNCHER = "SlurmLauncher"
-_SHOWN = 160  # characters of what submitit says
+_SHOWN = 400  # characters of what submitit says
 _KEPT = ".submitit"
 _PATIENCE = 90  # seconds in which jobs that are cancelled end; Slurm waits KillWait of them for each
 _LOOK = 1.0  # seconds
