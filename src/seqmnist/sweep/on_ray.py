@@ -163,8 +163,10 @@ def check_store(uri: str, nodes: int) -> None:
 def _connect(init: dict[str, Any]) -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     address = init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
-    if address == "local" and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-        os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # other users of this machine reach its ports
+    if address == "local":
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else trials wait for all other work, which joblib's don't
+        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+            os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # other users of this machine reach its ports
     check_address(address)
     try:
         import ray

@@ -89,6 +89,7 @@ class Node:
         depot = ray.get_actor(NAME.format(job=ray.get_runtime_context().get_job_id()))
         start = _answer(depot.begin.remote(number))
         if start is None:
+            shutil.rmtree(folder.parent)  # Hydra made it
             return None
         node = cls(folder, number, start.attempt, depot, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
         _set_environment(start.supplies.environment)
