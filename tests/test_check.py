@@ -471,7 +471,7 @@ def test_an_upload_that_is_at_work_stays(remote: Path, lines: Callable[[], list[
     ("name", "message"),
     [
         ("storage", "remote storage: nothing is at .*/nowhere: `dvc push` first"),
-        ("cloud", "remote cloud needs gcsfs: install it; for SSH and S3 `make setup-cluster`"),
+        ("cloud", "remote cloud: gs is supported, but requires 'dvc-gs' to be installed; `make setup-cluster` does it"),
         ("other", "DVC: .*remote 'other' doesn't exist"),
     ],
     ids=["empty", "without its package", "unknown"],

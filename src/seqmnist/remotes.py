@@ -105,16 +105,14 @@ def _entries(odb: "HashFileDB", repair: bool) -> list[Damage]:
 def _errors(name: str) -> Iterator[None]:
     """Tell of a remote that can't be reached in a line."""
     from dvc.exceptions import DvcException
-    from dvc.fs import RemoteMissingDepsError
 
     try:
         yield
     except (DvcException, UserError):
         raise
-    except RemoteMissingDepsError as error:
+    except ImportError as error:
         raise UserError(
-            f"remote {name} needs {', '.join(error.missing_deps)}: install it; for SSH and S3 `make setup-cluster`, "
-            "then `. .venv-cluster/bin/activate`"
+            f"remote {name}: {error}; `make setup-cluster` does it for SSH and S3, then `. .venv-cluster/bin/activate`"
         ) from None
     except Exception as error:  # each kind of remote has errors of its own
         reason = textwrap.shorten(str(error), 300) or type(error).__name__
