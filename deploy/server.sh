@@ -54,12 +54,12 @@ if [ ! -e "$STATE/secret-key" ]; then
     rm "$STATE/secret-key.$$"
 fi
 
-# Whoever has an account may read all, which is what a common server is for, and write what is theirs or was granted.
+# Whoever has an account may read all and log into all, since a team's runs are in the same experiments; to delete is its maker's.
 # Accounts are in PostgreSQL too: MLflow's own place is a file, basic_auth.db, where the server happens to be started.
 # Checking a password is slow by design and each request brings one: a worker takes a checked one as right for a minute.
 cat > "$STATE/accounts.ini.$$" << INI
 [mlflow]
-default_permission = READ
+default_permission = EDIT
 database_uri = $(printf %s "$BACKEND" | sed 's/%/%%/g')
 admin_username = ${MLFLOW_AUTH_ADMIN_USERNAME:-admin}
 auth_cache_ttl_seconds = 60

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
-from seqmnist.check import check
+from seqmnist.check import check, check_remote
 from seqmnist.errors import UserError
 
 PIPELINE = """\
@@ -110,7 +111,11 @@ def files(root: Path) -> dict[str, bytes]:
 
 def entry(root: Path) -> Path:
     """An entry of the run cache."""
-    return next(path for path in (root / ".dvc/cache/runs").rglob("*") if path.is_file())
+    return entry_of(root / ".dvc/cache/runs")
+
+
+def entry_of(runs: Path) -> Path:
+    return next(path for path in runs.rglob("*") if path.is_file())
 
 
 def test_whole_files_are_left_as_they_are(root: Path, lines: Callable[[], list[str]]) -> None:
@@ -382,3 +387,103 @@ def test_a_folder_without_dvc_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="you are not inside of a DVC repository"):
         check()
+
+
+@pytest.fixture
+def remote(root: Path) -> Path:
+    """A folder that has all of the repository, as its default remote `storage`."""
+    folder = root.parent / "storage"
+    run("dvc", "remote", "add", "--default", "--quiet", "storage", str(folder))
+    run("dvc", "remote", "modify", "storage", "verify", "true")
+    run("dvc", "push", "--quiet", "--run-cache")
+    return folder
+
+
+def in_remote(name: str) -> str:
+    return name.removeprefix(".dvc/cache/")
+
+
+@pytest.mark.usefixtures("root")
+def test_a_remote_without_verify_is_told_of(lines: Callable[[], list[str]]) -> None:
+    run("dvc", "remote", "add", "--quiet", "storage", "elsewhere")
+    run("dvc", "remote", "add", "--quiet", "--local", "mine", "elsewhere")
+    check()
+    told = [re.findall("`(dvc remote .*)`", line) for line in lines()]
+    assert told == [
+        ["dvc remote modify storage verify true"],
+        ["dvc remote modify --local mine verify true"],
+        [],  # nothing is damaged
+    ]
+    for (command,) in told[:2]:
+        run(*command.split())
+    check()
+    assert lines() == ["nothing is damaged"]
+
+
+def test_a_whole_remote_is_left_as_it_is(remote: Path, lines: Callable[[], list[str]]) -> None:
+    before = files(remote)
+    check_remote()
+    check_remote("storage", repair=True)
+    assert lines() == ["nothing is damaged"] * 2
+    assert files(remote) == before
+
+
+@pytest.mark.parametrize(("name", "of"), [(ONE, "out"), (FOLDER, "out")], ids=["file", "list"])
+def test_a_damaged_object_of_a_remote_is_named_removed_and_sent_again(
+    name: str, of: str, remote: Path, lines: Callable[[], list[str]]
+) -> None:
+    before = files(remote)
+    damage(remote / in_remote(name))
+    with pytest.raises(UserError, match="1 thing is damaged"):
+        check_remote()
+    where = f"{remote / in_remote(name)} is damaged (of {of})"
+    assert lines() == [f"{where}: run `seqmnist check --remote storage --repair`"]
+
+    check_remote(repair=True)
+    assert lines() == [
+        f"{where}: removed",
+        "`dvc push --run-cache -r storage` in a clone that has it whole sends it again",
+    ]
+    run("dvc", "push", "--quiet")
+    assert files(remote) == before
+
+
+def test_a_damaged_entry_of_a_remotes_run_cache_is_sent_again(remote: Path, lines: Callable[[], list[str]]) -> None:
+    before = files(remote)
+    path = entry_of(remote / "runs")
+    damage(path)
+    check_remote(repair=True)
+    assert lines()[0] == f"{path} is damaged: removed"
+    assert not path.exists()
+    run("dvc", "push", "--quiet", "--run-cache")
+    assert files(remote) == before
+
+
+def test_an_upload_that_is_at_work_stays(remote: Path, lines: Callable[[], list[str]]) -> None:
+    part = remote / f"{in_remote(ONE)}.Kb3xS"
+    part.write_text("on")
+    check_remote(repair=True)
+    assert lines() == ["nothing is damaged"]
+    assert part.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("storage", "remote storage: nothing is at .*/nowhere: `dvc push` first"),
+        ("cloud", "remote cloud: gs is supported, but requires 'dvc-gs' to be installed; `make setup-cluster` does it"),
+        ("other", "DVC: .*remote 'other' doesn't exist"),
+    ],
+    ids=["empty", "without its package", "unknown"],
+)
+def test_a_remote_that_can_not_be_read_is_refused(root: Path, name: str, message: str) -> None:
+    run("dvc", "remote", "add", "--quiet", "storage", str(root / "nowhere"))
+    run("dvc", "remote", "add", "--quiet", "cloud", "gs://nowhere/at/all")
+    with pytest.raises(UserError, match=message):
+        check_remote(name)
+
+
+@pytest.mark.usefixtures("root")
+def test_without_a_default_remote_its_name_is_asked_for() -> None:
+    with pytest.raises(UserError, match=r"no remote specified"):
+        check_remote()

@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="find what is damaged of DVC's cache, outputs and files")
     check.add_argument("--repair", action="store_true", help="mend it; `dvc repro` then makes again what is missing")
     check.add_argument("--quick", action="store_true", help="don't read what has the size and time that DVC knows")
+    check.add_argument(
+        "--remote", nargs="?", const="", metavar="NAME", help="read a DVC remote instead, the default one without NAME"
+    )
     check.set_defaults(run=_check)
 
     server = commands.add_parser("check-server", help="look for the usual mistakes of a team's tracking server")
@@ -62,10 +65,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 # DVC, TensorFlow, MLflow and Hydra take seconds to import: only where they are used.
-def _check(repair: bool, quick: bool) -> None:
-    from seqmnist.check import check
+def _check(repair: bool, quick: bool, remote: str | None) -> None:
+    from seqmnist.check import check, check_remote
 
-    check(repair=repair, quick=quick)
+    if remote is None:
+        check(repair=repair, quick=quick)
+    else:
+        check_remote(remote or None, repair=repair)
 
 
 def _check_server(uri: str | None) -> None:

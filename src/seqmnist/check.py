@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqmnist import remotes
 from seqmnist.damage import Damage, examine
 from seqmnist.errors import MEND, UserError
 from seqmnist.paths import PARAMS
@@ -48,18 +49,41 @@ def check(*, repair: bool = False, quick: bool = False) -> None:
                 outputs = [] if found else _idle_outputs(repo)
         if not repair:  # this may take longer than commands of DVC's wait for the lock
             found += examine(repo, outputs, quick=quick, repair=False)
-    _tell(found, repair=repair, quick=quick)
+        for line in remotes.unverified(repo):  # a risk and no damage
+            print(line)
+    _tell(found, repair=repair, mend=MEND, after="`dvc repro` makes again what is missing")
+    if not found and not quick:
+        print("nothing is damaged")
 
 
-def _tell(found: list[Damage], *, repair: bool, quick: bool) -> None:
+def check_remote(name: str | None = None, *, repair: bool = False) -> None:
+    """Print a line for each damaged object of a DVC remote: where, of what, and what to do or what was done.
+
+    Args:
+        name: of the remote; the default one if None.
+        repair: remove what is damaged, so that the next `dvc push` sends it again.
+
+    Raises:
+        UserError: something is damaged and was left so, or the remote can't be read.
+    """
+    from dvc.repo import Repo
+
+    with _dvc_errors(), Repo() as repo:
+        name = name or repo.cloud.get_remote(command="check --remote").name
+        found = remotes.examine(repo, name, repair=repair)
+    push = f"`dvc push --run-cache -r {name}` in a clone that has it whole sends it again"
+    _tell(found, repair=repair, mend=f"run `seqmnist check --remote {name} --repair`", after=push)
+    if not found:
+        print("nothing is damaged")
+
+
+def _tell(found: list[Damage], *, repair: bool, mend: str, after: str) -> None:
     for damage in found:
-        print(f"{damage.where} {damage.what}: {damage.mended or MEND}")
+        print(f"{damage.where} {damage.what}: {damage.mended or mend}")
     if found and not repair:
         raise UserError("1 thing is damaged" if len(found) == 1 else f"{len(found)} things are damaged")
     if found:
-        print("`dvc repro` makes again what is missing")
-    elif not quick:
-        print("nothing is damaged")
+        print(after)
 
 
 @contextmanager

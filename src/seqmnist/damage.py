@@ -5,18 +5,20 @@ Here all bytes are read, and hashed by DVC's own library.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dvc.fs import FileSystem
     from dvc.output import Output
     from dvc.repo import Repo
     from dvc_data.hashfile.db import HashFileDB
     from dvc_data.hashfile.obj import HashFile
 
-_ENTRY = "[0-9a-f]" * 64  # the name of an entry in the run cache: its SHA-256
+ENTRY = re.compile("[0-9a-f]{64}")  # the name of an entry in the run cache: its SHA-256
 
 
 @dataclass(frozen=True)
@@ -85,24 +87,32 @@ def _object(repo: "Repo", odb: "HashFileDB", oid: str, owners: dict[str, str], r
 
 def _entries(repo: "Repo", repair: bool) -> list[Damage]:
     """What is damaged in the run cache."""
-    from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
-    from dvc.utils import dict_sha256
-    from dvc.utils.serialize import load_yaml
+    from dvc.fs import localfs
 
-    def is_damaged(path: Path) -> bool:
-        try:
-            entry = COMPILED_LOCK_FILE_STAGE_SCHEMA(load_yaml(path))
-        except FileNotFoundError:
-            return False
-        except Exception:  # of YAML, of UTF-8 or of DVC's schema
-            return True
-        return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != path.name)
-
-    found = [path for path in Path(repo.stage_cache.cache_dir).glob(f"*/*/{_ENTRY}") if is_damaged(path)]
+    paths = (path for path in Path(repo.stage_cache.cache_dir).glob("*/*/*") if ENTRY.fullmatch(path.name))
+    found = [path for path in paths if is_broken_entry(str(path), localfs)]
     if repair:
         for path in found:
             path.unlink()
     return [Damage(_relative(repo, path), "is damaged", "removed" if repair else "") for path in found]
+
+
+def is_broken_entry(path: str, fs: "FileSystem") -> bool:
+    """Whether an entry of a run cache is not what its name, a hash of it, says."""
+    from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
+    from dvc.utils import dict_sha256
+    from dvc.utils.serialize import parse_yaml
+
+    try:
+        with fs.open(path, "rb") as file:  # a remote that is away raises here: that is no damage
+            content = file.read()
+    except FileNotFoundError:
+        return False
+    try:
+        entry = COMPILED_LOCK_FILE_STAGE_SCHEMA(parse_yaml(content.decode(), path))
+    except Exception:  # of YAML, of UTF-8 or of DVC's schema
+        return True
+    return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != fs.name(path))
 
 
 def _parts(out: "Output", bad: set[str]) -> dict[str, str]:

@@ -63,8 +63,13 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
 
 
 def with_tables(text: str, name: str, measured: dict[str, Any]) -> str:
-    """A page with the tables between its marks `<!-- name: table -->` and `<!-- end -->` made of docs/<name>.json."""
-    for title, table in tables(measured).items():
+    """A page with the tables between its marks made of docs/<name>.json."""
+    return filled(text, name, tables(measured))
+
+
+def filled(text: str, name: str, tables: dict[str, str]) -> str:
+    """A page with tables between its marks `<!-- name: table -->` and `<!-- end -->`."""
+    for title, table in tables.items():
         escaped = table.replace("\\", "\\\\")
         text = re.sub(rf"(<!-- {name}: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{escaped}\g<2>", text, flags=re.DOTALL)
     return text
@@ -91,7 +96,7 @@ def _claims(claims: dict[str, dict[str, Any]]) -> str:
         p = "–" if one["p"] is None else f"{one['p']:.3f}"
         measured = f"{NAMES[name]} ({EFFECTS[name]})"
         rows.append([measured, f"**{one['verdict']}**", f"{one['effect']:+.4f}", interval, p, one["n"]])
-    return _markdown(["claim (measured by)", "verdict", "effect", "interval", "p", "n"], rows)
+    return markdown(["claim (measured by)", "verdict", "effect", "interval", "p", "n"], rows)
 
 
 def _accuracies(cells: dict[str, Any]) -> str:
@@ -100,7 +105,7 @@ def _accuracies(cells: dict[str, Any]) -> str:
         [cell, f"**{spread(values)}**", ", ".join(f"{value:.4f}" for value in values)]
         for cell, values in accuracies.items()
     ]
-    return _markdown(["cell", "test accuracy", "of each seed"], rows)
+    return markdown(["cell", "test accuracy", "of each seed"], rows)
 
 
 def _cells(cells: dict[str, Any]) -> str:
@@ -118,7 +123,7 @@ def _cells(cells: dict[str, Any]) -> str:
     rows: Rows = [
         [name, *(spread(figures_of_seeds(part, key)) for part in cells.values())] for name, key in lines.items()
     ]
-    return _markdown(["", *cells], rows)
+    return markdown(["", *cells], rows)
 
 
 def _seconds(cells: dict[str, Any], epoch_seconds: dict[str, dict[str, list[float]]]) -> str:
@@ -131,7 +136,7 @@ def _seconds(cells: dict[str, Any], epoch_seconds: dict[str, dict[str, list[floa
             reached = {seed: count for seed, count in epochs.items() if count}
             line.append(_between(reached, epoch_seconds.get(cell, {}), len(epochs)))
         rows.append(line)
-    return _markdown(["cell", *(f"to {percent} %" for percent in _percents())], rows)
+    return markdown(["cell", *(f"to {percent} %" for percent in _percents())], rows)
 
 
 def _between(reached: dict[str, int], seconds: dict[str, list[float]], seeds: int) -> str:
@@ -158,7 +163,7 @@ def _seeds(cells: dict[str, Any]) -> str:
         for cell, part in cells.items()
         for seed, one in part["seeds"].items()
     ]
-    return _markdown(["cell", "seed", *keys], rows)
+    return markdown(["cell", "seed", *keys], rows)
 
 
 def _percents() -> list[str]:
@@ -172,7 +177,8 @@ def _value(figures: dict[str, float], key: str) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
-def _markdown(head: list[str], rows: Rows) -> str:
+def markdown(head: list[str], rows: Rows) -> str:
+    """A table; the first column is of text, the others are of numbers."""
     lines: Rows = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
 

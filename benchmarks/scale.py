@@ -1,0 +1,200 @@
+"""Measure what a sweep costs the more it has of trials, and calculate from it: `python -m benchmarks.scale`.
+
+MLflow's runs are made by its client in a database of their own; thousands of them are copies of such a run by SQL.
+Writes docs/scale.json and the tables in docs/scale-model.md.
+"""
+
+import argparse
+import os
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import scale_model
+from benchmarks.run import machine
+from seqmnist.config import Tracking
+from seqmnist.errors import run_command
+from seqmnist.files import write_json, write_text
+from seqmnist.publish import filled
+
+DOCS = Path("docs")
+RUNS = (1, 1_000, 10_000)
+JOBS = (100, 1_000)
+EPOCHS = 15
+METRICS = [f"{split}.{name}" for split in ("train", "validation", "test") for name in ("accuracy", "loss", "seconds")]
+PARAMETERS = 60  # dotted names of a configuration
+_COPIED = ("runs", "tags", "params", "metrics", "latest_metrics")
+_ROUNDS = 7
+_IMAGE = 28 * 28
+
+
+def main() -> None:
+    """Measure, and write what was measured and what follows from it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the sizes; prints and writes nothing")
+    quick = parser.parse_args().quick
+    share = 100 if quick else 1
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        measured = {
+            "machine": machine(),
+            "store": [*store(Path(folder), [max(1, runs // share) for runs in RUNS])],
+            "hydra": [hydra(jobs // share) for jobs in JOBS],
+            "mapped": mapped(Path(folder), 4_000_000 // share),
+        }
+    tables = scale_model.tables(measured)
+    print("\n".join(tables.values()))
+    if not quick:
+        write_json(DOCS / "scale.json", measured)
+        page = DOCS / "scale-model.md"
+        write_text(page, filled(page.read_text(), "scale", tables))
+
+
+def store(folder: Path, sizes: list[int]) -> Iterator[dict[str, Any]]:
+    """What requests cost in a database of so many runs, and how large it is."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    from seqmnist.tracking.store import open_store
+    from seqmnist.tracking.sweeps import TRIAL, Sweep
+
+    database = (folder / "mlflow.db").absolute()
+    client, experiment = open_store(Tracking(uri=f"sqlite:///{database}", experiment="scale"))
+    sweep = Sweep(client, experiment, "/sweep")
+    sweep.start("sweep", {})
+
+    def begin(number: int) -> str:
+        tags = {**sweep.trial_tags(number), "config.sha256": f"{number:064}", "train.sha256": f"{number:064}"}
+        run_id = str(client.create_run(experiment, tags=tags).info.run_id)
+        client.log_batch(run_id, params=[Param(f"part.value_{one}", "0.001") for one in range(PARAMETERS)])
+        return run_id
+
+    def epoch(run_id: str, number: int) -> None:
+        client.log_batch(run_id, metrics=[Metric(name, 0.5, 0, number) for name in METRICS])
+
+    def run(number: int) -> str:
+        run_id = begin(number)
+        client.log_batch(run_id, tags=[RunTag("model.sha256", f"{number:064}")])
+        client.set_terminated(run_id)
+        return run_id
+
+    first = begin(0)
+    for number in range(EPOCHS):
+        epoch(first, number)
+    client.set_terminated(first)
+    empty = _pages(database)
+    filled_to = 1
+    for size in sizes:
+        _copy(database, first, TRIAL, range(filled_to, size))
+        filled_to = max(filled_to, size)
+        found: dict[str, Any] = {"runs": size, "bytes": _pages(database) - empty if size > 1 else 0}
+        epochs = partial(_each_epoch, partial(epoch, begin(filled_to)))
+        found["epoch_seconds"] = _median(epochs) / _ROUNDS
+        found["run_seconds"] = _median(lambda: run(10_000_000))
+        found["find_seconds"] = _median(partial(sweep.trial_run_id, size - 1, f"{0:064}"))
+        found["stale_seconds"] = _median(sweep.settle_stale)
+        found["trials_seconds"] = _median(sweep.trials, rounds=1)
+        found["peak_mebibytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(found, flush=True)
+        yield found
+
+
+def _each_epoch(epoch: Callable[[int], None]) -> None:
+    for number in range(_ROUNDS):
+        epoch(number)
+
+
+def _copy(database: Path, run_id: str, trial: str, numbers: range) -> None:
+    """Copy a run's rows, each copy with a number of its own as trial."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table in _COPIED:
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            shown = ", ".join("?" if name == "run_uuid" else name for name in columns)
+            copy = f"INSERT INTO {table} SELECT {shown} FROM {table} WHERE run_uuid = ?"  # noqa: S608 (own names)
+            connection.executemany(copy, ((f"{number:032}", run_id) for number in numbers))
+        update = "UPDATE tags SET value = ? WHERE key = ? AND run_uuid = ?"
+        connection.executemany(update, ((str(number), trial, f"{number:032}") for number in numbers))
+
+
+def _pages(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        (count,), (size,) = (connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+        return int(count * size)
+
+
+def _median(call: Callable[[], Any], rounds: int = _ROUNDS) -> float:
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+_NOTHING = """\
+import hydra
+@hydra.main(version_base="1.3", config_path=None)
+def job(config):
+    return 0.5
+job()
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def hydra(jobs: int) -> dict[str, float]:
+    """Seconds, memory and files of Hydra's own sweeper and launcher for jobs that do nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        (script := Path(folder, "job.py")).write_text(_NOTHING)
+        command = [sys.executable, str(script), "-m", f"+x=range(0,{jobs})", f"hydra.sweep.dir={folder}/sweep"]
+        start = time.perf_counter()
+        printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        seconds = time.perf_counter() - start
+        inodes = sum(1 for _ in Path(folder, "sweep").rglob("*"))
+    found = {
+        "jobs": jobs,
+        "seconds": seconds,
+        "peak_mebibytes": int(printed.split()[-1]) / 1024,
+        "inodes": inodes / jobs,
+    }
+    print(found, flush=True)
+    return found
+
+
+def mapped(folder: Path, images: int) -> dict[str, float]:
+    """Images a second read in a random order, by batches, from a file that is mapped into memory."""
+    path, batch, batches = folder / "images", 150, 500
+    generator = np.random.default_rng(0)
+    with path.open("wb") as file:
+        for _ in range(0, images, 10_000):
+            file.write(generator.bytes(min(images, 10_000) * _IMAGE))
+    rates = {}
+    for name, order in {"random": generator.permutation(images), "in order": np.arange(images)}.items():
+        _forget(path)
+        pixels = np.memmap(path, np.uint8, "r", shape=(images, _IMAGE))
+        start = time.perf_counter()
+        for number in range(min(batches, images // batch)):
+            pixels[order[number * batch : (number + 1) * batch]].sum()
+        rates[name] = min(batches, images // batch) * batch / (time.perf_counter() - start)
+        del pixels  # the system forgets no page that is mapped
+    path.unlink()
+    return {"images": images, "random": rates["random"], "in_order": rates["in order"]}
+
+
+def _forget(path: Path) -> None:
+    """Have the system read a file from the disk again."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+if __name__ == "__main__":
+    run_command(main)

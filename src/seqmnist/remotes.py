@@ -1,0 +1,119 @@
+"""What of a DVC remote is not what its name says, and whether DVC would hear of it.
+
+DVC takes an object of a remote for whole without reading it, unless the remote's `verify` is set; then it refuses a
+damaged one, but doesn't name it, and `dvc push` sends nothing that is there by name.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from seqmnist.damage import ENTRY, Damage, is_broken_entry
+from seqmnist.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc_data.hashfile.db import HashFileDB
+
+_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")  # others are uploads that are at work
+_KINDS = ("md5", "md5-dos2unix")  # of DVC's hashes, the second one that of DVC 2 and of the run cache's place
+_LEVELS = {"repo": "", "local": "--local ", "global": "--global ", "system": "--system "}  # of DVC's configuration
+
+
+def unverified(repo: "Repo") -> list[str]:
+    """A line for each remote from which DVC would pull damaged objects in silence."""
+    levels = {name: flag for level, flag in _LEVELS.items() for name in repo.config.read(level).get("remote", {})}
+    return [
+        f"remote {name} lacks `verify`, damaged objects of it are pulled in silence: "
+        f"`dvc remote modify {levels.get(name, '')}{name} verify true`"
+        for name, settings in repo.config["remote"].items()
+        if not settings.get("verify")
+    ]
+
+
+def examine(repo: "Repo", name: str, *, repair: bool) -> list[Damage]:
+    """Read all objects of a remote, a piece at a time, and its run cache; find what is damaged.
+
+    To repair is to remove it, and the lists of folders (`.dir`) that name it: `dvc push` looks for a folder's list
+    alone, and takes the files of one that is there for there.
+
+    Raises:
+        UserError: the remote can't be read.
+    """
+    with _errors(name):
+        new, legacy = (repo.cloud.get_remote_odb(name, "check --remote", kind) for kind in _KINDS)
+        if not legacy.fs.exists(legacy.path):
+            raise UserError(f"remote {name}: nothing is at {legacy.fs.unstrip_protocol(legacy.path)}: `dvc push` first")
+        found = [damage for odb in (new, legacy) for damage in _objects(repo, odb, repair)]
+        return [*found, *_entries(legacy, repair)]
+
+
+def _objects(repo: "Repo", odb: "HashFileDB", repair: bool) -> list[Damage]:
+    """The damaged objects of one of a remote's two databases."""
+    from dvc_data.hashfile.hash import file_md5
+
+    def is_damaged(oid: str) -> bool:
+        return bool(file_md5(odb.oid_to_path(oid), odb.fs, name=odb.hash_name) != oid.removesuffix(".dir"))
+
+    owners = {out.hash_info.value: str(out) for out in repo.index.outs if out.hash_info}
+    oids = {oid for oid in odb.all() if _OBJECT.fullmatch(oid)}
+    bad = sorted(filter(is_damaged, oids))
+    lists = _lists(odb, oids.difference(bad), set(bad))
+    for folder, named in lists.items():
+        owners = dict.fromkeys(named, owners.get(folder, "")) | owners
+    if repair:
+        for oid in (*lists, *bad):  # lists first: without them nothing of a folder counts as there
+            odb.delete(oid)
+    return [
+        Damage(
+            odb.fs.unstrip_protocol(odb.oid_to_path(oid)),
+            f"is damaged (of {owners[oid]})" if owners.get(oid) else "is damaged",
+            "removed" if repair else "",
+        )
+        for oid in bad
+    ]
+
+
+def _lists(odb: "HashFileDB", oids: Iterable[str], bad: set[str]) -> dict[str, set[str]]:
+    """The whole lists of folders that name bad objects, and which; one list at a time is in memory."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    found = {}
+    for oid in oids if bad else ():
+        if oid.endswith(".dir"):
+            tree = Tree.load(odb, HashInfo(odb.hash_name, oid))
+            if named := bad & {part.value for _, _, part in tree}:
+                found[oid] = named
+    return found
+
+
+def _entries(odb: "HashFileDB", repair: bool) -> list[Damage]:
+    """What is damaged in the remote's run cache."""
+    runs = odb.fs.join(odb.path, "runs")
+    paths = sorted(odb.fs.find(runs)) if odb.fs.exists(runs) else []
+    bad = [path for path in paths if ENTRY.fullmatch(odb.fs.name(path)) and is_broken_entry(path, odb.fs)]
+    if repair:
+        for path in bad:
+            odb.fs.remove(path)
+    return [Damage(odb.fs.unstrip_protocol(path), "is damaged", "removed" if repair else "") for path in bad]
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    """Tell of a remote that can't be reached in a line."""
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except (DvcException, UserError):
+        raise
+    except ImportError as error:
+        raise UserError(
+            f"remote {name}: {error}; `make setup-cluster` does it for SSH and S3, then `. .venv-cluster/bin/activate`"
+        ) from None
+    except Exception as error:  # each kind of remote has errors of its own
+        reason = textwrap.shorten(str(error), 300) or type(error).__name__
+        raise UserError(f"remote {name} can't be read: {reason}") from None
