@@ -1,7 +1,7 @@
 """Measure what a sweep costs the more it has of trials, and calculate from it: `python -m benchmarks.scale`.
 
 MLflow's runs are made by its client in a database of their own; thousands of them are copies of such a run by SQL.
-Writes docs/scale.json and the tables in docs/scale-model.md.
+Writes docs/scale.json and the tables in docs/scale.md.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> None:
     print("\n".join(tables.values()))
     if not quick:
         write_json(DOCS / "scale.json", measured)
-        page = DOCS / "scale-model.md"
+        page = DOCS / "scale.md"
         write_text(page, filled(page.read_text(), "scale", tables))
 
 

@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_pages_tables_are_those_of_the_measured_values() -> None:
-    text = (DOCS / "scale-model.md").read_text()
+    text = (DOCS / "scale.md").read_text()
     tables = scale_model.tables(json.loads((DOCS / "scale.json").read_text()))
     assert all(table in text for table in tables.values())
     assert filled(text, "scale", tables) == text
