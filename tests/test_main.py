@@ -14,7 +14,7 @@ def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedPr
 def test_help_names_each_command_and_imports_nothing_heavy() -> None:
     result = run("--help", python=("-X", "importtime"))
     assert result.returncode == 0
-    for command in ("check", "promote", "resume", "sync"):
+    for command in ("check", "check-server", "move-store", "promote", "resume", "sync"):
         assert f"\n    {command} " in result.stdout
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
     assert "argparse" in imported
@@ -22,7 +22,17 @@ def test_help_names_each_command_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["unknown"], ["check", "all"], ["promote"], ["resume"], ["sync", "more"]], ids=" ".join
+    "arguments",
+    [
+        [],
+        ["unknown"],
+        ["check", "all"],
+        ["promote"],
+        ["resume"],
+        ["move-store", "postgresql://a@b/c"],
+        ["sync", "more"],
+    ],
+    ids=" ".join,
 )
 def test_a_wrong_command_line_ends_with_the_usage(arguments: list[str]) -> None:
     result = run(*arguments)

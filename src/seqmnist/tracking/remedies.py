@@ -24,7 +24,7 @@ _REMEDIES = {
 
 
 def reason(error: BaseException) -> str:
-    """What a store's exception comes to, in a line: of a database file's known ones also what to do."""
+    """What a store's exception comes to, in a line: of known ones also what to do."""
     text = " ".join(str(error).split())
     known = (f"{sign}: {remedy}" for signs, remedy in _REMEDIES.items() for sign in signs if sign in text)
     return next(known, textwrap.shorten(text, 200))

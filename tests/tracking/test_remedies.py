@@ -1,0 +1,28 @@
+import pytest
+from mlflow.exceptions import MlflowException
+
+from seqmnist.tracking.remedies import reason
+
+ANSWER = "API request to endpoint /api/2.0/mlflow/runs/create failed with error code {} != 200. Response body: ''"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            ANSWER.format(401),
+            "error code 401: the server does not know this user and password: set MLFLOW_TRACKING_USER",
+        ),
+        (ANSWER.format(403), "error code 403: this user may not: ask for the permission EDIT"),
+        ("Invalid Host header - possible DNS rebinding attack detected", "Invalid Host header: the server does not kn"),
+        ("(sqlite3.OperationalError) database is locked", "database is locked: another process writes it"),
+    ],
+)
+def test_known_refusals_say_what_to_do(text: str, told: str) -> None:
+    assert reason(MlflowException(text)).startswith(told)
+
+
+def test_others_are_one_line_of_some_length() -> None:
+    line = reason(ValueError("a\n  b " + 100 * "long "))
+    assert line.startswith("a b long")
+    assert len(line) <= 200
