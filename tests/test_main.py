@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ def test_help_names_each_command_and_imports_nothing_heavy() -> None:
     result = run("--help", python=("-X", "importtime"))
     assert result.returncode == 0
     for command in ("check", "check-server", "move-store", "promote", "resume", "sync"):
-        assert f"\n    {command} " in result.stdout
+        assert re.search(rf"^    {command}\s", result.stdout, re.MULTILINE), command
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
     assert "argparse" in imported
     assert not imported & HEAVY
