@@ -83,7 +83,8 @@ migrate_if_needed(create_engine(os.environ["BACKEND"]), "head")' ||
     refuse "BACKEND can't be used: its last lines above say why"
 : > "$STATE/started"
 
+# A worker that is busy for 5 s would be taken for dead, and with it the requests that it is at.
 names=localhost:$PORT,127.0.0.1:$PORT,$HOST:$PORT${NAME:+,$NAME}
 exec python -m mlflow server --app-name basic-auth --host "$HOST" --port "$PORT" --workers "$WORKERS" \
-    --serve-artifacts --artifacts-destination "$ARTIFACTS" --allowed-hosts "$names" \
+    --uvicorn-opts "--timeout-worker-healthcheck 60" --serve-artifacts --artifacts-destination "$ARTIFACTS" --allowed-hosts "$names" \
     --cors-allowed-origins "${NAME:+https://$NAME,}http://127.0.0.1:$PORT"

@@ -181,6 +181,7 @@ def test_32_concurrent_trials_lose_nothing(
 ) -> None:
     mlflow.MlflowClient(server).create_experiment("load")
     environment = project.environment | login | {"PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(project.root)}
+    environment["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "30"  # as docs/scale-server.md says for many trials on a small server
     started = time.monotonic()
     command = [sys.executable, str(CLIENT), "load", str(EPOCHS)]
     clients = []

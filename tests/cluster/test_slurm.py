@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,27 @@ def test_a_job_that_is_out_of_time_goes_on_from_its_checkpoint(project: Any, slu
     """Slurm counts in minutes, and may signal a minute early."""
     limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=30", "hydra.launcher.max_num_timeout=9")
     values = ("cell=rnn", "seed=1", f"train.epochs={MANY}")
-    process = project.start(*SWEEP, *SLURM, *limits, *values, **slurm)
-    wait_for_epoch(project, 0)
-    undisturbed = project.start(*SWEEP, "hydra.sweep.dir=sweeps/two", *values, PYTHONPATH="src")
+    with ExitStack() as ending:
+        process = project.start(*SWEEP, *SLURM, *limits, *values, **slurm)
+        ending.callback(process.terminate)
+        wait_for_epoch(project, 0)
+        undisturbed = project.start(*SWEEP, "hydra.sweep.dir=sweeps/two", *values, PYTHONPATH="src")
+        ending.callback(undisturbed.terminate)
+        requeued = begin_again_sooner(process, slurm)
+        output = process.communicate()[0]
+        assert undisturbed.wait() == 0
+
+    assert process.returncode == 0, output
+    assert requeued
+    assert "rnn: resuming at epoch " in (project.root / "sweeps/one/0/trial.log").read_text()
+    assert weights(project, "one") == weights(project, "two")
+    assert len(project_history(project)) == MANY
+    parent, (trial,) = runs(project)
+    assert (parent.info.status, trial.info.status) == ("FINISHED", "FINISHED")
+
+
+def begin_again_sooner(process: Any, slurm: dict[str, str]) -> int:
+    """Wait for the end of a sweep of one job; how often it was requeued, which Slurm would begin after two minutes."""
     job = command(slurm, "squeue", "--noheader", "--format=%F").strip()
     requeued, since = 0, None
     while process.poll() is None:
@@ -119,19 +138,10 @@ def test_a_job_that_is_out_of_time_goes_on_from_its_checkpoint(project: Any, slu
             since = None
         elif since is None:
             requeued, since = requeued + 1, time.monotonic()
-        elif time.monotonic() - since > ENDING:  # Slurm itself begins it again after two minutes
+        elif time.monotonic() - since > ENDING:
             command(slurm, "scontrol", "update", f"JobId={job}", "StartTime=now")
         time.sleep(0.5)
-    output = process.communicate()[0]
-
-    assert process.returncode == 0, output
-    assert requeued
-    assert "rnn: resuming at epoch " in (project.root / "sweeps/one/0/trial.log").read_text()
-    assert undisturbed.wait() == 0
-    assert weights(project, "one") == weights(project, "two")
-    assert len(project_history(project)) == MANY
-    parent, (trial,) = runs(project)
-    assert (parent.info.status, trial.info.status) == ("FINISHED", "FINISHED")
+    return requeued
 
 
 def project_history(project: Any) -> list[str]:

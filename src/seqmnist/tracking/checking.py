@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -61,6 +62,8 @@ def check_server(uri: str) -> None:
 
 
 def _findings(uri: str) -> Iterator[Finding]:
+    if (sent_on := _ask(uri, None)).is_redirect:
+        raise UserError(f"{shown(uri)} sends on to {sent_on.headers['Location']}: give the address that answers itself")
     yield _encryption(uri)
     yield _anonymous(uri)
     yield _default_password(uri)
@@ -139,7 +142,8 @@ def _clock(answer: requests.Response) -> Finding:
 
 
 def _foreign(uri: str, header: str, value: str, remedy: str) -> Finding:
-    refused = not _ask(uri, _credentials(), {header: value}).ok
+    status = _ask(uri, _credentials(), {header: value}).status_code
+    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     return Finding(f"requests with a foreign {header} are refused", "" if refused else f"start it with {remedy}")
 
 

@@ -23,6 +23,8 @@ from seqmnist.tracking.remedies import reason
 
 _AT_ONCE = 1000  # rows
 _VERSION = "alembic_version"  # MLflow's table with the version of its tables
+_DEFAULT = 0  # the number of the experiment that every store has
+_FILLED = {_VERSION, "workspaces"}  # the tables that have rows from the start
 _PROXY = "mlflow-artifacts:/"
 # Where the tables say where artifacts are.
 _ADDRESSES = {
@@ -78,7 +80,7 @@ def _move(source: Engine, target: Engine, destination: ArtifactRepository) -> No
         tables.reflect(old)
         new_tables.reflect(new)
         _check_versions(old, new, tables)
-        _lock_empty(new, new_tables)
+        _lock_empty(new, [table for table in new_tables.sorted_tables if table.name in tables.tables])
         artifacts = list(_all_artifacts(old, tables))
         files = _copy_files(artifacts, destination)
         moved = {one.address: _PROXY + one.place for one in artifacts}
@@ -106,14 +108,16 @@ def _check_versions(old: Connection, new: Connection, tables: MetaData) -> None:
         )
 
 
-def _lock_empty(new: Connection, tables: MetaData) -> None:
+def _lock_empty(new: Connection, tables: list[Table]) -> None:
     """Keep others from writing until the end of the transaction, and refuse a target that is in use."""
     new.execute(text("LOCK TABLE experiments, runs, registered_models IN EXCLUSIVE MODE"))
-    for name in ("runs", "registered_models"):
-        if found := new.execute(select(func.count()).select_from(tables.tables[name])).scalar():
-            raise UserError(
-                f"move-store: the target has {found} {name.replace('_', ' ')} already: give an empty database"
-            )
+    for table in tables:
+        rows = select(func.count()).select_from(table)
+        if table.name == "experiments":
+            rows = rows.where(table.c.experiment_id != _DEFAULT)
+        if table.name not in _FILLED and (found := new.execute(rows).scalar()):
+            what = f"{found} {table.name.replace('_', ' ')}"
+            raise UserError(f"move-store: the target has {what} already: give an empty database")
 
 
 def _all_artifacts(old: Connection, tables: MetaData) -> Iterator[_Artifacts]:
@@ -123,6 +127,8 @@ def _all_artifacts(old: Connection, tables: MetaData) -> Iterator[_Artifacts]:
         ("logged_models", "artifact_location", "model_id", "models/"),
     ):
         for row in old.execute(select(tables.tables[name])).mappings():
+            if urlsplit(row[column]).scheme not in {"", "file"}:
+                continue  # it is in a bucket or at a server, and stays there
             yield _Artifacts(row[column], f"{row['experiment_id']}/{folder}{row[key]}/artifacts")
 
 

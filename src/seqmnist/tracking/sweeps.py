@@ -98,8 +98,11 @@ class Sweep:
         self._client.set_terminated(self.run_id, status)
 
     def remove(self) -> None:
-        """Delete the parent run: it has no trial."""
-        self._client.delete_run(self.run_id)
+        """Delete the parent run: it has no trial. Of an experiment that another user made it stays, as KILLED."""
+        try:
+            self._client.delete_run(self.run_id)
+        except MlflowException:
+            self.end("KILLED")
 
     def record(self, metrics: Mapping[str, float], tags: Mapping[str, str], files: Path) -> None:
         """Log what the whole sweep came to: metrics, at a step of their own each time, tags, and a folder of files."""
