@@ -326,7 +326,7 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
     assert sum(path.is_file() for path in artifacts.rglob("*")) == files
     refused = project.run(*move, **environment)
     assert refused.code == 1
-    assert refused.output.splitlines()[-1].endswith("the target has 8 runs already: give an empty database")
+    assert refused.output.splitlines()[-1].endswith(" already: give an empty database")
 
     old = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     port, log = PORT + 20, tmp_path / "log"
