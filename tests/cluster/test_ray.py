@@ -117,7 +117,9 @@ def prepared(fresh: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture
 def project(prepared: Any, tmp_path: Path) -> Any:
     """A copy of the prepared clone, for one test to change."""
-    return prepared.copy(tmp_path / "clone")
+    project = prepared.copy(tmp_path / "clone")
+    project.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")  # that of who runs the tests stays as it is
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +129,7 @@ def cluster(prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder, hidden = tmp_path_factory.mktemp("cluster"), tmp_path_factory.getbasetemp()
     token, port = secrets.token_hex(32), free_port(PORT)
     base = prepared.environment | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    base["XDG_CACHE_HOME"] = str(folder / "cache")
     base["RAY_worker_niceness"] = "0"  # by default trials wait for all else on a machine that has other work
     sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # a socket's path has to be short
     head = ["ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
