@@ -25,9 +25,10 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "queue").touch()
+    listed = 'case ",${3#--jobs=}," in *",$job,"*) echo "$job" ;; esac'
     programs = {
         "sbatch": "exit 1",
-        "squeue": f'while read -r job; do test "$2" = "--jobs=$job" && echo "$job all sweep"; done <{folder}/queue',
+        "squeue": f"while read -r job; do {listed}; done <{folder}/queue",
         "scancel": f'echo "$@" >{folder}/cancelled; : >{folder}/queue',
     }
     for name, text in programs.items():

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from seqmnist.errors import UserError
 
 MISSING = "hydra/launcher=submitit_slurm needs submitit: make setup-cluster, then . .venv-cluster/bin/activate"
-_LAUNCHER = "SlurmLauncher"
+_LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 _SHOWN = 400  # characters of what submitit says
 _KEPT = ".submitit"
 _PATIENCE = 90  # seconds in which jobs that are cancelled end; Slurm waits KillWait of them for each
@@ -25,7 +25,7 @@ _LOOK = 1.0  # seconds
 
 def is_slurm(launcher: DictConfig) -> bool:
     """Whether a launcher's configuration is that of Slurm."""
-    return str(launcher.get("_target_", "")).endswith(f".{_LAUNCHER}")
+    return bool(launcher.get("_target_") == _LAUNCHER)
 
 
 def prepare(folder: Path) -> None:
@@ -47,7 +47,12 @@ def prepare(folder: Path) -> None:
 def queued(folder: Path) -> list[str]:
     """The jobs of a sweep that Slurm has not ended yet; an array of jobs is one."""
     jobs = sorted({path.name.partition("_")[0] for path in (folder / _KEPT).glob("[0-9]*")})
-    return [job for job in jobs if _is_queued(job)] if shutil.which("squeue") else []
+    if not jobs or shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--noheader", "--format=%F", f"--jobs={','.join(jobs)}"]
+    # Of jobs that it has forgotten Slurm says nothing, or it is an error where they are all that is asked for.
+    found = subprocess.run(command, check=False, capture_output=True, text=True).stdout.split()
+    return [job for job in jobs if job in found]
 
 
 def cancel(folder: Path) -> None:
@@ -62,12 +67,6 @@ def wait(folder: Path, seconds: float = math.inf) -> None:
     until = time.monotonic() + seconds
     while queued(folder) and time.monotonic() < until:
         time.sleep(_LOOK)
-
-
-def _is_queued(job: str) -> bool:
-    """Slurm answers with an error for a job that it has forgotten."""
-    command = ["squeue", "--noheader", f"--jobs={job}"]
-    return bool(subprocess.run(command, check=False, capture_output=True).stdout.strip())
 
 
 @contextmanager

@@ -58,8 +58,9 @@ def _in_mlflow(trial: Trial, configuration: Config) -> tuple[dict[str, str], dic
         return {}, {}, None
     with telling(tracking_uri(configuration.tracking)):
         sweep, digest = Sweep.configured(configuration.tracking, Path(trial.sweep)), sha256_file(PARAMS)
-        sweep.wait_for_end(trial.number, digest)
-        return sweep.trial_tags(trial.number), sweep.notes(), sweep.trial_run_id(trial.number, digest)
+        if run_id := sweep.trial_run_id(trial.number, digest):
+            sweep.wait_for_end(trial.number, digest)
+        return sweep.trial_tags(trial.number), sweep.notes(), run_id
 
 
 def _later(trial: Trial) -> str:
