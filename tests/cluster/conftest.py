@@ -59,7 +59,11 @@ def running(
             command, env=environment, cwd=cwd, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait(process)
+        try:
+            wait(process)
+        except Exception as error:
+            error.add_note(log.read_text(errors="replace"))
+            raise
         yield process
     finally:
         process.terminate()

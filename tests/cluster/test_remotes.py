@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
+from seqmnist.local import free_port
 from tests.cluster.conftest import need, need_root, running
 from tests.system.conftest import Project
 
 KINDS = ("folder", "ssh", "s3")
 BUCKET = "seqmnist"
+PORT = 16000  # the first one that is tried
 START = 60  # seconds that a server has to answer in
 pytestmark = pytest.mark.timeout(300)
 
@@ -67,7 +69,7 @@ def by_ssh(tmp: Path) -> Iterator[Remote]:
     need("sshd", "ssh")
     need_root("sshd changes to the user who logs in")
     Path("/run/sshd").mkdir(exist_ok=True)
-    home, port = tmp / "home", free_port()
+    home, port = tmp / "home", free_port(PORT)
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / name], check=True)
@@ -92,7 +94,7 @@ def by_ssh(tmp: Path) -> Iterator[Remote]:
 def in_s3(tmp: Path) -> Iterator[Remote]:
     import boto3
 
-    port = free_port()
+    port = free_port(PORT)
     keys = {"AWS_ACCESS_KEY_ID": "of-a-test", "AWS_SECRET_ACCESS_KEY": "of-a-test", "AWS_DEFAULT_REGION": "us-east-1"}
     address = f"http://127.0.0.1:{port}"
     command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
@@ -119,11 +121,6 @@ def in_s3(tmp: Path) -> Iterator[Remote]:
 def overwrite(path: Path, content: bytes) -> None:
     path.chmod(0o644)
     path.write_bytes(content)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def answering(port: int, log: Path) -> Callable[[subprocess.Popen[bytes]], None]:

@@ -16,9 +16,9 @@ from typing import Any
 import mlflow
 import pytest
 import requests
-import yaml
 
 from seqmnist.local import HOST
+from seqmnist.tracking.ui import wait_until_up
 from tests.cluster.conftest import need, need_root, running
 from tests.system.conftest import ROOT, Project
 
@@ -32,18 +32,6 @@ CLIENT = Path(__file__).with_name("tracking_client.py")
 COMMAND = (sys.executable, "-m", "seqmnist")
 
 pytestmark = pytest.mark.timeout(540)
-
-
-def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if requests.get(url, timeout=5).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.2)
-    pytest.fail(f"{url} did not answer: {log.read_text()}")
 
 
 class Postgres:
@@ -117,7 +105,7 @@ def server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     environment = settings(postgres.create("mlflow"), folder)
     uri = f"http://{HOST}:{PORT}"
     start = [str(ROOT / "deploy/server.sh")]
-    with running(start, log, lambda process: wait_for(f"{uri}/health", process, log), environment):
+    with running(start, log, lambda process: wait_until_up(process, PORT), environment):
         account = {"username": USER, "password": PASSWORD}
         made = requests.post(f"{uri}/api/2.0/mlflow/users/create", json=account, auth=("admin", ADMIN), timeout=SECONDS)
         assert made.ok, made.text
@@ -291,7 +279,7 @@ def test_the_check_finds_a_mistake(options: list[str], wrong: list[str], tmp_pat
     command += [str(tmp_path / "files") if one == "ROOT" else one for one in options]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     uri, log = f"http://{HOST}:{port}", tmp_path / "log"
-    with running(command, log, lambda process: wait_for(f"{uri}/health", process, log), environment, tmp_path):
+    with running(command, log, lambda process: wait_until_up(process, port), environment, tmp_path):
         result = check(uri)
     assert result.returncode == 1
     found = [line.removeprefix("WRONG").strip() for line in result.stdout.splitlines() if line.startswith("WRONG")]
@@ -333,7 +321,7 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
     uri = f"http://{HOST}:{port}"
     start = settings(backend, tmp_path, PORT=str(port), ARTIFACTS=str(artifacts))
     with (
-        running([str(ROOT / "deploy/server.sh")], log, lambda process: wait_for(f"{uri}/health", process, log), start),
+        running([str(ROOT / "deploy/server.sh")], log, lambda process: wait_until_up(process, port), start),
         pytest.MonkeyPatch.context() as patch,
     ):
         login = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN, "MLFLOW_TRACKING_URI": uri}
@@ -358,15 +346,3 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
         script = "import mlflow; print(mlflow.keras.load_model('models:/seqmnist-tiny@champion').count_params())"
         assert int(project.succeed("python", "-c", script, **login).output.splitlines()[-1]) > 0
         client.create_run(client.create_experiment("after"), run_name="after")  # the sequences go on
-
-
-def test_the_compose_file_has_no_default_password_and_listens_on_this_machine_alone() -> None:
-    text = (ROOT / "deploy/compose.yaml").read_text()
-    services = yaml.safe_load(text)["services"]
-    variables = re.findall(r"\$\{(\w*PASSWORD\w*)(.*?)\}", text)
-    assert {name for name, _ in variables} == {"POSTGRES_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD"}
-    assert all(rest.startswith(":?") for _, rest in variables)
-    published = [port for service in services.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:${PORT:-5000}:5000"]
-    assert all("healthcheck" in service for service in services.values())
-    assert re.fullmatch(r"postgres:\d+", services["database"]["image"])

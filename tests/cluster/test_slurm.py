@@ -67,15 +67,6 @@ def weights(project: Any, sweep: str) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256_file(path) for path in folder.rglob("*.weights.h5")}
 
 
-def read_until(process: Any, shown: str) -> str:
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if shown in line:
-            break
-    return "".join(lines)
-
-
 def wait_for_epoch(project: Any, number: int) -> None:
     """Return when the log of the first trial has an epoch; the test's time-out ends it."""
     log = project.root / "sweeps/one/0/trial.log"
