@@ -177,7 +177,7 @@ def test_a_job_that_is_killed_is_told_of_and_the_others_go_on(project: Any, slur
 
 def test_a_sweep_whose_driver_is_gone_is_not_started_twice(project: Any, slurm: dict[str, str]) -> None:
     """A job that waits in Slurm has no process that would end itself."""
-    hold = command(slurm, "sbatch", "--parsable", "--nodes=2", "--wrap=sleep 250").strip()
+    hold = command(slurm, "sbatch", "--parsable", "--nodes=2", "--output=/dev/null", "--wrap=sleep 250").strip()
     with project.start(*SWEEP, *SLURM, "cell=rnn", "seed=1,2", **slurm) as process:
         while not command(slurm, "squeue", "--noheader", "--states=PENDING", "--name=sweep"):
             time.sleep(0.2)
