@@ -109,7 +109,8 @@ def test_a_job_that_is_out_of_time_goes_on_from_its_checkpoint(project: Any, slu
         ending.callback(undisturbed.terminate)
         requeued = begin_again_sooner(process, slurm)
         output = process.communicate()[0]
-        assert undisturbed.wait() == 0
+        other = undisturbed.communicate()[0]
+        assert undisturbed.returncode == 0, other
 
     assert process.returncode == 0, output
     assert requeued
