@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,17 +10,17 @@ import pytest
 from mlflow import MlflowClient
 
 from seqmnist.config import Config
-from seqmnist.tracking.processes import HOST, PID, STARTED, end_stale_runs, process_tags
+from seqmnist.tracking.processes import HOST, PID, PLACE, STARTED, end_stale_runs, process_tags
 from seqmnist.tracking.runs import stage_run
 from seqmnist.tracking.store import open_store
 
 pytestmark = pytest.mark.usefixtures("project")
 
 
-def ended_process() -> dict[str, str]:
-    """The tags of a process that is over."""
+def ended_process(*prefix: str) -> dict[str, str]:
+    """The tags of a process that is over, started by way of another command."""
     code = "from seqmnist.tracking.processes import process_tags; import json; print(json.dumps(process_tags()))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, text=True, check=True)
     tags: dict[str, str] = json.loads(result.stdout)
     assert tags[PID] != str(os.getpid())
     return tags
@@ -45,8 +46,19 @@ def test_a_run_of_an_earlier_process_with_a_living_ones_number_is_killed(tiny_co
 
 def test_runs_of_living_processes_and_of_other_machines_are_left_alone(tiny_config: Config) -> None:
     assert status_after(tiny_config, process_tags()) == "RUNNING"
-    assert status_after(tiny_config, ended_process() | {HOST: f"not-{socket.gethostname()}"}) == "RUNNING"
+    assert status_after(tiny_config, ended_process() | {PLACE: "another"}) == "RUNNING"
     assert status_after(tiny_config, {}) == "RUNNING"
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "--pid", "--fork", "true"], check=False).returncode != 0,
+    reason="this machine gives no namespace for processes",
+)
+def test_a_run_of_a_container_with_this_machine_s_name_is_left_alone(tiny_config: Config) -> None:
+    tags = ended_process("unshare", "--pid", "--fork", "--mount-proc")
+    assert tags[HOST] == socket.gethostname()
+    assert status_after(tiny_config, tags) == "RUNNING"
 
 
 def test_a_clock_that_is_set_back_ends_no_run_of_a_living_process(

@@ -1,26 +1,43 @@
 """Which process makes a run, and what becomes of runs whose process is gone."""
 
+import hashlib
 import socket
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 import psutil
 from mlflow import MlflowClient
 
-HOST, PID, STARTED = "process.host", "process.pid", "process.started"
+HOST, PLACE, PID, STARTED = "process.host", "process.place", "process.pid", "process.started"
 
 
 def process_tags() -> dict[str, str]:
     """Tags that tell this process from any other, also from a later one with the same number."""
     process = psutil.Process()
-    return {HOST: socket.gethostname(), PID: str(process.pid), STARTED: _started(process)}
+    return {HOST: socket.gethostname(), PLACE: _place(), PID: str(process.pid), STARTED: _started(process)}
 
 
 def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
     """Mark as KILLED the runs that a process of this machine left RUNNING: it was killed, or the machine was."""
-    condition = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
+    condition = f"attributes.status = 'RUNNING' and tags.`{PLACE}` = '{_place()}'"
     for run in client.search_runs([experiment_id], condition):
         if not _is_alive(run.data.tags):
             client.set_terminated(run.info.run_id, "KILLED")
+
+
+@cache
+def _place() -> str:
+    """Where a process's number means the same process.
+
+    Two laptops may have one name, and containers their host's name but numbers of their own. Systemd asks not to give
+    the machine's id away: its hash tells machines apart as well.
+    """
+    numbering, machine = Path("/proc/self/ns/pid"), Path("/etc/machine-id")  # of Linux only
+    parts = [socket.gethostname()]
+    parts += [str(numbering.readlink())] if numbering.is_symlink() else []
+    parts += [machine.read_text().strip()] if machine.is_file() else []
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _is_alive(tags: Mapping[str, str]) -> bool:
