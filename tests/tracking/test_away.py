@@ -11,6 +11,7 @@ from mlflow.entities import Run as Logged
 from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException, RestException
 from requests import HTTPError, Response
 from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import SSLError
 
 from seqmnist.cells.model import build, exported
 from seqmnist.config import Config
@@ -261,6 +262,7 @@ def answer(status: int) -> HTTPError:
         (answer(503), "503"),
         (answer(403), None),
         (NoConnection("reset"), "no connection"),
+        (SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"), None),
     ],
     ids=str,
 )

@@ -15,6 +15,10 @@ ANSWER = "API request to endpoint /api/2.0/mlflow/runs/create failed with error 
         ),
         (ANSWER.format(403), "error code 403: this user may not: ask for the permission EDIT"),
         ("Invalid Host header - possible DNS rebinding attack detected", "Invalid Host header: the server does not kn"),
+        (
+            "API request to https://x failed with exception SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')",
+            "CERTIFICATE_VERIFY_FAILED: this machine does not trust",
+        ),
         ("(sqlite3.OperationalError) database is locked", "database is locked: another process writes it"),
     ],
 )

@@ -14,7 +14,7 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import HTTPError, RequestException, RetryError, Timeout
 
 from seqmnist.errors import UserError
-from seqmnist.tracking.remedies import reason
+from seqmnist.tracking.remedies import UNTRUSTED, reason
 
 FAILURES = (MlflowException, RequestException)  # what a request to a store raises
 _ANSWERED = (r"too many (\d{3}) error responses", r"failed with error code (\d{3})")
@@ -117,6 +117,8 @@ def _why_away(uri: str, error: BaseException) -> str | None:
     if status := _status(error):
         return f"it answers {status}" if status >= 500 or status in _BUSY else None
     text = str(error)
+    if UNTRUSTED in text:
+        return None
     is_unanswered = isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text)
     if not is_unanswered:
         return None

@@ -2,6 +2,7 @@
 
 import textwrap
 
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word
 # What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
 _REMEDIES = {
     ("file is not a database", "database disk image is malformed"): (
@@ -12,6 +13,10 @@ _REMEDIES = {
         "allow this user to write the file and its folder"
     ),
     ("database is locked",): "another process writes it: end that, or wait for its end",
+    (UNTRUSTED,): (
+        "this machine does not trust the server's certificate: name that of the authority in "
+        "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    ),
     ("Invalid Host header",): "the server does not know itself by this name: give it to NAME of deploy/server.sh",
     ("error code 401", "401 Client Error"): (
         "the server does not know this user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
