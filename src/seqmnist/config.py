@@ -36,12 +36,12 @@ def _within(path: str) -> str:
 
 
 def _store_within(uri: str) -> str:
-    scheme, _, rest = uri.partition(":///")
-    _within(unquote(rest.partition("?")[0]) if scheme in {"sqlite", "file"} else uri)
     if urlsplit(uri).password:
         raise PydanticCustomError(
-            "uri", "it has a password, which would go to git: set MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
+            "secret", "the address has a password, which would go to git: set MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
         )
+    scheme, _, rest = uri.partition(":///")
+    _within(unquote(rest.partition("?")[0]) if scheme in {"sqlite", "file"} else uri)
     return uri
 
 
@@ -261,6 +261,8 @@ def describe(error: ValidationError, prefix: str = "") -> str:
     match first["type"]:
         case "missing":
             line = f"{path}: the key is missing"
+        case "secret":  # terminals and logs keep what is printed
+            line = f"{path}: {first['msg']}"
         case "unknown_key" | "impossible" | "cell_train":  # these name the key themselves, below `path`
             line = f"{path}.{first['msg']}" if path else first["msg"]
         case _:
