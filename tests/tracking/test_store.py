@@ -3,9 +3,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import BAD_REQUEST, PERMISSION_DENIED, MlflowException
 
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
@@ -164,6 +167,22 @@ def test_a_description_is_renewed_unless_a_user_wrote_it(note: str, renewed: boo
     open_store(tracking)
 
     assert client.get_experiment(experiment).tags["mlflow.note.content"] == (written if renewed else note)
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(("code", "is_refused"), [(BAD_REQUEST, False), (PERMISSION_DENIED, True)])
+def test_of_processes_that_describe_an_experiment_at_a_time_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, code: int, is_refused: bool
+) -> None:
+    tracking = Tracking(uri=None, experiment=f"not described {code}")
+    open_store(LOCAL)[0].create_experiment(tracking.experiment)
+
+    def fail(*_: object) -> None:
+        raise MlflowException("duplicate key value violates unique constraint", code)
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", fail)
+    with pytest.raises(UserError, match="duplicate key") if is_refused else nullcontext():
+        open_store(tracking)
 
 
 def test_another_experiment_is_added_to_a_store_that_exists(project: Path) -> None:

@@ -76,14 +76,22 @@ def _experiment(client: MlflowClient, uri: str, name: str) -> str:
         raise UserError(f"tracking.experiment = {name!r} was deleted in {uri}: restore it, or choose another name")
     note = experiment.tags.get(_NOTE, "")
     if not note or hashlib.sha256(note.encode()).hexdigest() in _EARLIER:
-        client.set_experiment_tag(experiment.experiment_id, _NOTE, _DESCRIPTION)  # also where it was emptied
+        _set_description(client, experiment.experiment_id, _DESCRIPTION)  # also where it was emptied
     return str(experiment.experiment_id)
 
 
 def describe(client: MlflowClient, experiment: str, description: str) -> None:
     """Give an experiment another description than the one that it was created with, unless a user has done so."""
     if client.get_experiment(experiment).tags[_NOTE] == _DESCRIPTION:
+        _set_description(client, experiment, description)
+
+
+def _set_description(client: MlflowClient, experiment: str, description: str) -> None:
+    try:
         client.set_experiment_tag(experiment, _NOTE, description)
+    except MlflowException as error:  # MLflow 3.17 looks for a tag and then adds it: of two at a time one is refused
+        if error.error_code != "BAD_REQUEST":
+            raise
 
 
 def quoted(text: str) -> str:
