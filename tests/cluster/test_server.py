@@ -6,12 +6,16 @@ import re
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
 import pytest
@@ -24,6 +28,8 @@ from tests.system.conftest import ROOT, Project
 
 PORT, DATABASE_PORT = 15010, 15000
 USER, PASSWORD = "ann", "ann-" + secrets.token_hex(12)
+SECOND = {"MLFLOW_TRACKING_USERNAME": "bob", "MLFLOW_TRACKING_PASSWORD": "bob-" + secrets.token_hex(12)}
+TOKEN = secrets.token_hex(12)
 ADMIN = secrets.token_hex(12)
 DATABASE_PASSWORD = secrets.token_hex(12)
 SECONDS = 120
@@ -106,9 +112,10 @@ def server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     uri = f"http://{HOST}:{PORT}"
     start = [str(ROOT / "deploy/server.sh")]
     with running(start, log, lambda process: wait_until_up(process, PORT), environment):
-        account = {"username": USER, "password": PASSWORD}
-        made = requests.post(f"{uri}/api/2.0/mlflow/users/create", json=account, auth=("admin", ADMIN), timeout=SECONDS)
-        assert made.ok, made.text
+        for user, password in ((USER, PASSWORD), SECOND.values()):
+            account, create = {"username": user, "password": password}, f"{uri}/api/2.0/mlflow/users/create"
+            made = requests.post(create, json=account, auth=("admin", ADMIN), timeout=SECONDS)
+            assert made.ok, made.text
         yield uri
     assert (folder / "state/secret-key").stat().st_mode & 0o777 == 0o600
     assert (folder / "state/accounts.ini").stat().st_mode & 0o777 == 0o600
@@ -141,6 +148,62 @@ def test_a_server_by_deploy_passes_its_check(server: str, login: dict[str, str])
     assert result.stdout.count("ok ") == 9
     assert "WRONG" not in result.stdout
     assert not [one for one in mlflow.MlflowClient(server).search_experiments() if "check" in one.name]
+
+
+@pytest.fixture
+def proxy(server: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A proxy before the server that speaks TLS and takes a token for a password; its address and its certificate."""
+    need("openssl")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=proxy"]
+    new += ["-addext", f"subjectAltName=IP:{HOST}", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(new, capture_output=True, check=True)
+
+    class Proxy(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = dict(self.headers.items())
+            if headers["Host"] == urlsplit(address).netloc:
+                headers["Host"] = urlsplit(server).netloc
+            named = headers.pop("Authorization", "") == f"Bearer {TOKEN}"
+            login: Any = (USER, PASSWORD) if named else lambda request: request
+            url = server + self.path
+            answer = requests.request(self.command, url, data=body, auth=login, headers=headers, timeout=SECONDS)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815  (their names are http.server's)
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ThreadingHTTPServer((HOST, 0), Proxy) as listening:
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+        address = f"https://{HOST}:{listening.server_port}"
+        Thread(target=listening.serve_forever).start()
+        yield address, certificate
+        listening.shutdown()
+
+
+def test_the_check_takes_a_token_and_a_team_s_own_certificate(proxy: tuple[str, Path], tmp_path: Path) -> None:
+    uri, certificate = proxy
+    client = {
+        "MLFLOW_TRACKING_TOKEN": TOKEN,
+        "MLFLOW_TRACKING_SERVER_CERT_PATH": str(certificate),
+        "HOME": str(tmp_path),
+    }
+    result = check(uri, **client)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("ok ") == 9
+
+    unknown = check(uri, MLFLOW_TRACKING_TOKEN=TOKEN, HOME=str(tmp_path))
+    assert unknown.returncode == 1
+    assert "Traceback" not in unknown.stderr
+    assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in unknown.stderr
 
 
 @pytest.mark.parametrize(
@@ -213,6 +276,27 @@ def test_a_sweep_logs_into_it(server: str, login: dict[str, str], project: Proje
     runs = runs_of(server, "seqmnist-sweeps")
     assert len(runs) == 5
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_second_account_logs_into_the_first_one_s_experiment(
+    server: str, login: dict[str, str], project: Project
+) -> None:
+    first = {run.info.run_id for run in runs_of(server, "seqmnist-sweeps")}
+    assert first
+    second = login | SECOND
+    values = ("cell=rnn", "seed=5,6", "train.epochs=1")
+    project.succeed("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/two", *values, **second)
+    added = [run for run in runs_of(server, "seqmnist-sweeps") if run.info.run_id not in first]
+    assert [run.info.status for run in added] == ["FINISHED"] * 3
+
+    # The experiment is the first one's, who alone may delete in it: the parent of a sweep without a trial stays.
+    refused = project.run(
+        "python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/three", "train.epochs=0", **second
+    )
+    assert refused.code != 0
+    assert "Traceback" not in refused.output
+    assert "train.epochs = 0" in refused.output
+    assert "RUNNING" not in {run.info.status for run in runs_of(server, "seqmnist-sweeps")}
 
 
 def test_a_pipeline_goes_on_while_the_database_is_stopped(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
@@ -17,10 +18,12 @@ import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.credentials import read_mlflow_creds
+from mlflow.utils.credentials import get_default_host_creds
 
 from seqmnist.errors import UserError
 from seqmnist.tracking.away import is_server, shown, telling
+
+Login = tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 _SEARCH = "/api/2.0/mlflow/experiments/search"
 _DEFAULT = ("admin", "password1234")  # of MLflow before 3.17, published
@@ -62,12 +65,12 @@ def check_server(uri: str) -> None:
 
 
 def _findings(uri: str) -> Iterator[Finding]:
-    if (sent_on := _ask(uri, None)).is_redirect:
+    if (sent_on := _ask(uri, _nobody)).is_redirect:
         raise UserError(f"{shown(uri)} sends on to {sent_on.headers['Location']}: give the address that answers itself")
     yield _encryption(uri)
     yield _anonymous(uri)
     yield _default_password(uri)
-    answer = _ask(uri, _credentials())
+    answer = _ask(uri, _credentials(uri))
     answer.raise_for_status()
     yield _version(uri)
     yield _clock(answer)
@@ -78,17 +81,50 @@ def _findings(uri: str) -> Iterator[Finding]:
         yield _artifact(client, run)
 
 
-def _ask(uri: str, login: tuple[str, str] | None, headers: dict[str, str] | None = None) -> requests.Response:
-    """Ask for experiments. Without a login nothing of ~/.netrc is sent either."""
-    auth: tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest] = login or (lambda one: one)
-    body = {"max_results": 1}
-    return requests.post(uri + _SEARCH, json=body, auth=auth, headers=headers, timeout=_SECONDS, allow_redirects=False)
+def _ask(uri: str, login: Login, headers: dict[str, str] | None = None) -> requests.Response:
+    """Ask for experiments."""
+    return _send("POST", uri, _SEARCH, login, headers, json={"max_results": 1})
 
 
-def _credentials() -> tuple[str, str] | None:
-    """The user and password that MLflow's client sends."""
-    found = read_mlflow_creds()
-    return (found.username, found.password) if found.username and found.password else None
+def _send(
+    method: str, uri: str, path: str, login: Login, headers: dict[str, str] | None = None, json: Any = None
+) -> requests.Response:
+    """Send a request with the certificates that MLflow's client is told of, and nothing of ~/.netrc."""
+    told = get_default_host_creds(uri)
+    return requests.request(
+        method,
+        uri + path,
+        json=json,
+        auth=login,
+        headers=headers,
+        timeout=_SECONDS,
+        allow_redirects=False,
+        verify=told.verify,
+        cert=told.client_cert_path,
+    )
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _credentials(uri: str) -> Login:
+    """What MLflow's client sends: a name and password, else a token."""
+    told = get_default_host_creds(uri)
+    if told.username and told.password:
+        return told.username, told.password
+    return _Bearer(told.token) if told.token else _nobody
+
+
+@dataclass(frozen=True)
+class _Bearer:
+    """Sends a token."""
+
+    token: str
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
 
 
 def _encryption(uri: str) -> Finding:
@@ -108,7 +144,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _anonymous(uri: str) -> Finding:
-    refused = _ask(uri, None).status_code in {401, 403}
+    refused = _ask(uri, _nobody).status_code in {401, 403}
     return Finding(
         "who has no account is refused", "" if refused else "start it with --app-name basic-auth (deploy/server.sh)"
     )
@@ -122,7 +158,7 @@ def _default_password(uri: str) -> Finding:
 
 
 def _version(uri: str) -> Finding:
-    answer = requests.get(f"{uri}/version", auth=_credentials(), timeout=_SECONDS)
+    answer = _send("GET", uri, "/version", _credentials(uri))
     version = answer.text.strip() if answer.ok else f"unknown ({answer.status_code})"
     what = f"it is MLflow {version}, the client {mlflow.__version__}"
     same = version == mlflow.__version__
@@ -142,7 +178,7 @@ def _clock(answer: requests.Response) -> Finding:
 
 
 def _foreign(uri: str, header: str, value: str, remedy: str) -> Finding:
-    status = _ask(uri, _credentials(), {header: value}).status_code
+    status = _ask(uri, _credentials(uri), {header: value}).status_code
     refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     return Finding(f"requests with a foreign {header} are refused", "" if refused else f"start it with {remedy}")
 
