@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from seqmnist.config import Config, Tracking
 from seqmnist.errors import UserError
 from seqmnist.tracking import sweeps
-from seqmnist.tracking.processes import HOST, PID, STARTED
+from seqmnist.tracking.processes import PID, PLACE, STARTED
 from seqmnist.tracking.store import open_store
 from seqmnist.tracking.sweeps import Sweep, read_run
 
@@ -59,7 +59,7 @@ def test_a_trial_that_another_machine_makes_is_waited_for(
 ) -> None:
     run_id = add_trial(tracking, sweep, 3, status="RUNNING")
     client = open_store(tracking)[0]
-    client.set_tag(run_id, HOST, "elsewhere")
+    client.set_tag(run_id, PLACE, "elsewhere")
     looks = []
 
     def look(_seconds: float) -> None:
@@ -169,7 +169,7 @@ def test_trials_of_processes_that_are_gone_are_killed(tracking: Tracking, sweep:
     client, _ = open_store(tracking)
     run_id = add_trial(tracking, sweep, 0, status="RUNNING")
     tags = run_of(tracking, sweep.run_id).data.tags
-    for key, value in {HOST: tags[HOST], PID: tags[PID], STARTED: "1.0"}.items():
+    for key, value in {PLACE: tags[PLACE], PID: tags[PID], STARTED: "1.0"}.items():
         client.set_tag(run_id, key, value)
     sweep.settle_stale()
     assert run_of(tracking, run_id).info.status == "KILLED"
