@@ -117,7 +117,7 @@ def _why_away(uri: str, error: BaseException) -> str | None:
     if status := _status(error):
         return f"it answers {status}" if status >= 500 or status in _BUSY else None
     text = str(error)
-    if UNTRUSTED in text:
+    if UNTRUSTED in text:  # which waiting does not mend
         return None
     is_unanswered = isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text)
     if not is_unanswered:

@@ -23,7 +23,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from seqmnist.errors import UserError
 from seqmnist.tracking.away import is_server, shown, telling
 
-Login = tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest]
+_Login = tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 _SEARCH = "/api/2.0/mlflow/experiments/search"
 _DEFAULT = ("admin", "password1234")  # of MLflow before 3.17, published
@@ -81,13 +81,13 @@ def _findings(uri: str) -> Iterator[Finding]:
         yield _artifact(client, run)
 
 
-def _ask(uri: str, login: Login, headers: dict[str, str] | None = None) -> requests.Response:
+def _ask(uri: str, login: _Login, headers: dict[str, str] | None = None) -> requests.Response:
     """Ask for experiments."""
     return _send("POST", uri, _SEARCH, login, headers, json={"max_results": 1})
 
 
 def _send(
-    method: str, uri: str, path: str, login: Login, headers: dict[str, str] | None = None, json: Any = None
+    method: str, uri: str, path: str, login: _Login, headers: dict[str, str] | None = None, json: Any = None
 ) -> requests.Response:
     """Send a request with the certificates that MLflow's client is told of, and nothing of ~/.netrc."""
     told = get_default_host_creds(uri)
@@ -108,7 +108,7 @@ def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _credentials(uri: str) -> Login:
+def _credentials(uri: str) -> _Login:
     """What MLflow's client sends: a name and password, else a token."""
     told = get_default_host_creds(uri)
     if told.username and told.password:
