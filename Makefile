@@ -102,10 +102,10 @@ test: $(READY) browser clock ## run all tests
 
 # What tests/cluster runs: Slurm, PostgreSQL, sshd, and the namespaces that keep a node's folders its own.
 cluster-programs:
-	@command -v slurmctld >/dev/null && command -v munged >/dev/null && command -v sshd >/dev/null && command -v unshare >/dev/null && \
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null && command -v sshd >/dev/null && command -v openssl >/dev/null && command -v unshare >/dev/null && \
 		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
 		echo "installing slurm-wlm, munge, postgresql and openssh-server for tests/cluster" && export DEBIAN_FRONTEND=noninteractive && \
-		apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge postgresql openssh-server openssh-client util-linux >/dev/null; } || \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge postgresql openssh-server openssh-client openssl util-linux >/dev/null; } || \
 		echo "some of slurm-wlm, munge, postgresql and openssh-server are not there, and need apt-get and root to be installed"
 
 test-cluster: $(CLUSTER_READY) cluster-programs ## run tests/cluster: Ray, Slurm, PostgreSQL, remotes; all real, on this machine

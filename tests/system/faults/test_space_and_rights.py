@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.skipping import skip
+
 SEED = 20261
 ROOM = 64  # mebibytes of the small disk
 LEFT = 12  # up to 2 ** 12 kibibytes are left of it
@@ -44,12 +46,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if name in metafunc.fixturenames:
             chosen = [(path, stage) for path, stage, always in cases if is_campaign or always]
             metafunc.parametrize((name, "stage"), chosen)
-
-
-def skip(reason: str) -> None:
-    """Skip a test where the machine can't do it; continuous integration must."""
-    assert "CI" not in os.environ, reason
-    pytest.skip(reason)
 
 
 @pytest.fixture
