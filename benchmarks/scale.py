@@ -29,7 +29,7 @@ from seqmnist.files import write_json, write_text
 from seqmnist.publish import filled
 
 DOCS = Path("docs")
-RUNS = (1, 1_000, 10_000)
+RUNS = (1, 1_000, 10_000, 100_000)
 JOBS = (100, 1_000)
 EPOCHS = 15
 METRICS = [f"{split}.{name}" for split in ("train", "validation", "test") for name in ("accuracy", "loss", "seconds")]
