@@ -39,7 +39,8 @@ mkdir -p "$STATE"
 chmod 700 "$STATE"
 # MLflow asks for a password only where there is no account yet: so does this.
 if [ ! -e "$STATE/started" ] || [ -n "${MLFLOW_AUTH_ADMIN_PASSWORD:-}" ]; then
-    password=${MLFLOW_AUTH_ADMIN_PASSWORD:?set it to a password of at least 16 characters for the first account}
+    password=${MLFLOW_AUTH_ADMIN_PASSWORD:-}
+    [ -n "$password" ] || refuse "MLFLOW_AUTH_ADMIN_PASSWORD is empty: set it to a password of at least 16 characters for the first account"
     [ ${#password} -ge 16 ] ||
         refuse "MLFLOW_AUTH_ADMIN_PASSWORD has ${#password} characters: it must have 16 (openssl rand -base64 24)"
     case $password in
@@ -72,6 +73,13 @@ MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$STATE/secret-key")
 export MLFLOW_FLASK_SERVER_SECRET_KEY
 export MLFLOW_BACKEND_STORE_URI="$BACKEND" # not an argument: all users of a machine see these
 export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
+
+# The usual mistakes in a line: MLflow would try for two minutes, and end with tracebacks.
+python -c 'import os, psycopg
+try:
+    psycopg.connect(os.environ["BACKEND"]).close()
+except psycopg.Error as error:
+    raise SystemExit("error: BACKEND: " + " ".join(str(error).split()))'
 
 # The tables are made by one process: several that make them side by side break them.
 python -W ignore -c 'import os

@@ -470,7 +470,7 @@ def test_an_upload_that_is_at_work_stays(remote: Path, lines: Callable[[], list[
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("storage", "remote storage: nothing is at .*/nowhere: `dvc push` first"),
+        ("storage", "remote storage: nothing is at .*/nowhere: is its disk there\\? If so `dvc push` first"),
         ("cloud", "remote cloud: gs is supported, but requires 'dvc-gs' to be installed; `make setup-cluster` does it"),
         ("other", "DVC: .*remote 'other' doesn't exist"),
     ],

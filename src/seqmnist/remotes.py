@@ -45,7 +45,8 @@ def examine(repo: "Repo", name: str, *, repair: bool) -> list[Damage]:
     with _errors(name):
         new, legacy = (repo.cloud.get_remote_odb(name, "check --remote", kind) for kind in _KINDS)
         if not legacy.fs.exists(legacy.path):
-            raise UserError(f"remote {name}: nothing is at {legacy.fs.unstrip_protocol(legacy.path)}: `dvc push` first")
+            place = legacy.fs.unstrip_protocol(legacy.path)
+            raise UserError(f"remote {name}: nothing is at {place}: is its disk there? If so `dvc push` first")
         found = [damage for odb in (new, legacy) for damage in _objects(repo, odb, repair)]
         return [*found, *_entries(legacy, repair)]
 

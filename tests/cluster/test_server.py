@@ -145,6 +145,7 @@ def runs_of(uri: str, experiment: str) -> list[Any]:
 def test_a_server_by_deploy_passes_its_check(server: str, login: dict[str, str]) -> None:
     result = check(server, **login)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "Downloading" not in result.stderr
     assert result.stdout.count("ok ") == 9
     assert "WRONG" not in result.stdout
     assert not [one for one in mlflow.MlflowClient(server).search_experiments() if "check" in one.name]
@@ -272,9 +273,11 @@ def test_32_concurrent_trials_lose_nothing(
 
 def test_a_sweep_logs_into_it(server: str, login: dict[str, str], project: Project) -> None:
     values = ("cell=rnn", "seed=1,2,3,4", "train.epochs=2")
-    project.succeed("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one", *values, **login)
+    done = project.succeed("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one", *values, **login)
+    assert f"the trials are in sweeps/one; {server} shows them" in done.output
     runs = runs_of(server, "seqmnist-sweeps")
     assert len(runs) == 5
+    assert {run.info.user_id for run in runs} == {USER}
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
@@ -335,6 +338,7 @@ def test_a_pipeline_goes_on_while_the_database_is_stopped(
         ({"BACKEND": "sqlite:///mlflow.db"}, "BACKEND must be postgresql://"),
         ({"ARTIFACTS": "here"}, "ARTIFACTS must be"),
         ({"STATE": ""}, "STATE must be"),
+        ({}, "error: BACKEND: connection failed: "),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
@@ -381,6 +385,11 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
     backend, artifacts = postgres.create("moved"), tmp_path / "artifacts"
     move = (*COMMAND, "move-store", backend, str(artifacts))
 
+    absent = project.run(*COMMAND, "move-store", f"postgresql://nobody@{HOST}:1/none", str(artifacts), **environment)
+    assert absent.code == 1
+    (line,) = absent.output.splitlines()
+    assert "connection failed" in line
+
     # Killed in the middle, it can be tried again.
     with project.start(*move, **environment) as process:
         deadline = time.monotonic() + SECONDS
@@ -398,7 +407,7 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
     assert sum(path.is_file() for path in artifacts.rglob("*")) == files
     refused = project.run(*move, **environment)
     assert refused.code == 1
-    assert refused.output.splitlines()[-1].endswith(" already: give an empty database")
+    assert refused.output.splitlines()[-1].endswith(" already, perhaps deleted ones: give an empty database")
 
     old = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     port, log = PORT + 20, tmp_path / "log"

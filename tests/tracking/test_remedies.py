@@ -30,3 +30,8 @@ def test_others_are_one_line_of_some_length() -> None:
     line = reason(ValueError("a\n  b " + 100 * "long "))
     assert line.startswith("a b long")
     assert len(line) <= 200
+
+
+def test_sqlalchemys_links_are_left_out() -> None:
+    text = 'FATAL: database "x" does not exist\n(Background on this error at: https://sqlalche.me/e/21/e3q8)'
+    assert reason(ValueError(text)) == 'FATAL: database "x" does not exist'

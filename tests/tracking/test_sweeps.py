@@ -185,3 +185,15 @@ def test_a_run_id_names_a_trial_or_a_sweep(tracking: Tracking, sweep: Sweep, tin
     assert read_run(tiny_config.tracking, sweep.run_id) == [trial], "from another experiment of the same store"
     with pytest.raises(UserError, match="'nonsense' is no run of"):
         read_run(tracking, "nonsense")
+
+
+def test_all_runs_of_a_sweep_name_their_user(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    sweep = Sweep.configured(tracking, tmp_path)
+    sweep.start("a sweep", {})
+    sweep.settle(0, "abc", "a trial that made none itself", "FAILED", "why")
+
+    client, experiment = open_store(tracking)
+    assert [run.info.user_id for run in client.search_runs([experiment])] == ["ann", "ann"]

@@ -20,7 +20,7 @@ from seqmnist.sweep.folders import Request
 from seqmnist.sweep.on_ray import Cluster, is_ray
 from seqmnist.sweep.processes import claim, wait_for_trials
 from seqmnist.sweep.targets import Refused
-from seqmnist.tracking.away import Link, telling
+from seqmnist.tracking.away import Link, is_server, shown, telling
 from seqmnist.tracking.identity import identity_tags
 from seqmnist.tracking.store import tracking_uri
 from seqmnist.tracking.sweeps import COMMAND, Sweep, Trial
@@ -66,7 +66,8 @@ class ParentRun(Callback):
             sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
         request.write(folder)
         ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
-        print(f"sweep {folder.name}: the trials are in {_shown(folder)}; `make ui` shows them", flush=True)
+        where = f"{shown(uri)} shows them" if is_server(uri) else "`make ui` shows them"
+        print(f"sweep {folder.name}: the trials are in {_shown(folder)}; {where}", flush=True)
 
     @classmethod
     def cancel_jobs(cls) -> None:

@@ -51,20 +51,24 @@ def move_store(source: Path, target: str, destination: str) -> None:
     Args:
         source: the SQLite file.
         target: postgresql://USER@HOST/DATABASE, without runs and models.
-        destination: what the server has as --artifacts-destination.
+        destination: what the server has as --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
 
     Raises:
-        UserError: one of them can't be used, or the target has runs or models.
+        UserError: one of them can't be used, or the target has experiments, runs or models.
     """
     if not target.startswith("postgresql://"):
         raise UserError(f"move-store: {shown(target)} is no postgresql://USER@HOST/DATABASE")
+    if not destination.startswith(("/", "s3://")):  # the server is started elsewhere, and would not find it
+        raise UserError(f"move-store: ARTIFACTS must be an absolute folder or s3://BUCKET/FOLDER, not {destination}")
     if find_spec("psycopg") is None:
         raise UserError("move-store: psycopg is missing: `make setup-cluster`, then `. .venv-cluster/bin/activate`")
     if not source.is_file():
         raise UserError(f"move-store: {source} is no file: --source names the database to move")
+    engine = create_engine(make_url(target))
     try:
+        engine.connect().close()  # MLflow would try for two minutes
         upgrade.main([target], standalone_mode=False)
-        _move(_reader(source), create_engine(make_url(target)), get_artifact_repository(destination))
+        _move(_reader(source), engine, get_artifact_repository(destination))
     except SQLAlchemyError as error:
         raise UserError(f"move-store: {source} to {shown(target)}: {reason(error)}") from None
 
@@ -115,9 +119,9 @@ def _lock_empty(new: Connection, tables: list[Table]) -> None:
         rows = select(func.count()).select_from(table)
         if table.name == "experiments":
             rows = rows.where(table.c.experiment_id != _DEFAULT)
-        if table.name not in _FILLED and (found := new.execute(rows).scalar()):
-            what = f"{found} {table.name.replace('_', ' ')}"
-            raise UserError(f"move-store: the target has {what} already: give an empty database")
+        if table.name not in _FILLED and new.execute(rows).scalar():
+            what = table.name.replace("_", " ")
+            raise UserError(f"move-store: the target has {what} already, perhaps deleted ones: give an empty database")
 
 
 def _all_artifacts(old: Connection, tables: MetaData) -> Iterator[_Artifacts]:

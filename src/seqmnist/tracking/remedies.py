@@ -3,6 +3,7 @@
 import textwrap
 
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word
+_ADVERTISED = " (Background on this error at: "  # SQLAlchemy's end of each text
 # What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
 _REMEDIES = {
     ("file is not a database", "database disk image is malformed"): (
@@ -30,6 +31,6 @@ _REMEDIES = {
 
 def reason(error: BaseException) -> str:
     """What a store's exception comes to, in a line: of known ones also what to do."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).partition(_ADVERTISED)[0]
     known = (f"{sign}: {remedy}" for signs, remedy in _REMEDIES.items() for sign in signs if sign in text)
     return next(known, textwrap.shorten(text, 200))

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from seqmnist.config import Tracking
@@ -87,7 +88,7 @@ class Sweep:
         all_tags = {FOLDER: self._folder, **process_tags(), **tags}
         describe(self._client, self._experiment, _DESCRIPTION)
         if self._parent is None:
-            self._parent = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
+            self._parent = self._client.create_run(self._experiment, run_name=name, tags=resolve_tags(all_tags))
             return
         for key, value in all_tags.items():
             self._client.set_tag(self.run_id, key, value)
@@ -150,7 +151,7 @@ class Sweep:
         run = self._trial_run(number, config)
         if run is None:
             tags = {**self.trial_tags(number), **self.notes(), "stage": "train", CONFIG: config}
-            run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+            run = self._client.create_run(self._experiment, run_name=name, tags=resolve_tags(tags))
         if ERROR not in run.data.tags:
             self._client.set_tag(run.info.run_id, ERROR, error)
         if run.info.status == "RUNNING":
