@@ -375,6 +375,19 @@ def test_the_check_finds_a_mistake(options: list[str], wrong: list[str], tmp_pat
         assert [line for line in found if line.startswith(one)], result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("rest", ["host:port/name", "[host/name"])
+def test_an_address_that_cannot_be_read_is_told_without_its_password(rest: str, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    command = [*COMMAND, "move-store", f"postgresql://ann:secret@{rest}", str(tmp_path / "artifacts")]
+    everything = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(command, cwd=tmp_path, env=everything, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    (line,) = (result.stdout + result.stderr).splitlines()
+    assert line.startswith("error: move-store: DATABASE can't be read as postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    assert "secret" not in line
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
 @pytest.mark.timeout(400)
 def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": "src"}

@@ -17,7 +17,6 @@ import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.credentials import get_default_host_creds
 
@@ -54,7 +53,6 @@ def check_server(uri: str) -> None:
     if not is_server(uri):
         remedy = "give an address that begins with http:// or https://, or set MLFLOW_TRACKING_URI to it"
         raise UserError(f"{shown(uri)} is no server: {remedy}")
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # it would stand amid the lines
     uri = uri.rstrip("/")
     problems = 0
     with telling(uri):

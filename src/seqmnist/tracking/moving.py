@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from mlflow.db import upgrade
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from sqlalchemy import JSON, Boolean, Connection, Engine, MetaData, Table, create_engine, func, make_url, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import JSON, Boolean, Connection, Engine, MetaData, Table, create_engine, func, select, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from seqmnist.errors import UserError
 from seqmnist.tracking.away import shown
@@ -64,13 +64,24 @@ def move_store(source: Path, target: str, destination: str) -> None:
         raise UserError("move-store: psycopg is missing: `make setup-cluster`, then `. .venv-cluster/bin/activate`")
     if not source.is_file():
         raise UserError(f"move-store: {source} is no file: --source names the database to move")
-    engine = create_engine(make_url(target))
+    address, engine = _writer(target)
     try:
         engine.connect().close()  # MLflow would try for two minutes
         upgrade.main([target], standalone_mode=False)
         _move(_reader(source), engine, get_artifact_repository(destination))
     except SQLAlchemyError as error:
-        raise UserError(f"move-store: {source} to {shown(target)}: {reason(error)}") from None
+        raise UserError(f"move-store: {source} to {address}: {reason(error)}") from None
+
+
+def _writer(target: str) -> tuple[str, Engine]:
+    """An address without its password, and an engine for it."""
+    try:
+        return shown(target), create_engine(target)
+    except (ArgumentError, ValueError):  # of its port, for one; what it says may have the password
+        raise UserError(
+            "move-store: DATABASE can't be read as postgresql://USER:PASSWORD@HOST:PORT/NAME: "
+            "write special characters of the password as %XX"
+        ) from None
 
 
 def _reader(source: Path) -> Engine:
@@ -116,10 +127,10 @@ def _lock_empty(new: Connection, tables: list[Table]) -> None:
     """Keep others from writing until the end of the transaction, and refuse a target that is in use."""
     new.execute(text("LOCK TABLE experiments, runs, registered_models IN EXCLUSIVE MODE"))
     for table in tables:
-        rows = select(func.count()).select_from(table)
+        rows = select(table).limit(1)
         if table.name == "experiments":
             rows = rows.where(table.c.experiment_id != _DEFAULT)
-        if table.name not in _FILLED and new.execute(rows).scalar():
+        if table.name not in _FILLED and new.execute(rows).first():
             what = table.name.replace("_", " ")
             raise UserError(f"move-store: the target has {what} already, perhaps deleted ones: give an empty database")
 
