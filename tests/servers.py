@@ -9,28 +9,33 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 
-from seqmnist.local import HOST, free_port
+from seqmnist.local import HOST
 from seqmnist.tracking.ui import stop_server, wait_until_up
+from tests.ports import free_port
 
 
 class Server:
     """MLflow's own server, which can be killed and started again."""
 
-    def __init__(self, folder: Path, first: int = 5400) -> None:
-        """Give it a folder of its own and the first free port from one on."""
-        self._folder, self._port = folder, free_port(first)
-        self.uri = f"http://{HOST}:{self._port}"
+    def __init__(self, folder: Path) -> None:
+        """Give it a folder of its own and a free port."""
+        self._folder, self.port = folder, free_port()
+        self.uri = f"http://{HOST}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self._port)]
+        command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self.port)]
         command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
         command += ["--artifacts-destination", str(self._folder / "files")]
         environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        wait_until_up(self._process, self._port)
+        try:
+            wait_until_up(self._process, self.port)
+        except Exception as error:
+            error.add_note((self._folder / "log").read_text())
+            raise
 
     def kill(self) -> None:
         """End it and its workers as a power failure would."""

@@ -48,7 +48,7 @@ def port() -> Iterator[int]:
         return len(await request.body())
 
     local.guard(app, LARGEST)
-    with local.listener(5300) as listening:
+    with local.listener(0) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

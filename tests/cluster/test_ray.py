@@ -22,15 +22,14 @@ import yaml
 from mlflow.entities import Run
 
 from seqmnist.files import sha256_file
-from seqmnist.local import free_port
 from seqmnist.sweep import parcels
 from seqmnist.sweep.processes import MODULE
 from tests.cluster.conftest import need, need_root, running
+from tests.ports import free_port
 from tests.servers import Server
 
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m")
 RAY = "hydra/launcher=ray"
-PORT = 6400
 EPOCHS = 150
 MANY = 100_000  # epochs: a training that does not end while a test looks at it
 STARTED = "Ray runtime started"
@@ -127,14 +126,14 @@ def cluster(prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     need("unshare")
     need_root("a node's view of the files is made of mounts")
     folder, hidden = tmp_path_factory.mktemp("cluster"), tmp_path_factory.getbasetemp()
-    token, port = secrets.token_hex(32), free_port(PORT)
+    token, port = secrets.token_hex(32), free_port()
     base = prepared.environment | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     base["XDG_CACHE_HOME"] = str(folder / "cache")
     base["RAY_worker_niceness"] = "0"  # by default trials wait for all else on a machine that has other work
     sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # a socket's path has to be short
     head = ["ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
     head += ["--object-store-memory=100000000", f"--temp-dir={sessions}"]
-    server = Server(folder, PORT + 40)
+    server = Server(folder)
     try:
         with running(head, folder / "head", log_has(folder / "head", STARTED), base, Path("/")):
             (address,) = re.findall(r"ray start --address='(\S+)'", (folder / "head").read_text())
@@ -346,7 +345,7 @@ def test_a_cluster_that_cannot_be_used_is_told_in_one_line(
 
 
 def test_no_cluster_at_an_address_is_told_at_once(project: Any) -> None:
-    address = f"127.0.0.1:{free_port(PORT + 80)}"
+    address = f"127.0.0.1:{free_port()}"
     result = project.run(*SWEEP, RAY, f"hydra.launcher.ray.init.address={address}", "seed=1,2", PYTHONPATH="src")
     assert result.code == 1
     (line,) = result.output.splitlines()

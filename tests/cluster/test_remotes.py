@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 
-from seqmnist.local import free_port
 from tests.cluster.conftest import need, need_root, running
+from tests.ports import free_port
 from tests.system.conftest import Project
 
 KINDS = ("folder", "ssh", "s3")
 BUCKET = "seqmnist"
-PORT = 16000  # the first one that is tried
 START = 60  # seconds that a server has to answer in
 pytestmark = pytest.mark.timeout(300)
 
@@ -69,7 +68,7 @@ def by_ssh(tmp: Path) -> Iterator[Remote]:
     need("sshd", "ssh")
     need_root("sshd changes to the user who logs in")
     Path("/run/sshd").mkdir(exist_ok=True)
-    home, port = tmp / "home", free_port(PORT)
+    home, port = tmp / "home", free_port()
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / name], check=True)
@@ -94,7 +93,7 @@ def by_ssh(tmp: Path) -> Iterator[Remote]:
 def in_s3(tmp: Path) -> Iterator[Remote]:
     import boto3
 
-    port = free_port(PORT)
+    port = free_port()
     keys = {"AWS_ACCESS_KEY_ID": "of-a-test", "AWS_SECRET_ACCESS_KEY": "of-a-test", "AWS_DEFAULT_REGION": "us-east-1"}
     address = f"http://127.0.0.1:{port}"
     command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]

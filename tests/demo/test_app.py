@@ -1,7 +1,6 @@
 import http.client
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
 from seqmnist.demo.app import application
 from seqmnist.demo.reader import Reader
-from seqmnist.local import HOST, free_port
+from seqmnist.local import HOST, listener
 from seqmnist.training.runtime import start_tensorflow
 
 LINE = [[[0.5, 0.2], [0.5, 0.8]]]
@@ -30,17 +29,14 @@ def reader(kind: str) -> Reader:
 def address() -> Iterator[str]:
     """Of the server of two untrained cells, in a thread."""
     start_tensorflow(2)
-    port = free_port(5200)
-    server = uvicorn.Server(
-        uvicorn.Config(application([reader("rnn"), reader("lstm")], "rows"), HOST, port, log_level="error")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://{HOST}:{port}"
-    server.should_exit = True
-    thread.join()
+    app = application([reader("rnn"), reader("lstm")], "rows")
+    with listener(0) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://{HOST}:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 def post(address: str, body: Any, **more: str) -> tuple[int, Any]:

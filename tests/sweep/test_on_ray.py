@@ -3,8 +3,9 @@ from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from seqmnist.errors import UserError
-from seqmnist.local import HOST, free_port
+from seqmnist.local import HOST
 from seqmnist.sweep import app, on_ray
+from tests.ports import free_port
 
 
 def test_only_rays_own_launcher_is_meant() -> None:
@@ -29,8 +30,9 @@ def test_other_nodes_need_a_tracking_server() -> None:
     [
         ("ray://head:10001", r"= ray://head:10001: run `ray start --address=\.\.\.` on this machine too"),
         ("head", "= head: no Ray cluster answers there"),
-        (f"{HOST}:{free_port(6480)}", r"no Ray cluster answers there \(Connection refused\)"),
+        (f"{HOST}:{free_port()}", r"no Ray cluster answers there \(Connection refused\)"),
     ],
+    ids=["a driver of its own", "a name", "a port"],
 )
 def test_an_address_where_no_cluster_is_is_refused_at_once(address: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

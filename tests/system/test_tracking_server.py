@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from seqmnist.local import HOST, free_port
+from seqmnist.local import HOST
+from tests.ports import free_port
 from tests.servers import Server
 
 ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # a slow machine has time
@@ -118,7 +119,7 @@ def test_a_sweep_goes_on_without_its_server_and_resume_sends_what_it_lacks(proje
 
 
 def test_a_sweep_does_not_start_without_its_server(project: Any) -> None:
-    uri = f"http://{HOST}:{free_port(5500)}"
+    uri = f"http://{HOST}:{free_port()}"
     result = project.run(*SWEEP, "cell=rnn", "seed=1,2", MLFLOW_TRACKING_URI=uri, PYTHONPATH="src")
     assert result.code == 1
     (line,) = result.output.splitlines()

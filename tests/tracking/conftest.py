@@ -1,7 +1,4 @@
 import http.client
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +9,7 @@ import pytest
 
 import seqmnist.tracking  # noqa: F401  (before a test module imports MLflow: it turns MLflow's telemetry off)
 from seqmnist.config import Config
-from seqmnist.local import HOST, free_port
+from seqmnist.local import HOST
 
 # What decides where runs go; MLflow itself sets the first when it is given a store.
 _VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")
@@ -56,24 +53,14 @@ def config(tiny_config: Config, project: Path, request: pytest.FixtureRequest) -
 @pytest.fixture(scope="module")
 def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of MLflow's own server."""
-    from seqmnist.tracking.ui import stop_server, wait_until_up
+    from tests.servers import Server
 
-    folder, port = tmp_path_factory.mktemp("server"), free_port(5300)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            wait_until_up(server, port)
-            yield port
-        finally:
-            stop_server(server)
+    server = Server(tmp_path_factory.mktemp("server"))
+    try:
+        server.start()
+        yield server.port
+    finally:
+        server.stop()
 
 
 Fault = Literal["answers 500", "stalls", "drops requests", "loses answers"]

@@ -67,7 +67,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Of MLflow's server in a thread, with a model that must not be asked and a small limit of the body."""
     monkeypatch.setattr(serve, "_LARGEST", 1000)
     model: Any = SimpleNamespace(metadata=SimpleNamespace(get_input_schema=lambda: None))
-    with listener(5400) as listening:
+    with listener(0) as listening:
         server = uvicorn.Server(uvicorn.Config(application(model), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
