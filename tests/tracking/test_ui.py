@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 
@@ -15,9 +14,10 @@ from mlflow import MlflowClient
 
 from seqmnist.config import Tracking
 from seqmnist.errors import UserError
-from seqmnist.local import HOST, free_port
+from seqmnist.local import HOST
 from seqmnist.tracking import ui
 from seqmnist.tracking.store import open_store
+from tests.ports import free_port
 
 AddRun = Callable[..., str]
 
@@ -130,17 +130,59 @@ def test_links_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+# Answers 200 to whatever it is asked.
+ANSWERING = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+BaseHTTPRequestHandler.do_GET = lambda handler: handler.send_error(200)
+with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+    print(server.server_port, flush=True)
+    server.serve_forever()
+"""
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A server and its port."""
+    with subprocess.Popen([sys.executable, "-c", ANSWERING], stdout=subprocess.PIPE) as server:
+        assert server.stdout
+        yield server, int(server.stdout.readline())
+        server.kill()
+
+
+def test_a_proxy_is_not_asked_for_this_machine(
+    answering: tuple[subprocess.Popen[bytes], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
-    with http.server.ThreadingHTTPServer((HOST, 0), http.server.SimpleHTTPRequestHandler) as listener:
-        listener.RequestHandlerClass.do_GET = lambda handler: handler.send_error(200)  # type: ignore[attr-defined]
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
-        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
-            ui.wait_until_up(server, listener.server_port)
-            assert server.poll() is None
-            server.kill()
-        listener.shutdown()
+    server, port = answering
+
+    ui.wait_until_up(server, port)
+
+    assert server.poll() is None
+
+
+def test_what_a_server_starts_may_be_what_answers(answering: tuple[subprocess.Popen[bytes], int]) -> None:
+    _, port = answering
+    with subprocess.Popen(
+        ["sh", "-c", '"$0" -c "$1"; true', sys.executable, ANSWERING], stdout=subprocess.PIPE, start_new_session=True
+    ) as server:
+        assert server.stdout
+        own = int(server.stdout.readline())
+        ui.wait_until_up(server, own)
+        with pytest.raises(ui.PortTakenError, match=f"another program took port {port}"):
+            ui.wait_until_up(server, port)
+        ui.stop_server(server)
+
+
+def test_another_program_that_answers_is_not_taken_for_a_server_that_has_ended(
+    answering: tuple[subprocess.Popen[bytes], int],
+) -> None:
+    server = subprocess.Popen(["false"])
+    server.wait()
+
+    with pytest.raises(ui.PortTakenError):
+        ui.wait_until_up(server, answering[1])
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for() -> None:
@@ -177,7 +219,7 @@ def test_stopping_a_server_that_has_ended_is_harmless() -> None:
 @pytest.fixture(scope="module")
 def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of MLflow's server with a store of its own."""
-    port = free_port(5500)
+    port = free_port()
     store = tmp_path_factory.mktemp("ui") / "mlflow.db"
     server = ui.start_server(Tracking(uri=f"sqlite:///{store}", experiment="ui"), port)
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import psutil
 from mlflow import MlflowClient
 
 from seqmnist import config
@@ -27,6 +29,10 @@ _CURVE = "val.accuracy"
 START_SECONDS = 120
 
 
+class PortTakenError(UserError):
+    """Another program took the port while the server started."""
+
+
 def main() -> None:
     """Start the server, wait for it, print the links, and stay until Ctrl-C."""
     configuration = config.load()
@@ -38,9 +44,18 @@ def main() -> None:
     if uri.startswith("http"):
         print_links(uri.rstrip("/"), found)
         return
-    port = free_port(_FIRST_PORT)
+    while True:
+        try:
+            _serve(configuration.tracking, free_port(_FIRST_PORT), found)
+        except PortTakenError as error:  # the next look for a free one passes it over
+            print(error)
+        else:
+            return
+
+
+def _serve(tracking: Tracking, port: int, found: dict[str, str]) -> None:
     print(f"starting MLflow on {HOST}:{port} ...", flush=True)
-    server = start_server(configuration.tracking, port)
+    server = start_server(tracking, port)
     try:
         wait_until_up(server, port)
         print_links(f"http://{HOST}:{port}", found)
@@ -111,12 +126,16 @@ def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
     """Return when the server answers.
 
     Raises:
+        PortTakenError: what answers on the port is another program.
         UserError: it ended, or didn't answer in time.
     """
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # also where a proxy is set
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if (code := server.poll()) is not None:
+        code = server.poll()
+        if _connects(port) and not _listens(server.pid, port):
+            raise PortTakenError(f"another program took port {port} meanwhile")
+        if code is not None:
             raise UserError(f"mlflow server ended with exit code {code}; its messages are above")
         try:
             with direct.open(f"http://{HOST}:{port}/health", timeout=5):
@@ -124,6 +143,29 @@ def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             time.sleep(0.2)
     raise UserError(f"mlflow server did not answer within {START_SECONDS} s")
+
+
+def _connects(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(5)  # what listens may take no connections
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether a process, or one that it started, listens on a port."""
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return False
+    return any(port in _ports(process) for process in family)
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:  # it is gone
+        return set()
+    return {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def stop_server(server: subprocess.Popen[bytes]) -> None:
