@@ -74,12 +74,18 @@ export MLFLOW_FLASK_SERVER_SECRET_KEY
 export MLFLOW_BACKEND_STORE_URI="$BACKEND" # not an argument: all users of a machine see these
 export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 
-# The usual mistakes in a line: MLflow would try for two minutes, and end with tracebacks.
-python -c 'import os, psycopg
+# The usual mistakes in a line: MLflow would end with exit code 0 if its port is taken, and try a database for two minutes.
+python -c 'import os, psycopg, socket, sys
+host, port = sys.argv[1:]
+try:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    socket.create_server((host, int(port)), family=family).close()
+except (OSError, OverflowError, ValueError) as error:
+    raise SystemExit(f"error: HOST and PORT, {host} and {port}, can not be listened on: {error}")
 try:
     psycopg.connect(os.environ["BACKEND"]).close()
 except psycopg.Error as error:
-    raise SystemExit("error: BACKEND: " + " ".join(str(error).split()))'
+    raise SystemExit("error: BACKEND: " + " ".join(str(error).split()))' "$HOST" "$PORT"
 
 # The tables are made by one process: several that make them side by side break them.
 python -W ignore -c 'import os

@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import requests
 from seqmnist.local import HOST
 from seqmnist.tracking.ui import wait_until_up
 from tests.cluster.conftest import need, need_root, running
+from tests.ports import free_port
 from tests.system.conftest import ROOT, Project
 
 PORT, DATABASE_PORT = 15010, 15000
@@ -339,16 +341,29 @@ def test_a_pipeline_goes_on_while_the_database_is_stopped(
         ({"ARTIFACTS": "here"}, "ARTIFACTS must be"),
         ({"STATE": ""}, "STATE must be"),
         ({}, "error: BACKEND: connection failed: "),
+        ({"PORT": "http"}, f"error: HOST and PORT, {HOST} and http, can not be listened on: invalid literal"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
 def test_the_script_refuses(change: dict[str, str], told: str, tmp_path: Path) -> None:
-    environment = settings(f"postgresql://nobody@{HOST}:1/none", tmp_path, **change)
+    assert told in refusal(tmp_path, **{"PORT": str(free_port())} | change)
+
+
+def test_the_script_refuses_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        told = refusal(tmp_path, PORT=str(port))
+    assert f"error: HOST and PORT, {HOST} and {port}, can not be listened on: [Errno 98] Address already in use" in told
+
+
+def refusal(folder: Path, **change: str) -> str:
+    """What the script prints that doesn't start a server."""
+    environment = settings(f"postgresql://nobody@{HOST}:1/none", folder, **change)
     command = [str(ROOT / "deploy/server.sh")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode != 0
-    assert told in result.stderr
+    assert result.returncode == 1
     assert "Traceback" not in result.stderr
+    return result.stderr
 
 
 @pytest.mark.parametrize(
