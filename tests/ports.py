@@ -4,11 +4,12 @@ import os
 
 from seqmnist import local
 
+# A hundred of this worker's own, and each is given once: a server takes seconds to listen, and whoever looks for a port
+# meanwhile would find the same one.
+_FIRST = 7100 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = iter(range(_FIRST, _FIRST + 100))
+
 
 def free_port() -> int:
-    """A free port out of a hundred that no other worker of pytest gives to its servers.
-
-    A server takes seconds to listen. Another worker that looked for a port meanwhile would find the same one.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return local.free_port(7100 + 100 * int(worker))
+    """A port that nothing listens on, and that no other server of the tests gets."""
+    return next(port for port in _ports if local.free_port(port) == port)
