@@ -20,6 +20,7 @@ from seqmnist.errors import Terminated, UserError, run_command
 from seqmnist.files import sha256_file
 from seqmnist.local import HOST, NAMES, free_port
 from seqmnist.paths import PARAMS
+from seqmnist.tracking.away import is_server
 from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.lineage import newest_finished
 from seqmnist.tracking.store import open_store, tracking_uri
@@ -41,7 +42,7 @@ def main() -> None:
     found = links(client, experiment, list(configuration.cells), sha256_file(PARAMS))
     if sweeps := client.get_experiment_by_name(f"{configuration.tracking.experiment}-sweeps"):
         found["sweeps"] = experiment_link(sweeps.experiment_id)
-    if uri.startswith("http"):
+    if is_server(uri):
         print_links(uri.rstrip("/"), found)
         return
     while True:
@@ -154,10 +155,11 @@ def _connects(port: int) -> bool:
 def _listens(pid: int, port: int) -> bool:
     """Whether a process, or one that it started, listens on a port."""
     try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return False
-    return any(port in _ports(process) for process in family)
+    return any(port in _ports(member) for member in family)
 
 
 def _ports(process: psutil.Process) -> set[int]:
