@@ -3,6 +3,8 @@
 import ast
 import importlib.metadata
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,17 @@ def test_package_files_hold_no_code_that_deps_would_have_to_name() -> None:
             assert isinstance(body[0], ast.Expr), path
 
 
-def test_cached_byte_code_is_no_dependency() -> None:
-    assert "__pycache__/" in (ROOT / ".dvcignore").read_text().split()
+def test_dvc_ignores_nothing_that_is_tracked_or_made() -> None:
+    """Hidden files apart, which are settings of git and DVC."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    made = [out if isinstance(out, str) else next(iter(out)) for stage in STAGES.values() for out in stage["outs"]]
+    names = [name for name in tracked.split() if not any(part.startswith(".") for part in name.split("/"))]
+    names += [name.replace("${item.cell}", "a_cell.2") for name in made]
+    names += ["conf/experiment/my-own.v2.yaml", "conf/experiment/with a space.yaml", "data/raw/train-images-idx3-ubyte"]
+    names += ["models/a_cell.2/seed-42.weights.h5", "reports/figures/a_cell.2.png", "src/seqmnist/cells/types/_mine2.py"]
+    command = [sys.executable, "-m", "dvc", "check-ignore", "--stdin"]
+    found = subprocess.run(command, cwd=ROOT, input="\n".join(names), stdout=subprocess.PIPE, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "")
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-cluster.lock", "deploy/requirements.lock"])

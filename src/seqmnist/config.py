@@ -56,7 +56,8 @@ StoreUri = Annotated[str, Field(min_length=1), AfterValidator(_store_within)]
 Member = Annotated[str, Field(min_length=1), AfterValidator(_within), AfterValidator(_member)]
 
 _TYPES = "seqmnist/cells/types"
-CELL_TYPES = sorted(file.stem for file in Path(__file__).parents[1].glob(f"{_TYPES}/[!_]*.py"))
+_TYPE_FILES = Path(__file__).parents[1].glob(f"{_TYPES}/[!_]*.py")
+CELL_TYPES = sorted(file.stem for file in _TYPE_FILES if file.stem.isidentifier())  # no copies and links of editors
 
 
 class _Section(BaseModel):

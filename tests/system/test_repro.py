@@ -147,3 +147,39 @@ def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
         assert result.code == 1
         (line,) = result.output.splitlines()
         assert line.startswith(f"error: {missing} is missing: run `dvc repro`")
+
+
+def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Any) -> None:
+    outputs = ["data/raw", "data/processed", "models/rnn", "reports/train/lstm", "reports/figures"]
+    folders = ["conf", "conf/train", "models", "reports/train", *outputs]
+    sources = [f"src/seqmnist/{name}" for name in ("cells", "cells/types", "data", "evidence", "training")]
+    for folder in (project.root / name for name in (*folders, *sources)):
+        for name in (
+            *(".DS_Store", "._default.yaml", ".graph.py.swo", ".graph.py.kate-swp", ".directory", ".fuse_hidden0001"),
+            *("#graph.py#", "graph.py~", "graph.py.bak", "graph.py.1", "default.yaml.orig", "default.yaml.rej"),
+            *("Thumbs.db", "desktop.ini", "Icon\r", "~$table.xlsx", ".~lock.table.csv#", "default.yaml___jb_tmp___"),
+            *("lstm.sync-conflict-20260101-120000-ABCDEFG.py", "table (Ann's conflicted copy 2026-01-01).csv"),
+            *(".idea/workspace.xml", ".ipynb_checkpoints/graph-checkpoint.py", "__MACOSX/._graph.py", "@eaDir/index"),
+        ):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"\0\x05\x16\x07")
+        (folder / ".#graph.py").symlink_to("user@host.1234:5678")  # Emacs's lock, a link to nothing
+    for folder in (project.root / name for name in sources):
+        for name in ("graph copy.py", "graph (1).py", "graph-HOST.py"):
+            (folder / name).write_text("no Python\n")
+    assert "up to date" in project.succeed("dvc", "status").output
+    assert project.succeed("seqmnist", "check").output.endswith("nothing is damaged\n")
+    assert project.succeed("dvc", "repro").stages_skipped == STAGES
+    project.edit("conf/cell/rnn.yaml", "type: rnn", "type: none")
+    assert "it must be one of gru, lstm, rnn, the files in" in project.stage("compose").output
+
+
+def test_a_clone_that_git_would_give_windows_line_ends_has_the_same_bytes(project: Any, tmp_path: Path) -> None:
+    settings = ["-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
+    project.succeed("git", *settings, "clone", "--quiet", str(project.root), str(tmp_path / "windows"))
+    other = type(project)(tmp_path / "windows")
+    for name in project.succeed("git", "ls-files", "-z").output.split("\0")[:-1]:
+        assert (other.root / name).read_bytes() == (project.root / name).read_bytes(), name
+    other.succeed("dvc", "cache", "dir", "--local", str(project.root / ".dvc/cache"))
+    other.succeed("dvc", "checkout")
+    assert "up to date" in other.succeed("dvc", "status").output

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,16 @@ def test_a_key_changes_with_recipe_data_code_and_libraries(monkeypatch: pytest.M
     (tmp_path / "terminal.py").write_text("# no part of what a training's bits depend on\n")
     assert training_key(RECIPE, DATA) in keys
     assert len(keys) == 6
+
+
+def test_a_key_stays_where_editors_leave_copies_and_links(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(checkpoints._PACKAGE, tmp_path / "seqmnist")
+    monkeypatch.setattr(checkpoints, "_PACKAGE", tmp_path / "seqmnist")
+    before = training_key(RECIPE, DATA)
+    folder = tmp_path / "seqmnist" / "training"
+    for name in ("._graph.py", "graph (1).py", "graph copy.py", "graph.sync-conflict-20260101-120000-ABCDEFG.py"):
+        (folder / name).write_text("# no module\n")
+    (folder / ".#graph.py").symlink_to("user@host.1234:5678")  # Emacs's lock, a link to nothing
+    (folder / ".history").mkdir()
+    (folder / ".history" / "graph.py").write_text("# an older one\n")
+    assert training_key(RECIPE, DATA) == before

@@ -62,7 +62,10 @@ def training_key(recipe: Mapping[str, Any], data: Mapping[str, str]) -> str:
 
 
 def _python_files(path: Path) -> Iterator[Path]:
-    return path.rglob("*.py") if path.is_dir() else iter([path])
+    """Yield the modules at or below `path`, without copies and links of editors, whose names can't be imported."""
+    for file in path.rglob("*.py") if path.is_dir() else [path]:
+        if all(part.isidentifier() for part in file.relative_to(_PACKAGE).with_suffix("").parts):
+            yield file
 
 
 class Checkpoints:
