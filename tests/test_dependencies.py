@@ -58,7 +58,11 @@ def test_dvc_ignores_nothing_that_is_tracked_or_made() -> None:
     names = [name for name in tracked.split() if not any(part.startswith(".") for part in name.split("/"))]
     names += [name.replace("${item.cell}", "a_cell.2") for name in made]
     names += ["conf/experiment/my-own.v2.yaml", "conf/experiment/with a space.yaml", "data/raw/train-images-idx3-ubyte"]
-    names += ["models/a_cell.2/seed-42.weights.h5", "reports/figures/a_cell.2.png", "src/seqmnist/cells/types/_mine2.py"]
+    names += [
+        "models/a_cell.2/seed-42.weights.h5",
+        "reports/figures/a_cell.2.png",
+        "src/seqmnist/cells/types/_mine2.py",
+    ]
     command = [sys.executable, "-m", "dvc", "check-ignore", "--stdin"]
     found = subprocess.run(command, cwd=ROOT, input="\n".join(names), stdout=subprocess.PIPE, text=True, check=False)
     assert (found.returncode, found.stdout) == (1, "")

@@ -140,7 +140,12 @@ def test_memory_does_not_grow_with_the_candidate(
     assert peak < 3_000_000
 
 
-@given(content=st.binary(max_size=80), magic=st.sampled_from([b"", b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8b\x08\x1c"]))
+@given(
+    content=st.binary(max_size=80),
+    magic=st.sampled_from(
+        [b"", b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8b\x08\x1c", b"\x93NUMPY", b"\x93NUMPY\1\0", b"\x93NUMPY\1\0\x08\0"]
+    ),
+)
 def test_any_bytes_are_refused(
     tiny_data: Data, tmp_path_factory: pytest.TempPathFactory, content: bytes, magic: bytes
 ) -> None:

@@ -112,6 +112,19 @@ def test_directory_gives_plain_and_compressed_files(
     assert said == [f"directory {raw_copy}: 4 files verified"]
 
 
+def test_directory_may_have_any_name_and_be_below_home(
+    tiny_data: Data, tiny_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    name = "my [b] (1) #2 {x} müller's, 100%"
+    shutil.copytree(tiny_raw, tmp_path / name)
+    for number, directory in enumerate((f"~/{name}", str(tmp_path / name))):
+        fetch(tiny_data.model_copy(update={"directory": directory}), tmp_path / f"raw {number}", ignore)
+        assert is_complete(tiny_data, tmp_path / f"raw {number}")
+    line, _ = refuse(tiny_data.model_copy(update={"directory": "~nobody-of-this-name/x"}), tmp_path / "raw")
+    assert "directory ~nobody-of-this-name/x: Could not determine home directory" in line
+
+
 def test_server_gives_compressed_files(tiny_data: Data, server: Server, tmp_path: Path) -> None:
     said: list[str] = []
     fetch(from_https(tiny_data, f"{server.address}/good"), tmp_path, said.append)
@@ -226,9 +239,12 @@ def test_refused_connection_is_one_line(tiny_data: Data, server: Server, tmp_pat
         (shutil.rmtree, "there is no such folder"),
         (
             lambda folder: (folder / "t10k-labels-idx1-ubyte").unlink(),
-            "neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz is there",
+            "t10k-labels-idx1-ubyte can't be found there under any name (there is no file)",
         ),
-        (lambda folder: (folder / "t10k-labels-idx1-ubyte").write_bytes(b""), "t10k-labels-idx1-ubyte: it has 0 bytes"),
+        (
+            lambda folder: (folder / "t10k-labels-idx1-ubyte").write_bytes(b""),
+            "t10k-labels-idx1-ubyte can't be found there under any name (t10k-labels-idx1-ubyte: it has 0 bytes",
+        ),
     ],
     ids=["no folder", "missing file", "wrong file"],
 )
@@ -383,7 +399,7 @@ def test_failure_of_all_lists_each_source_and_the_way_out(
     assert len(said) == 4
     assert f"({'; '.join(said)})" in line
     assert "t10k-labels-idx1-ubyte of tiny" in line
-    assert "-S data.directory=" in line
+    assert line.endswith("""-S data=tiny -S 'data.directory="/path/to/folder"'""")
 
 
 def test_directory_that_can_t_be_read_is_passed_over(tiny_data: Data, server: Server, tmp_path: Path) -> None:

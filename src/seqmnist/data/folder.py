@@ -1,0 +1,144 @@
+"""Raw files in a folder of the user's: found by size and SHA-256 in any subfolder or archive, whatever their names."""
+
+import re
+import zipfile
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from seqmnist.config import RawFile
+from seqmnist.data.raw import GZIP_MAGIC, NPY_MAGIC, SourceError, WrongBytesError, deliver
+
+SLACK_BYTES = 1 << 16  # a gzip stream of bytes that can't be compressed is a little longer than they are
+_MOST_ENTRIES = 10_000  # files and folders looked at; members of archives too
+_MOST_LEVELS = 5
+_MOST_TRIED = 50  # candidates read to find one of the wanted files
+_MOST_NAMED = 6  # files in a message
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+class _Candidate(NamedTuple):
+    """A file, or a member of an archive.
+
+    Attributes:
+        path: Path on disk or inside the archive.
+        name: Path from the searched folder.
+        size: Size in bytes, as it is stored or as the archive says.
+        start: First bytes.
+    """
+
+    path: Path | zipfile.Path
+    name: str
+    size: int
+    start: bytes
+
+    def is_named(self, file: RawFile) -> bool:
+        """Return whether the name is the configured one but for its suffix, dots and dashes."""
+        return _letters(self.path.name).startswith(_letters(file.name))
+
+    def can_be(self, file: RawFile) -> bool:
+        """Return whether the size allows it to be the configured file."""
+        if self.start.startswith(GZIP_MAGIC):
+            return self.size <= file.bytes + SLACK_BYTES
+        return abs(self.size - file.bytes) < SLACK_BYTES if self.start == NPY_MAGIC else self.size == file.bytes
+
+
+def deliver_from(top: Path, wanted: list[RawFile], folder: Path) -> None:
+    """Deliver the wanted files that are below a folder or in an archive there.
+
+    Args:
+        top: Folder to search, or an archive.
+        wanted: Files to find.
+        folder: Folder of raw files.
+
+    Raises:
+        SourceError: files were not found; the message says what was seen instead.
+    """
+    if not top.exists():
+        raise SourceError("there is no such folder")
+    unreadable: list[str] = []
+    candidates = list(islice(_candidates(top, unreadable), _MOST_ENTRIES))
+    reasons: dict[str, str] = {}  # by candidate; empty for one that was delivered
+    absent = [file.name for file in wanted if not _deliver_first(candidates, file, folder, reasons)]
+    if absent:
+        others = [f"{one.name} ({one.size} bytes)" for one in candidates if one.name not in reasons]
+        parts = [_few([*filter(None, reasons.values()), *unreadable], "; ")]
+        parts += [f"{len(others)} of other sizes: {_few(others, ', ')}"] if others else []
+        seen = "; ".join(filter(None, parts)) or "there is no file"
+        raise SourceError(f"{', '.join(absent)} can't be found there under any name ({seen})")
+
+
+def _few(texts: list[str], separator: str) -> str:
+    more = [f"{len(texts) - _MOST_NAMED} more"] if len(texts) > _MOST_NAMED else []
+    return separator.join(texts[:_MOST_NAMED] + more)
+
+
+def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, reasons: dict[str, str]) -> bool:
+    """Deliver the first candidate that is the file, those of its name first; note why others are not."""
+    fitting = [one for one in candidates if one.is_named(file) or one.can_be(file)]
+    for candidate in sorted(fitting, key=lambda one: not one.is_named(file))[:_MOST_TRIED]:
+        parent, _, _ = candidate.name.rpartition(candidate.path.name)
+        try:
+            deliver(candidate.path, file, folder)
+        except WrongBytesError as error:
+            reasons.setdefault(candidate.name, f"{parent}{error}")
+        except OSError as error:
+            if error.filename != str(candidate.path):  # it is the target that can't be written
+                raise
+            reasons[candidate.name] = f"{candidate.name}: {error.strerror}"
+        else:
+            reasons[candidate.name] = ""
+            return True
+    return False
+
+
+def _candidates(top: Path, unreadable: list[str]) -> Iterator[_Candidate]:
+    """Yield files and members of archives, nearest first; note what can't be read."""
+    entries = sorted(islice(_entries(top, unreadable), _MOST_ENTRIES), key=lambda path: (len(path.parts), path))
+    if len(entries) == _MOST_ENTRIES:
+        unreadable.append(f"only {_MOST_ENTRIES} files and folders were looked at")
+    for path in entries:
+        if not path.is_file():  # a pipe would be waited for
+            continue
+        name = path.relative_to(top).as_posix() if path != top else path.name
+        try:
+            with path.open("rb") as file:
+                start = file.read(len(NPY_MAGIC))
+            if start.startswith(_ZIP_MAGIC):
+                yield from _members(path, name)
+            else:
+                yield _Candidate(path, name, path.stat().st_size, start)
+        except OSError as error:
+            unreadable.append(f"{name}: {error.strerror}")
+        except Exception as error:  # whatever a broken archive makes zipfile raise
+            unreadable.append(f"{name}: broken archive: {' '.join(str(error).split())}")
+
+
+def _entries(top: Path, unreadable: list[str]) -> Iterator[Path]:
+    """Yield files and folders, nearest first; links to folders are not followed, which may lead in circles."""
+    folders = deque([(top, 1)] if top.is_dir() else [])
+    yield top
+    while folders:
+        folder, level = folders.popleft()
+        try:
+            for path in folder.iterdir():
+                yield path
+                if level < _MOST_LEVELS and path.is_dir() and not path.is_symlink():
+                    folders.append((path, level + 1))
+        except OSError as error:
+            unreadable.append(f"{folder.name}: {error.strerror}")
+
+
+def _members(path: Path, name: str) -> Iterator[_Candidate]:
+    with zipfile.ZipFile(path) as archive:
+        for member in filter(lambda member: not member.is_dir(), archive.infolist()):
+            with archive.open(member) as file:
+                start = file.read(len(NPY_MAGIC))
+            inside = zipfile.Path(path, member.filename)
+            yield _Candidate(inside, f"{name}/{member.filename}", member.file_size, start)
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
