@@ -251,13 +251,21 @@ def test_broken_arrays_are_refused(tiny_data: Data, raw_copy: Path, tmp_path: Pa
     assert f"{file.name}: it can't be read: " in refuse(tiny_data, raw_copy, tmp_path / "raw")
 
 
-def test_locked_archive_is_told(tiny_data: Data, raw_copy: Path, tmp_path: Path) -> None:
+def test_locked_and_damaged_members_are_told_and_others_found(tiny_data: Data, raw_copy: Path, tmp_path: Path) -> None:
+    images, labels = tiny_data.files.test_images, tiny_data.files.test_labels  # the first members
     archive(raw_copy)
     content = bytearray((raw_copy / "archive.zip").read_bytes())
     content[6] |= 1
     content[content.index(b"PK\1\2") + 8] |= 1
+    second = content.index(b"PK\3\4", 4)
+    content[second : second + 2] = b"??"
     (raw_copy / "archive.zip").write_bytes(content)
-    assert "archive.zip: broken archive: " in refuse(tiny_data, raw_copy, tmp_path / "raw")
+    line = refuse(tiny_data, raw_copy, tmp_path / "raw")
+    assert line.startswith(f"{images.name}, {labels.name} can't be found")
+    assert f"archive.zip/{images.name}/{images.name}: it can't be read: File" in line
+    assert "is encrypted" in line
+    assert f"archive.zip/{labels.name}/{labels.name}: it can't be read: Bad magic number" in line
+    assert missing(tmp_path / "raw", tiny_data.files.all()) == [images, labels]
 
 
 def test_memory_does_not_grow_with_what_archives_hold(tiny_data: Data, raw_copy: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import re
 import zipfile
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -23,20 +24,22 @@ class _Candidate(NamedTuple):
     """A file, or a member of an archive.
 
     Attributes:
-        path: Path on disk or inside the archive.
+        path: Path of the file or archive.
         name: Path from the searched folder.
         size: Size in bytes, as it is stored or as the archive says.
         start: First bytes.
+        member: Path within the archive.
     """
 
-    path: Path | zipfile.Path
+    path: Path
     name: str
     size: int
     start: bytes
+    member: str = ""
 
     def is_named(self, file: RawFile) -> bool:
         """Return whether the name is the configured one but for its suffix, dots and dashes."""
-        return _letters(self.path.name).startswith(_letters(file.name))
+        return _letters(Path(self.name).name).startswith(_letters(file.name))
 
     def can_be(self, file: RawFile) -> bool:
         """Return whether the size allows it to be the configured file."""
@@ -59,13 +62,16 @@ def deliver_from(top: Path, wanted: list[RawFile], folder: Path) -> None:
     if not top.exists():
         raise SourceError("there is no such folder")
     unreadable: list[str] = []
-    candidates = list(islice(_candidates(top, unreadable), _MOST_ENTRIES))
+    entries = sorted(islice(_entries(top, unreadable), _MOST_ENTRIES), key=lambda path: (len(path.parts), path))
+    candidates = list(islice(_candidates(top, entries, unreadable), _MOST_ENTRIES))
     reasons: dict[str, str] = {}  # by candidate; empty for one that was delivered
     absent = [file.name for file in wanted if not _deliver_first(candidates, file, folder, reasons)]
     if absent:
         others = [f"{one.name} ({one.size} bytes)" for one in candidates if one.name not in reasons]
         parts = [_few([*filter(None, reasons.values()), *unreadable], "; ")]
         parts += [f"{len(others)} of other sizes: {_few(others, ', ')}"] if others else []
+        if _MOST_ENTRIES in {len(entries), len(candidates)}:
+            parts.append(f"only {_MOST_ENTRIES} files and folders were looked at")
         seen = "; ".join(filter(None, parts)) or "there is no file"
         raise SourceError(f"{', '.join(absent)} can't be found there under any name ({seen})")
 
@@ -79,9 +85,10 @@ def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, re
     """Deliver the first candidate that is the file, those of its name first; note why others are not."""
     fitting = [one for one in candidates if one.is_named(file) or one.can_be(file)]
     for candidate in sorted(fitting, key=lambda one: not one.is_named(file))[:_MOST_TRIED]:
-        parent, _, _ = candidate.name.rpartition(candidate.path.name)
+        path = zipfile.Path(candidate.path, candidate.member) if candidate.member else candidate.path
+        parent, _, _ = candidate.name.rpartition(path.name)
         try:
-            deliver(candidate.path, file, folder)
+            deliver(path, file, folder)
         except WrongBytesError as error:
             reasons.setdefault(candidate.name, f"{parent}{error}")
         except OSError as error:
@@ -94,11 +101,8 @@ def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, re
     return False
 
 
-def _candidates(top: Path, unreadable: list[str]) -> Iterator[_Candidate]:
-    """Yield files and members of archives, nearest first; note what can't be read."""
-    entries = sorted(islice(_entries(top, unreadable), _MOST_ENTRIES), key=lambda path: (len(path.parts), path))
-    if len(entries) == _MOST_ENTRIES:
-        unreadable.append(f"only {_MOST_ENTRIES} files and folders were looked at")
+def _candidates(top: Path, entries: list[Path], unreadable: list[str]) -> Iterator[_Candidate]:
+    """Yield files and members of archives among the entries of a folder; note what can't be read."""
     for path in entries:
         if not path.is_file():  # a pipe would be waited for
             continue
@@ -134,10 +138,10 @@ def _entries(top: Path, unreadable: list[str]) -> Iterator[Path]:
 def _members(path: Path, name: str) -> Iterator[_Candidate]:
     with zipfile.ZipFile(path) as archive:
         for member in filter(lambda member: not member.is_dir(), archive.infolist()):
-            with archive.open(member) as file:
+            start = b""
+            with suppress(Exception), archive.open(member) as file:  # what is wrong with it shows when it is read
                 start = file.read(len(NPY_MAGIC))
-            inside = zipfile.Path(path, member.filename)
-            yield _Candidate(inside, f"{name}/{member.filename}", member.file_size, start)
+            yield _Candidate(path, f"{name}/{member.filename}", member.file_size, start, member.filename)
 
 
 def _letters(name: str) -> str:
