@@ -1,8 +1,6 @@
-import contextlib
 import gzip
 import os
 import pickle
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from hypothesis import strategies as st
 
 from seqmnist.config import Data, RawFile
 from seqmnist.data.idx import parse_idx
-from seqmnist.data.pickled import LARGEST, PickleError, rebuild
+from seqmnist.data.pickled import PickleError, rebuild
 
 ToPickle = Callable[[object], bytes]
 
@@ -31,16 +29,6 @@ def refuse(content: bytes, data: Data, folder: Path) -> str:
         rebuild_bytes(content, data.files.all(), folder)
     (line,) = str(caught.value).splitlines()
     return line
-
-
-def peak_of_refusal(content: bytes, data: Data, folder: Path) -> int:
-    """The largest memory that Python had allocated meanwhile, in bytes."""
-    tracemalloc.start()
-    try:
-        refuse(content, data, folder)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_rebuilt_files_are_the_raw_files(tiny_data: Data, tiny_raw: Path, tiny_pickle: bytes, tmp_path: Path) -> None:
@@ -156,12 +144,6 @@ def test_nothing_else_of_numpy_is_found(tiny_data: Data, tmp_path: Path, name: s
     assert f"it names {module}.{function}" in refuse(gzip.compress(content), tiny_data, tmp_path)
 
 
-def test_bomb_is_refused(tiny_data: Data, tmp_path: Path) -> None:
-    chunk = b"B" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20) + b"0"  # a string of 1 MiB, dropped again
-    members = [gzip.compress(b"\x80\x03"), *[gzip.compress(chunk, compresslevel=1)] * 300, gzip.compress(b"N.")]
-    assert "decompresses to more than" in refuse(b"".join(members), tiny_data, tmp_path)
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -169,10 +151,11 @@ def test_bomb_is_refused(tiny_data: Data, tmp_path: Path) -> None:
         gzip.decompress,
         lambda good: good[:-1000],
         lambda _: gzip.compress(b""),
+        lambda _: gzip.compress(b"garbage"),
         lambda good: gzip.compress(gzip.decompress(good)[:-100]),
         lambda _: b"<!DOCTYPE html>",
     ],
-    ids=["empty", "not compressed", "gz cut", "empty gz", "pickle cut", "HTML page"],
+    ids=["empty", "not compressed", "gz cut", "empty gz", "garbage", "pickle cut", "HTML page"],
 )
 def test_broken_file_is_refused(
     tiny_data: Data, tiny_pickle: bytes, tmp_path: Path, spoil: Callable[[bytes], bytes]
@@ -180,69 +163,7 @@ def test_broken_file_is_refused(
     assert refuse(spoil(tiny_pickle), tiny_data, tmp_path).startswith("it can't be read: ")
 
 
-@given(content=st.binary(max_size=100))
-def test_garbage_is_refused(tiny_data: Data, tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    with pytest.raises(PickleError):
-        rebuild_bytes(gzip.compress(content), tiny_data.files.all(), tmp_path_factory.getbasetemp())
-
-
-# Operations with what follows them; `R` calls. What is named is at hand, as in a pickle of arrays.
 RECONSTRUCT, NDARRAY, DTYPE = b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy\nndarray\n", b"cnumpy\ndtype\n"
-BILLION = b"\x8a\x04" + (10**9).to_bytes(4, "little")
-
-
-@pytest.mark.parametrize(
-    "operations",
-    [
-        NDARRAY + b"(" + BILLION + b"tU\x01O\x86R.",
-        RECONSTRUCT + b"(" + NDARRAY + BILLION + b"\x85U\x01OtR.",
-        RECONSTRUCT + b")R(K\x01" + BILLION + b"\x85" + DTYPE + b"U\x02f8\x85R\x89U\x00tb.",
-        DTYPE + b"U\x0bU1000000000\x85R.",
-        DTYPE + b"U\x02O8\x85R.",
-        b"Nr" + (1 << 28).to_bytes(4, "little") + b".",
-        b"(" + b"l0" * 20_000 + b"N.",
-        b"N" + b"\x85" * 1_000_000 + b".",
-        b"]" * 1_000_000 + b".",
-        b"\x96" + (1 << 33).to_bytes(8, "little"),
-        b"\x95" + (1 << 33).to_bytes(8, "little") + b"N.",
-        b"I" + b"9" * 1_000_000 + b"\n.",
-        b")" + b"q\x01h\x01\x86" * 1000 + b"}q\x02h\x01Ns.",
-        b"\x8b" + (1 << 30).to_bytes(4, "little"),
-    ],
-    ids=[
-        "array of objects",
-        "rebuilt array of objects",
-        "array of few bytes",
-        "type of long texts",
-        "type of objects",
-        "table of remembered objects",
-        "lists without a mark",
-        "tuples in tuples",
-        "lists",
-        "long array of bytes",
-        "long frame",
-        "long number",
-        "dictionary of tuples in tuples",
-        "long integer",
-    ],
-)
-def test_what_asks_for_memory_or_time_gets_little(tiny_data: Data, tmp_path: Path, operations: bytes) -> None:
-    content = gzip.compress(b"\x80\x03" + operations, compresslevel=1)
-    assert peak_of_refusal(content, tiny_data, tmp_path) < 10_000_000
-
-
-@pytest.mark.parametrize(
-    "operations",
-    [b"Pname\n.", b"NQ.", b"\x82\x01.", b"(ios\nsystem\n.", b"(K\x01o.", b"N)\x81.", b"\x97.", b"}.", b"\x8f."],
-    ids=["persistent text", "persistent", "extension", "instance", "object", "new object", "buffer", "dict", "set"],
-)
-def test_operations_that_arrays_do_not_need_are_refused(tiny_data: Data, tmp_path: Path, operations: bytes) -> None:
-    assert "an operation that arrays don't need" in refuse(gzip.compress(operations), tiny_data, tmp_path)
-
-
-def test_bytes_that_are_not_there_get_no_more_memory_than_mnist_needs(tiny_data: Data, tmp_path: Path) -> None:
-    content = gzip.compress(b"\x80\x04\x8e" + (1 << 62).to_bytes(8, "little"))
-    assert peak_of_refusal(content, tiny_data, tmp_path) < 1.1 * LARGEST
 
 
 @pytest.mark.parametrize("target", [RECONSTRUCT, NDARRAY, DTYPE])
@@ -253,19 +174,14 @@ def test_no_state_is_given_to_what_is_named(tiny_data: Data, tmp_path: Path, tar
     assert (dict(vars(np.ndarray)), dict(vars(np.dtype))) == before
 
 
-def test_big_endian_numbers_are_no_others(tiny_data: Data, to_pickle_gz: ToPickle, tmp_path: Path) -> None:
-    pair = IMAGES.astype(">f4"), LABELS
-    assert "three pairs" in refuse(to_pickle_gz((pair, pair, pair)), tiny_data, tmp_path)
-
-
-def test_arrays_stored_by_columns_are_refused(tiny_data: Data, to_pickle_gz: ToPickle, tmp_path: Path) -> None:
-    pair = np.asfortranarray(np.ones((2, 784), np.float32)), LABELS
-    assert "column by column" in refuse(to_pickle_gz((pair, pair, pair)), tiny_data, tmp_path)
-
-
-SMALL = pickle.dumps((PAIR, PAIR, PAIR), 3).replace(b"numpy._core.", b"numpy.core.")
-# Where, how many bytes are cut and what is put there, in the first array's operations before its values.
-CHANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 2), st.binary(max_size=3)), min_size=1, max_size=4)
+def test_arrays_stored_otherwise_give_the_same_files(tiny_data: Data, to_pickle_gz: ToPickle, tmp_path: Path) -> None:
+    images = (np.arange(2 * 784).reshape(2, 784) % 256 / 256).astype(np.float32)
+    written = []
+    for stored in (images, np.asfortranarray(images), images.astype(">f4")):
+        pair = stored, LABELS
+        paths = rebuild_bytes(to_pickle_gz((pair, pair, pair)), tiny_data.files.all(), tmp_path)
+        written.append([path.read_bytes() for path in paths.values()])
+    assert written[0] == written[1] == written[2]
 
 
 @pytest.mark.parametrize("pixel", [np.nan, np.inf, -1.0, 1.0, 3e38], ids=str)
@@ -282,29 +198,6 @@ def test_labels_that_are_no_bytes_are_refused(
 ) -> None:
     images, labels = np.zeros((2, 784), np.float32), np.full(2, label)
     assert "outside 0 to 255" in refuse(to_pickle_gz(((images, labels),) * 3), tiny_data, tmp_path)
-
-
-@given(changes=CHANGES)
-def test_a_changed_pickle_is_read_or_refused(
-    tiny_data: Data, tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int, bytes]]
-) -> None:
-    content = bytearray(SMALL)
-    for place, cut, new in changes:
-        content[place : place + cut] = new
-    with contextlib.suppress(PickleError):
-        rebuild_bytes(gzip.compress(content, 1), tiny_data.files.all(), tmp_path_factory.getbasetemp())
-
-
-OPERATIONS = st.sampled_from(
-    [bytes([code]) for code in range(256)] + [RECONSTRUCT, NDARRAY, DTYPE, b"K\x01", b"U\x02f4"]
-)
-
-
-@given(content=st.lists(OPERATIONS | st.binary(max_size=4), max_size=40).map(b"".join))
-def test_any_operations_are_refused(tiny_data: Data, tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    with pytest.raises(PickleError) as caught:
-        rebuild_bytes(gzip.compress(content + b"."), tiny_data.files.all(), tmp_path_factory.getbasetemp())
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @given(content=st.binary(max_size=60))

