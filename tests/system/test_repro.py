@@ -130,6 +130,17 @@ def test_large_outputs_stay_out_of_git(reproduced: Any) -> None:
     assert all(name.endswith(".gitignore") for name in outputs), outputs
 
 
+def test_a_clone_without_data_shows_what_would_run(reproduced: Any, tmp_path: Path) -> None:
+    reproduced.succeed("git", "clone", "--quiet", str(reproduced.root), str(tmp_path / "clone"))
+    project = type(reproduced)(tmp_path / "clone")
+    dry = project.succeed("dvc", "repro", "--dry", "--allow-missing")
+    assert (dry.stages_run, dry.stages_skipped) == ([], STAGES)
+    project.edit("dvc.yaml", "stages.train ${item.cell}", "stages.train  ${item.cell}")
+    dry = project.run("dvc", "repro", "--dry", "--allow-missing")
+    assert dry.stages_skipped == STAGES[:3]
+    assert "failed to reproduce 'train@rnn'" in dry.output, "DVC shows now what comes after: docs/scale-remotes.md"
+
+
 def test_make_repro_is_dvc_repro(project: Any) -> None:
     (project.root / ".venv").symlink_to(sys.prefix)
     result = project.succeed("make", "-o", ".venv/.ready", "repro")
