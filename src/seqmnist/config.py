@@ -5,8 +5,10 @@ here by both. Nothing heavy is imported.
 """
 
 import posixpath
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -294,32 +296,52 @@ def read_yaml(path: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     try:
-        with without_environment():
+        with self_contained():
             values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
     except Exception as error:  # whatever a broken file makes OmegaConf or PyYAML raise
-        raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} can't be read: {in_one_line(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} can't be read: it must be a mapping of keys to values")
     return {str(key): value for key, value in values.items()}
 
 
 @contextmanager
-def without_environment() -> Iterator[None]:
-    """Have no interpolation read the environment: its secrets would go to params.yaml, from there to git and MLflow."""
+def self_contained() -> Iterator[None]:
+    """Refuse interpolations that read the environment, which may have secrets, or that give other values each time."""
     from omegaconf import OmegaConf
     from omegaconf.resolvers import oc
 
-    OmegaConf.register_new_resolver("oc.env", _refuse_environment, replace=True)
+    hydras = [name for name in ("hydra", "now", "python_version") if OmegaConf.has_resolver(name)]
+    for name in ["oc.env", *hydras]:
+        OmegaConf.register_new_resolver(name, partial(_refuse, name), replace=True)
     try:
         yield
     finally:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        if hydras:
+            from hydra.core.utils import setup_globals
+
+            setup_globals()
 
 
-def _refuse_environment(name: str, *_: Any) -> NoReturn:
-    raise ValueError(f"the environment's {name} can't be part of the configuration: write the value down")
+def _refuse(resolver: str, *arguments: Any) -> NoReturn:
+    if resolver == "oc.env":
+        raise ValueError(
+            f"the environment's {arguments[0]} can't be part of the configuration, which git and MLflow keep: write the"
+            " value down, or leave it out and set MLFLOW_TRACKING_URI if it is the store's address"
+        )
+    interpolation = f"${{{resolver}:{','.join(map(str, arguments))}}}"
+    raise ValueError(f"{interpolation} is not the same everywhere and each time: write the value down")
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what OmegaConf, Hydra or PyYAML say, as `key: message` where they name a key."""
+    text = " ".join(str(error).split())
+    found = re.fullmatch(r"(?:\w+ raised while resolving interpolation: )?(.*?)(?: full_key: (\S+) .*)?", text)
+    message, key = found.groups() if found else (text, None)
+    return f"{key}: {message}" if key else message
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

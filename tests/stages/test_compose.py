@@ -1,3 +1,4 @@
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -88,12 +89,27 @@ def test_interpolations_are_written_as_values(project: Path) -> None:
     assert "  batch_size: 15\n" in (project / "params.yaml").read_text()
 
 
-def test_callbacks_of_hydra_are_not_called(project: Path) -> None:
-    with (project / "conf/config.yaml").open("a") as file:
-        file.write("hydra: {callbacks: {evil: {_target_: os.mkdir, path: made}}}\n")
-    main()
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("config.yaml", "hydra: {callbacks: {evil: {_target_: os.mkdir, path: made}}}", "hydra.callbacks."),
+        ("experiment/mine.yaml", "hydra: {sweeper: {max_batch_size: 3}}", "hydra.sweeper.max_batch_size = 3"),
+        ("experiment/mine.yaml", "defaults: [override /hydra/launcher: joblib]", "hydra.launcher."),
+        ("experiment/mine.yaml", "hydra: {sweep: {dir: elsewhere}}", "hydra.sweep.dir = elsewhere"),
+    ],
+)
+def test_values_that_only_sweeps_use_are_refused_and_called_by_nobody(
+    project: Path, file: str, text: str, expected: str
+) -> None:
+    if file.startswith("experiment"):
+        edit(project / "conf/config.yaml", "experiment: null", "experiment: mine")
+        (project / "conf" / file).write_text("# @package _global_\n")
+    with (project / "conf" / file).open("a") as opened:
+        opened.write(text)
+    with pytest.raises(UserError, match=rf"\Aconf: {re.escape(expected)}[^\n]* has no effect on the pipeline[^\n]*\Z"):
+        main()
     assert not (project / "made").exists()
-    assert "hydra" not in (project / "params.yaml").read_text()
+    assert not (project / "params.yaml").exists()
 
 
 def test_broken_params_are_replaced(project: Path) -> None:
@@ -115,6 +131,18 @@ def test_broken_params_are_replaced(project: Path) -> None:
         ("base.yaml", "  - data: mnist", "  - 5", "conf"),
         ("train/default.yaml", "- notebook", "- default", "conf"),
         ("train/default.yaml", "epochs: 15", "epochs: ${oc.env:HOME}", "the environment's HOME can't be part"),
+        (
+            "train/default.yaml",
+            "epochs: 15",
+            "epochs: ${oc.decode:'${oc.env:X,1}'}",
+            "train.epochs: the environment's X",
+        ),
+        ("train/default.yaml", "epochs: 15", "epochs: '${now:%j}'", "train.epochs: ${now:%j} is not the same"),
+        ("tracking/local.yaml", "seqmnist", "'${hydra:job.name}'", "${hydra:job.name} is not the"),
+        ("tracking/local.yaml", "seqmnist", "${python_version:}", "${python_version:} is not the"),
+        ("tracking/local.yaml", "seqmnist", "${nobody:x}", "Unsupported interpolation type nobody"),
+        ("tracking/local.yaml", "seqmnist", "\\${oc.env:HOME}", "tracking.experiment = ${oc.env:HOME} is impossible"),
+        ("base.yaml", "tracking: local", "tracking: ${oc.env:HOME}", "Error resolving interpolation '${oc.env:HOME}'"),
         ("train/default.yaml", "epochs: 15", "epochs: !!python/object/apply:os.mkdir [made]", "python/object"),
         ("train/default.yaml", "epochs: 15", "_target_: os.mkdir\npath: made", "train._target_, path: unknown key"),
     ],
@@ -129,6 +157,13 @@ def test_broken_params_are_replaced(project: Path) -> None:
         "number",
         "recursion",
         "environment",
+        "nested environment",
+        "time",
+        "hydra",
+        "python version",
+        "custom",
+        "escaped",
+        "environment in defaults",
         "python",
         "target",
     ],

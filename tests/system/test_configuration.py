@@ -46,10 +46,12 @@ def test_mistake_is_told_in_one_line_and_changes_nothing(
 
 
 def test_experiment_with_an_impossible_value_is_refused(project: Any) -> None:
+    before = (project.root / "params.yaml").read_bytes()
     result = project.run("dvc", "exp", "run", "-S", "train.epochs=0")
     assert result.code != 0
     assert "train.epochs = 0 is impossible" in result.output
-    assert result.stages_run == ["compose"]
+    assert result.stages_run == []
+    assert (project.root / "params.yaml").read_bytes() == before
 
 
 def test_nothing_reports_to_its_makers(reproduced: Any) -> None:

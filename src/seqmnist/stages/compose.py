@@ -1,20 +1,29 @@
 """Compose conf/ into params.yaml, so that plain `dvc repro` honours an edit under conf/."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from seqmnist.config import Config, flatten, read_yaml, validate, without_environment
+import psutil
+
+from seqmnist.config import Config, flatten, in_one_line, read_yaml, self_contained, validate
 from seqmnist.errors import UserError, run_command
 from seqmnist.files import write_text
 from seqmnist.paths import CONF, PARAMS
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 PIPELINE = Path("dvc.yaml")
+_OF_EACH_COMPOSITION = ("job.", "mode", "overrides.", "runtime.", "searchpath")  # keys of `hydra`
 
 
 def main() -> None:
     """Write params.yaml; inside `dvc exp run`, which has composed it with the experiment's values, only check it."""
     if "DVC_EXP_BASELINE_REV" in os.environ and PARAMS.exists():
+        _refuse_interpolations_of_dvc()
         kept = read_yaml(PARAMS)
         check_matrix(validate(kept, str(PARAMS)))
         print("params.yaml: kept as the experiment composed it; against conf/:")
@@ -36,15 +45,47 @@ def compose(folder: Path) -> tuple[str, dict[str, Any]]:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+
+    with telling(str(folder)), initialize_config_dir(str(folder.resolve()), version_base="1.3"), self_contained():
+        plain = hydra_compose(return_hydra_config=True)
+        return resolved(hydra_compose("config", return_hydra_config=True), plain)
+
+
+@contextmanager
+def telling(origin: str) -> Iterator[None]:
+    """Turn whatever Hydra, OmegaConf or PyYAML raise into one line.
+
+    Raises:
+        UserError: they raised something.
+    """
+    try:
+        yield
+    except Exception as error:  # broken files have them raise exceptions of all kinds
+        raise UserError(f"{origin}: {in_one_line(error)}") from None
+
+
+def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, Any]]:
+    """Return a composed configuration as the text of params.yaml and as plain values, both without Hydra's own.
+
+    Args:
+        config: The configuration, with the section `hydra`.
+        plain: Hydra's defaults alone, in the section `hydra`.
+
+    Raises:
+        ValueError: A value of `hydra` would have no effect, or an interpolation would stay in the text.
+    """
     from omegaconf import OmegaConf
 
-    try:
-        with without_environment(), initialize_config_dir(str(folder.resolve()), version_base="1.3"):
-            config = hydra_compose("config")
-            OmegaConf.resolve(config)
-    except Exception as error:  # whatever a broken file makes Hydra, OmegaConf or PyYAML raise
-        raise UserError(f"{folder}: {' '.join(str(error).split())}") from None
-    return OmegaConf.to_yaml(config), cast("dict[str, Any]", OmegaConf.to_container(config))
+    default = flatten(cast("dict[str, Any]", OmegaConf.to_container(plain.hydra)))
+    for key, value in flatten(cast("dict[str, Any]", OmegaConf.to_container(config.hydra))).items():
+        if not key.startswith(_OF_EACH_COMPOSITION) and value != default.get(key):
+            raise ValueError(f"hydra.{key} = {value} has no effect on the pipeline: it belongs in conf/search")
+    rest = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    values = cast("dict[str, Any]", OmegaConf.to_container(rest, resolve=True))
+    for key, value in flatten(values).items():
+        if "${" in str(value):
+            raise ValueError(f"{key} = {value} is impossible: params.yaml holds values, no interpolations")
+    return OmegaConf.to_yaml(OmegaConf.create(values)), values
 
 
 def check_matrix(config: Config) -> None:
@@ -67,6 +108,19 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     pairs = {key: (old.get(key, "(absent)"), new.get(key, "(absent)")) for key in {**old, **new}}
     # By their text: 1, 1.0 and true are equal in Python and not in a configuration.
     return [f"params.yaml: {key} {one} -> {other}" for key, (one, other) in pairs.items() if str(one) != str(other)]
+
+
+def _refuse_interpolations_of_dvc() -> None:
+    """Refuse `dvc exp run --no-hydra -S key=${...}`, which has written what the interpolation gives, maybe a secret."""
+    for process in psutil.Process().parents():
+        with suppress(psutil.Error):  # another user's
+            command = process.cmdline()
+            if "--no-hydra" in command and (given := next((part for part in command if "${" in part), None)):
+                file = given.removeprefix("-S").partition("=")[0].rpartition(":")[0] or PARAMS
+                raise UserError(
+                    f"{given}: DVC has written its value to {file}, which goes to git: run `git checkout {file}`, then"
+                    " give values without ${...}"
+                )
 
 
 def _previous() -> dict[str, Any]:

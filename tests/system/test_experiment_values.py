@@ -1,0 +1,126 @@
+"""What DVC composes itself, in its own process, is checked before DVC writes anything of it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOKEN = "xK9-a-long-token"  # the value of a variable, which is to be found nowhere
+
+
+def state(project: Any) -> tuple[str, str, str]:
+    """The workspace, what git and DVC's queue keep, and the working tree's text."""
+    status = project.succeed("git", "status", "--porcelain").output
+    kept = project.succeed("git", "for-each-ref", "refs/exps/[!e]*", "refs/stash").output
+    return status, kept, (project.root / "params.yaml").read_text()
+
+
+def refused(project: Any, *arguments: str, cwd: str = ".", **environment: str) -> str:
+    """The one line with which `dvc exp run` refuses, having run no stage and written nothing."""
+    before = state(project)
+    result = type(project)(project.root / cwd).run("dvc", "exp", "run", *arguments, TOKEN=TOKEN, **environment)
+    assert result.code != 0
+    assert result.stages_run == []
+    (line,) = map(str, result.output.splitlines())
+    assert line.startswith("ERROR: ")
+    assert TOKEN not in line
+    assert state(project) == before
+    for name in ("params.yaml", "conf/tracking/team.yaml", "conf/tracking/local.yaml"):
+        assert TOKEN not in (project.root / name).read_text()
+    return line
+
+
+@pytest.fixture(scope="module")
+def team(fresh: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A clone with an option whose address is a variable of the environment. Refusals leave it as it is."""
+    project = fresh.copy(tmp_path_factory.mktemp("team") / "clone")
+    (project.root / "conf/tracking/team.yaml").write_text("uri: ${oc.env:TOKEN}\nexperiment: ours\n")
+    project.succeed("git", "add", "--all")
+    project.succeed("git", "commit", "--quiet", "--message", "Add the team's server")
+    return project
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-S", "tracking=team"],
+        ["-S", "tracking=team", "--name", "mine"],
+        ["--queue", "-S", "tracking.experiment=a-${oc.env:TOKEN}", "-S", "train.epochs=1,2"],
+        ["--temp", "-S", "data.directory=${oc.env:TOKEN,/tmp}"],
+        ["--dry", "-S", "+cells.rnn.train.epochs=${tracking.uri}", "-S", "tracking=team"],
+    ],
+    ids=["option", "named", "queued grid", "temporary", "dry"],
+)
+def test_the_environment_does_not_get_into_an_experiment(team: Any, arguments: list[str]) -> None:
+    line = refused(team, *arguments)
+    assert "the environment's TOKEN can't be part of the configuration" in line
+    assert "MLFLOW_TRACKING_URI" in line
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("tracking.uri=https://ann:secret@host", "tracking.uri: the address has a password"),
+        ("tracking.experiment=${now:%H}", "tracking.experiment: ${now:%H} is not the same everywhere and each time"),
+        ("train.batch_size=61", "train.batch_size = 61 is impossible"),
+        ("train.epoch=3", "train.epoch"),
+        ("params.yaml:train.epochs=0", "train.epochs = 0 is impossible"),
+        ("+cell@cells.gru=gru", "conf/config.yaml has the cells rnn, lstm, gru, dvc.yaml trains rnn, lstm"),
+        ("+hydra.launcher.n_jobs=3", "hydra.launcher.n_jobs = 3 has no effect on the pipeline"),
+        ("conf/train/default.yaml:epochs=${oc.env:TOKEN}", "edit conf/train/default.yaml itself"),
+        ("conf/tracking/team.yaml:experiment=theirs", "edit conf/tracking/team.yaml itself"),
+    ],
+)
+def test_an_experiment_that_is_refused_leaves_no_edit(team: Any, value: str, expected: str) -> None:
+    line = refused(team, f"--set-param={value}")
+    assert expected in line
+    assert "secret" not in line
+
+
+def test_from_a_subdirectory_params_are_not_written_there(team: Any) -> None:
+    assert f"run it in {team.root}" in refused(team, "-S", "train.epochs=1", cwd="conf")
+
+
+def test_below_gits_root_it_is_the_same(team: Any, tmp_path: Path) -> None:
+    project = team.copy(tmp_path / "mono" / "seqmnist")
+    outer = type(team)(tmp_path / "mono")
+    (project.root / ".git").rename(outer.root / ".git")
+    outer.succeed("git", "add", "--all")
+    outer.succeed("git", "commit", "--quiet", "--message", "Move it into a folder")
+    assert "the environment's TOKEN can't be part" in refused(project, "-S", "tracking=team")
+    assert "edit conf/tracking/team.yaml itself" in refused(project, "-S", "conf/tracking/team.yaml:experiment=theirs")
+
+
+def test_the_check_is_of_this_tree_whatever_is_installed(team: Any, tmp_path: Path) -> None:
+    (tmp_path / "seqmnist").mkdir()
+    (tmp_path / "seqmnist" / "__init__.py").write_text("raise SystemExit('another tree')\n")
+    elsewhere = os.pathsep.join([str(tmp_path), "src"])
+    assert "the environment's TOKEN can't be part" in refused(team, "-S", "tracking=team", PYTHONPATH=elsewhere)
+
+
+def test_a_dvc_that_cannot_check_runs_no_experiment(team: Any, tmp_path: Path) -> None:
+    (tmp_path / "pydantic.py").write_text("raise ImportError('no pydantic')\n")
+    assert "no pydantic: this DVC can't check the configuration" in refused(team, PYTHONPATH=str(tmp_path))
+
+
+def test_other_commands_of_dvc_do_not_read_the_check(unrun: Any) -> None:
+    for plugin in (unrun.root / "src/dvc_plugins/hydra_plugins").glob("*.py"):
+        plugin.write_text("raise SystemExit('read')\n")
+    for command in (["repro", "--dry", "compose"], ["status", "--no-updates"], ["params", "diff"]):
+        assert unrun.succeed("dvc", *command)
+    assert unrun.run("dvc", "exp", "run", "--dry").output.splitlines()[-1] == "read"
+
+
+@pytest.mark.parametrize("place", ["tracking.experiment", "conf/tracking/local.yaml:experiment"])
+def test_without_hydra_an_interpolation_is_told_with_what_takes_it_back(team: Any, tmp_path: Path, place: str) -> None:
+    project = team.copy(tmp_path / "clone")
+    value, file = f"{place}=${{oc.env:TOKEN}}", place.rpartition(":")[0] or "params.yaml"
+    result = project.run("dvc", "exp", "run", "--no-hydra", "-S", value, "compose", TOKEN=TOKEN)
+    assert result.code != 0
+    (line,) = [line for line in result.output.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: {value}: DVC has written its value to {file}")
+    assert TOKEN in (project.root / file).read_text()
+    assert f"`git checkout {file}`" in line
+    project.succeed("git", "checkout", "--quiet", file)
+    assert state(project) == state(team)
