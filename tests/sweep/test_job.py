@@ -60,17 +60,3 @@ def test_how_a_process_ended_says_why_the_trial_failed(
     if log is not None:
         (tmp_path / "trial.log").write_text(log)
     assert job._failure(code, tmp_path) == (status, error)
-
-
-@pytest.mark.parametrize("overrides", [["train.epochs=3"], ["cell=lstm", "+train.epochs=3", "train.batch_size=5"]])
-def test_a_value_that_the_cell_replaces_is_refused(overrides: list[str]) -> None:
-    config = composed("+cell.train.epochs=2")
-    assert job.shadowed(config, overrides) == (
-        "train.epochs = 3 has no effect on lstm, whose own train has it: set cell.train.epochs"
-    )
-
-
-@pytest.mark.parametrize("overrides", [["train.batch_size=5"], ["cell.train.epochs=3"], ["train=notebook"], ["seed=1"]])
-def test_values_that_have_an_effect_are_not_refused(overrides: list[str]) -> None:
-    assert job.shadowed(composed("+cell.train.epochs=2"), overrides) is None
-    assert job.shadowed(composed(), [*overrides, "train.epochs=3"]) is None

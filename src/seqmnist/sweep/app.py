@@ -19,6 +19,7 @@ from seqmnist.sweep import on_ray, on_slurm
 from seqmnist.sweep.job import run_trial
 from seqmnist.sweep.on_ray import Cluster, telling_of_ray
 from seqmnist.sweep.on_slurm import telling_of_slurm
+from seqmnist.sweep.options import check_options
 from seqmnist.sweep.parent import ParentRun
 from seqmnist.sweep.processes import end_trials, name_driver
 from seqmnist.sweep.targets import Refused, checked
@@ -39,6 +40,7 @@ def main() -> None:
     """
     if not CONF.is_dir():
         raise UserError(f"there is no folder {CONF} here: run it at the repository's root")
+    check_options()
     name_driver()
     command = hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="sweep")(run_trial)
     with _ending_trials():

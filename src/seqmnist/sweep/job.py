@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from seqmnist.config import Tracking, flatten
 from seqmnist.files import sha256_file, write_text
 from seqmnist.paths import PARAMS
+from seqmnist.sweep.effect import shadowed, values_of_search
 from seqmnist.sweep.folders import LOG, Request, Result, Trial
-from seqmnist.sweep.names import key_of, trial_name
+from seqmnist.sweep.names import trial_name
 from seqmnist.sweep.places import Place, place_of
 from seqmnist.sweep.processes import MODULE
 
@@ -47,7 +47,8 @@ def run_trial(config: DictConfig) -> float:
     trial = _prepare(folder, config, hydra, place)
     result = Result.read(folder)
     if result is None or result.status != "FINISHED":
-        error = shadowed(config, hydra.overrides.task)
+        overrides = list(hydra.overrides.task)
+        error = shadowed(config, [*values_of_search(hydra, overrides), *overrides])
         result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial, place)
         result.write(folder)
     elif not result.is_logged:
@@ -72,17 +73,6 @@ def pipeline_values(config: DictConfig) -> dict[str, Any]:
         "seeds": [seed],
         **values,  # nothing, or keys that the schema refuses
     }
-
-
-def shadowed(config: DictConfig, overrides: Iterable[str]) -> str | None:
-    """What is wrong with a trial that sets a value of `train` which its cell replaces: it would have no effect."""
-    own = config.cell.get("train") or {}
-    for override in overrides:
-        group, _, name = key_of(override).partition(".")
-        if group == "train" and name in own:
-            cell, value = config.cell.type, override.partition("=")[2]
-            return f"train.{name} = {value} has no effect on {cell}, whose own train has it: set cell.train.{name}"
-    return None
 
 
 def _prepare(folder: Path, config: DictConfig, hydra: "HydraConf", place: Place) -> Trial:

@@ -50,7 +50,8 @@ class ParentRun(Callback):
 
     def _start(self, values: DictConfig) -> None:
         overrides = list(values.hydra.overrides.task)
-        check_data(values.data, overrides)
+        searched = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
+        check_data(values.data, [*searched, *overrides])
         folder = Path(values.hydra.sweep.dir).resolve()
         tracking = _tracking(values)
         uri = tracking_uri(tracking)

@@ -5,16 +5,18 @@ So its loader is replaced by one that checks what it composed, for the sweep and
 """
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal import hydra as application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import get_args_parser
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
+
+from seqmnist.config import in_one_line
+from seqmnist.sweep.effect import ineffective
 
 _PLUGIN = r"(?!.*ray_aws)(hydra_plugins|hydra\._internal\.core_plugins)(\.[a-z_]\w*)+\.\w+"
 _HANDLER = r"logging(\.handlers)?\.\w*Handler|logging\.Formatter|colorlog\.ColoredFormatter"
@@ -58,23 +60,22 @@ class CheckedLoader(ConfigLoaderImpl):
         """Compose a configuration.
 
         Raises:
-            Refused: it would have something called that may not be.
+            Refused: it would have something called that may not be, or something in it would have no effect.
         """
-        config = super().load_configuration(*arguments, **options)
-        if reason := forbidden(config):
+        try:
+            config = super().load_configuration(*arguments, **options)
+        except CompactHydraException:
+            raise
+        except Exception as error:  # whatever a broken file or value makes OmegaConf or PyYAML raise
+            raise Refused(in_one_line(error)) from None
+        if reason := forbidden(config) or ineffective(config):
             raise Refused(reason)
         return config
 
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Have Hydra's application check each configuration that it composes.
-
-    Raises:
-        Refused: the command line asks for a run that was pickled: to read it is to run it.
-    """
-    if get_args_parser().parse_args(sys.argv[1:]).experimental_rerun:
-        raise Refused("--experimental-rerun reads a pickle, which may run any code: give the overrides instead")
+    """Have Hydra's application check each configuration that it composes."""
     application.ConfigLoaderImpl = CheckedLoader  # type: ignore[attr-defined]  # imported there, not exported
     try:
         yield
