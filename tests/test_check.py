@@ -299,12 +299,15 @@ def test_a_half_written_lock_file_is_put_aside_and_taken_from_git(
     assert "Running" not in run("dvc", "repro")
 
 
-def test_a_lock_file_that_git_lacks_is_made_again_from_the_cache(made: Path, root: Path) -> None:
+def test_a_lock_file_that_git_lacks_is_made_again_from_the_cache(
+    made: Path, root: Path, lines: Callable[[], list[str]]
+) -> None:
     run("git", "rm", "--quiet", "--cached", "dvc.lock")
     for number in range(2):
         (root / "dvc.lock").write_text(f"broken {number}")
         check(repair=True)
         assert not (root / "dvc.lock").exists()
+        assert "; git has no version for its place (" in lines()[0]
     assert (root / "dvc.lock.damaged").read_text() == "broken 0"
     assert (root / "dvc.lock.damaged1").read_text() == "broken 1"
     assert run("dvc", "repro").count("is cached - skipping run") == 2
@@ -315,6 +318,12 @@ def test_half_written_parameters_are_put_aside(made: Path, root: Path, lines: Ca
     (root / "params.yaml").write_text("x: [1")
     check(repair=True, quick=True)
     assert lines()[0].startswith("params.yaml can't be read: it is params.yaml.damaged now")
+
+    (root / "params.yaml").write_text("x: [1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(root))
+        check(repair=True, quick=True)
+    assert "git has no version for its place (git can't be run: No such file or directory)" in lines()[0]
     run("dvc", "repro", "--quiet")
     assert (root / "params.yaml").read_bytes() == (made / "params.yaml").read_bytes()
 

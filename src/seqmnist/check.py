@@ -7,7 +7,6 @@ of DVC's works. `seqmnist.damage` has the cache and the outputs.
 import itertools
 import json
 import re
-import subprocess
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from seqmnist import remotes
 from seqmnist.damage import Damage, examine
 from seqmnist.errors import MEND, UserError
+from seqmnist.git import GitError, git
 from seqmnist.paths import PARAMS
 
 if TYPE_CHECKING:
@@ -182,6 +182,8 @@ def _moved(path: Path) -> str:
     names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
     aside = next(name for name in names if not name.exists())
     path.rename(aside)
-    command = ["git", "checkout", "--quiet", "--", path.name]
-    is_back = subprocess.run(command, cwd=path.parent, capture_output=True, check=False).returncode == 0
-    return f"it is {aside.name} now" + (", and git's version in its place" if is_back else "")
+    try:
+        git("checkout", "--quiet", "--", path.name, folder=path.parent)
+    except GitError as reason:
+        return f"it is {aside.name} now; git has no version for its place ({reason})"
+    return f"it is {aside.name} now, and git's version in its place"

@@ -12,6 +12,7 @@ from seqmnist.stages import download, evaluate, preprocess
 from seqmnist.tracking.away import ServerAway
 from seqmnist.tracking.identity import data_sha256
 from seqmnist.tracking.lineage import found_or_restored
+from seqmnist.tracking.mending import mend
 from seqmnist.tracking.registry import register
 from seqmnist.tracking.runs import Run
 
@@ -41,6 +42,8 @@ def _sync() -> None:
     trained = evaluate.training_runs(configuration, histories, data, summary)
     _sync_evaluation(configuration, summary, trained, metrics)
     print(register(configuration, trained, summary["validation"]["sha256"]))
+    for line in mend(configuration.tracking):
+        print(line)
 
 
 def _metrics() -> dict[str, Any]:

@@ -163,8 +163,11 @@ def _log_inputs(training: Training, run: "Run", model: "keras.Model") -> None:
 
 
 def _log_results(training: Training, run: "Run", model: "keras.Model", rows: list[Row]) -> None:
-    run.metrics(history.summary(rows))
-    run.model(exported(model, training.model, training.configuration.sequence), training.data["test"].images[:1])
+    best, last = history.selected(rows), rows[-1]
+    run.metrics(history.figures("selected", best), step=best.epoch)
+    keras_model = exported(model, training.model, training.configuration.sequence)
+    run.model(keras_model, training.data["test"].images[:1], step=best.epoch)
+    run.metrics(history.figures("last", last), step=last.epoch)  # after the model, which would take them
     run.tags(training.identity(rows))
 
 

@@ -216,7 +216,7 @@ def test_a_model_that_was_cut_off_is_logged_again(remote: Config, proxy: Any) ->
 
     def tell(run: Run) -> None:
         run.graph(model)
-        run.model(exported(model, cell, remote.sequence), SPLIT.images[:1])
+        run.model(exported(model, cell, remote.sequence), SPLIT.images[:1], step=0)
 
     open_store(remote.tracking)
     proxy.pass_on()

@@ -173,7 +173,7 @@ def test_splits_are_data_sets_named_by_their_content(tiny_config: Config) -> Non
     }
     dataset = inputs["tiny.test"].dataset
     assert SPLIT.digest().startswith(dataset.digest)
-    assert json.loads(dataset.source) == {"sha256": SPLIT.digest()}
+    assert json.loads(dataset.source) == {"uri": "data/processed", "sha256": SPLIT.digest()}
     assert json.loads(dataset.profile) == described["test"]
 
 
@@ -183,7 +183,7 @@ def test_the_raw_files_are_one_data_set(tiny_config: Config) -> None:
 
     [one] = logged(run).inputs.dataset_inputs
     assert one.dataset.name == "tiny"
-    assert json.loads(one.dataset.source) == {"sha256": logged(run).data.tags["data.sha256"]}
+    assert json.loads(one.dataset.source) == {"uri": "data/raw", "sha256": logged(run).data.tags["data.sha256"]}
     assert json.loads(one.dataset.profile) == {file.name: file.sha256 for file in tiny_config.data.files.all()}
 
 
@@ -310,17 +310,27 @@ def test_the_commit_and_its_edits_are_tagged(tiny_data: Data, tmp_path: Path, mo
 
 # Raised where MLflow's loaders are imported.
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
-def test_a_logged_model_says_what_it_takes_and_predicts_the_same_when_loaded(tiny_config: Config) -> None:
+def test_a_logged_model_has_its_own_figures_says_what_it_takes_and_predicts_the_same_when_loaded(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start_tensorflow(2)
-    model = exported(
-        build(tiny_config.cells["lstm"], tiny_config.sequence, 42), tiny_config.cells["lstm"], tiny_config.sequence
-    )
+    model = exported(build(config.cells["lstm"], config.sequence, 42), config.cells["lstm"], config.sequence)
     images = np.random.default_rng(1).integers(0, 256, (5, 28, 28)).astype(np.uint8)
     expected = model(images).numpy()
 
-    with stage_run(tiny_config, "train", "train@lstm") as run:
-        run.model(model, images[:1])
+    with stage_run(config, "train", "train@lstm") as run:
+        for step, accuracy in enumerate([0.5, 0.9, 0.7]):
+            run.metrics({"val.accuracy": accuracy}, step=step)
+        run.metrics({"selected.epoch": 1}, step=1)
+        run.model(model, images[:1], step=1)
+        monkeypatch.setenv("MLFLOW_ACTIVE_MODEL_ID", logged(run).outputs.model_outputs[0].model_id)
+        run.metrics({"last.epoch": 2, "val.loss": 0.1}, step=1)
 
+    [own] = MlflowClient().search_logged_models([logged(run).info.experiment_id])
+    assert {(one.key, one.value, one.step) for one in own.metrics} == {
+        ("val.accuracy", 0.9, 1),
+        ("selected.epoch", 1, 1),
+    }
     uri = f"runs:/{run.id}/model"
     by_pyfunc, by_keras = mlflow.pyfunc.load_model(uri), mlflow.keras.load_model(uri)
     np.testing.assert_allclose(by_pyfunc.predict(images), expected, rtol=1e-5)
@@ -330,8 +340,8 @@ def test_a_logged_model_says_what_it_takes_and_predicts_the_same_when_loaded(tin
     assert [(one.type, one.shape) for one in signature.outputs] == [(np.float32, (-1, 10))]
     np.testing.assert_array_equal(by_pyfunc.input_example, images[:1])
 
-    with stage_run(tiny_config, "train", "train@lstm", resume=run.id) as again:
-        again.model(model, images[:1])
+    with stage_run(config, "train", "train@lstm", resume=run.id) as again:
+        again.model(model, images[:1], step=1)
     assert len(logged(run).outputs.model_outputs) == 1
 
 

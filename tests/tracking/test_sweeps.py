@@ -52,6 +52,11 @@ def test_trials_have_the_code_of_their_sweep(tracking: Tracking, tmp_path: Path)
     sweep.start("a sweep", {"sweep.command": "c", "git.commit": "abc", "git.dirty": "false", "config.sha256": "other"})
     again = Sweep.configured(tracking, tmp_path)
     assert again.notes() == {"sweep.command": "c", "git.commit": "abc", "git.dirty": "false"}
+    again.start("a sweep", {"git.error": "detected dubious ownership"})
+    assert Sweep.configured(tracking, tmp_path).notes() == {
+        "sweep.command": "c",
+        "git.error": "detected dubious ownership",
+    }
 
 
 def test_a_trial_that_another_machine_makes_is_waited_for(

@@ -14,4 +14,5 @@ for _name in ("mlflow.store.db.utils", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 # It raises what it logs of a database's errors with their traceback: they are told of in a line.
 logging.getLogger("mlflow.store.db.utils").addFilter(lambda record: not record.exc_info)
+logging.getLogger("mlflow.utils.git_utils").setLevel(logging.ERROR)  # `identity` tells of a git that is missing
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # `away` tells of a server that is away, once

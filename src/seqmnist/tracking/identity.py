@@ -1,14 +1,15 @@
 """Tags that find the runs of one configuration, data set, commit or DVC experiment."""
 
 import os
-import subprocess
+from functools import cache
 
 from seqmnist.config import Data
 from seqmnist.files import sha256_file, sha256_json
+from seqmnist.git import GitError, git, is_expected
 from seqmnist.paths import PARAMS
 
 CONFIG = "config.sha256"  # the tag with the SHA-256 of params.yaml
-CODE = ("git.commit", "git.dirty")
+CODE = ("git.commit", "git.dirty", "git.error")
 
 
 def data_sha256(data: Data) -> str:
@@ -18,13 +19,30 @@ def data_sha256(data: Data) -> str:
 
 def identity_tags(data: Data) -> dict[str, str]:
     """What finds the runs of one configuration, data set, commit or DVC experiment."""
-    tags = {"data.sha256": data_sha256(data), **experiment_tags()}
-    if commit := _git("rev-parse", "HEAD"):
+    return {"data.sha256": data_sha256(data), **experiment_tags(), **_code_tags()}
+
+
+def _code_tags() -> dict[str, str]:
+    """Return the commit and whether files differ from it, or else the reason why git does not say."""
+    commit, dirty, error = CODE
+    tags = {}
+    try:
+        tags[commit] = git("log", "-1", "--format=%H", "--no-show-signature")  # also says why there is none
         # dvc.lock and params.yaml are written while the pipeline runs: that is no edit.
         ours = [f":(top,exclude,glob)**/{name}" for name in ("dvc.lock", "params.yaml")]
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *ours)
-        tags |= dict(zip(CODE, (commit, str(bool(changed)).lower()), strict=True))
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", *ours)
+        tags[dirty] = str(bool(changed)).lower()
+    except GitError as reason:
+        tags[error] = str(reason)
+        if is_expected():
+            _tell(str(reason))
     return tags
+
+
+@cache
+def _tell(reason: str) -> None:
+    """Print once in a process why runs lack tags of git."""
+    print(f"git: MLflow is not told which code this is: {reason}", flush=True)
 
 
 def experiment_tags() -> dict[str, str]:
@@ -36,12 +54,3 @@ def experiment_tags() -> dict[str, str]:
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = experiment
     return tags
-
-
-def _git(*arguments: str) -> str:
-    """A git command's output; empty where there is no git or no repository."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""

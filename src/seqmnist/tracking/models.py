@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     import keras
 
 
-def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8]) -> None:
-    """Log a model of images uint8 [n, 28, 28] into a run; `example` is such an array."""
+def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], step: int) -> None:
+    """Log a model of images uint8 [n, 28, 28] into a run.
+
+    Args:
+        run_id: The run's id.
+        model: The model.
+        example: Images to show how the model is called.
+        step: The epoch that the weights are of; the model gets the run's metrics of this step, and no others.
+    """
     import keras
     import tensorflow as tf
     from mlflow.models import Model, ModelSignature
@@ -37,6 +44,7 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8]) -> 
             run_id=run_id,
             signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
             input_example=example,
+            step=step,
             # Inferring the requirements would load the model in another process, for seconds.
             pip_requirements=[
                 f"keras=={keras.__version__}",

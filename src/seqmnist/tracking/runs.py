@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, update_wrapper
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import mlflow
 import numpy as np
-from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
 from mlflow.entities import Run as LoggedRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 from seqmnist.config import Config, Data, SplitName, flatten
 from seqmnist.data.splits import Summary
 from seqmnist.errors import Terminated, UserError, signals_waiting
-from seqmnist.paths import PARAMS
+from seqmnist.paths import PARAMS, PROCESSED, RAW
 from seqmnist.tracking.away import Link, ServerAway, refused
-from seqmnist.tracking.identity import data_sha256, identity_tags
+from seqmnist.tracking.identity import CODE, data_sha256, identity_tags
 from seqmnist.tracking.models import log_model
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.store import open_store, tracking_uri
@@ -29,7 +30,7 @@ from seqmnist.tracking.store import open_store, tracking_uri
 if TYPE_CHECKING:
     import keras
 
-_CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
+CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
 ERROR = "error"  # the tag that says why a run failed
 _GRAPH, _TENSORBOARD = "graph", "graph/tensorboard"  # the artifacts' folders
 LATER = "`seqmnist sync` sends the rest"
@@ -109,7 +110,10 @@ class Run:
         """Log metrics in one call, those of an epoch with its number as `step`."""
         new = {name: value for name, value in values.items() if (name, step or 0) not in self._logged}
         if new:
-            mlflow.log_metrics(new, step=step, run_id=self.id)
+            now = int(time.time() * 1000)  # milliseconds
+            points = [Metric(name, value, now, step or 0) for name, value in new.items()]
+            # Not `mlflow.log_metrics`, which also gives them to models of this step or of MLFLOW_ACTIVE_MODEL_ID.
+            mlflow.MlflowClient().log_batch(self.id, metrics=points)
 
     @_sent
     @whole_transactions()
@@ -129,12 +133,12 @@ class Run:
     def raw_data(self, data: Data) -> None:
         """Log the raw files as one data set."""
         files = {file.name: file.sha256 for file in data.files.all()}
-        self._dataset(data.name, data_sha256(data), files, "raw")
+        self._dataset(data.name, data_sha256(data), RAW, files, "raw")
 
     def splits(self, data: Data, summary: Summary) -> None:
         """Log each split as a data set with its digest."""
         for name, split in summary.items():
-            self._dataset(f"{data.name}.{name}", split["sha256"], dict(split), _CONTEXTS[name])
+            self._dataset(f"{data.name}.{name}", split["sha256"], PROCESSED, dict(split), CONTEXTS[name])
 
     @_sent
     def graph(self, model: "keras.Model") -> None:
@@ -151,21 +155,16 @@ class Run:
             self.artifact(events, _TENSORBOARD)  # the last: where it is, both are
 
     @_sent
-    def model(self, model: "keras.Model", example: NDArray[np.uint8]) -> None:
-        """Log a model of images uint8 [n, 28, 28]; `example` is such an array."""
+    def model(self, model: "keras.Model", example: NDArray[np.uint8], step: int) -> None:
+        """Log a model with the metrics of the epoch `step`; see `log_model`."""
         if not self._has_model:
-            log_model(self.id, model, example)
+            log_model(self.id, model, example, step)
 
     @_sent
     @whole_transactions()
-    def _dataset(self, name: str, sha256: str, profile: Mapping[str, Any], context: str) -> None:
-        dataset = Dataset(
-            name=name,
-            digest=sha256[:_DIGEST],
-            source_type="sha256",
-            source=json.dumps({"sha256": sha256}),
-            profile=json.dumps(profile),
-        )
+    def _dataset(self, name: str, sha256: str, folder: Path, profile: Mapping[str, Any], context: str) -> None:
+        source_type, source = dataset_source(folder, sha256)
+        dataset = Dataset(name, sha256[:_DIGEST], source_type, source, profile=json.dumps(profile))
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         try:
             mlflow.MlflowClient().log_inputs(self.id, inputs)
@@ -173,6 +172,14 @@ class Run:
             if isinstance(refused(self._link.uri, error), ServerAway):
                 raise
             mlflow.MlflowClient().log_inputs(self.id, inputs)
+
+
+def dataset_source(folder: Path, sha256: str) -> tuple[str, str]:
+    """Return type and JSON of a data set's source, which `mlflow.data.get_source` reads: a folder with its files.
+
+    The path is relative to the repository: it holds in every clone, and after a move.
+    """
+    return "local", json.dumps({"uri": folder.as_posix(), "sha256": sha256})
 
 
 def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
@@ -209,7 +216,10 @@ def stage_run(
         UserError: the store can't be used, or no longer; a server that is away is no error, unless `later` is None.
     """
     link = Link(name, tracking_uri(config.tracking), later)
-    all_tags = {"stage": stage, **identity_tags(config.data), **process_tags(), **(tags or {})}
+    own, given = identity_tags(config.data), dict(tags or {})
+    if not given.keys().isdisjoint(CODE):  # a trial has its sweep's, also where its machine has no repository
+        own = {key: value for key, value in own.items() if key not in CODE}
+    all_tags = {"stage": stage, **own, **process_tags(), **given}
     if away:
         link.cut(away)
     run = link.attempt(partial(_started, config, name, all_tags, resume, link)) or Run(resume or "", link)
@@ -234,8 +244,9 @@ def _started(config: Config, name: str, tags: dict[str, str], resume: str | None
     end_stale_runs(client, experiment_id)
     if resume and (before := find_run(client, resume)) and before.info.experiment_id == experiment_id:
         run = Run(resume, link)
-        if ERROR in before.data.tags:
-            client.delete_tag(resume, ERROR)
+        for key in (ERROR, *CODE):
+            if key in before.data.tags and key not in tags:
+                client.delete_tag(resume, key)
         client.log_batch(resume, tags=[RunTag(key, value) for key, value in tags.items()])
         client.update_run(resume, status="RUNNING")
         run.find_logged()

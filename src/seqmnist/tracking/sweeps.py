@@ -92,6 +92,8 @@ class Sweep:
             return
         for key, value in all_tags.items():
             self._client.set_tag(self.run_id, key, value)
+        for key in set(CODE) & set(self._parent.data.tags) - set(all_tags):
+            self._client.delete_tag(self.run_id, key)
         self._client.update_run(self.run_id, status="RUNNING")
 
     def end(self, status: Status) -> None:

@@ -36,12 +36,13 @@ def selected(rows: list[Row]) -> Row:
 
 def summary(rows: list[Row]) -> dict[str, float]:
     """`selected.*` and `last.*` of one seed's rows: epoch, val.accuracy, test.accuracy, test.loss."""
-    figures: dict[str, float] = {}
-    for name, row in (("selected", selected(rows)), ("last", rows[-1])):
-        figures[f"{name}.epoch"] = row.epoch
-        for metric in ("val.accuracy", "test.accuracy", "test.loss"):
-            figures[f"{name}.{metric}"] = row.metrics[metric]
-    return figures
+    return figures("selected", selected(rows)) | figures("last", rows[-1])
+
+
+def figures(name: str, row: Row) -> dict[str, float]:
+    """Return an epoch's number, val.accuracy, test.accuracy and test.loss as `<name>.*`."""
+    metrics = {metric: row.metrics[metric] for metric in ("val.accuracy", "test.accuracy", "test.loss")}
+    return {f"{name}.{key}": value for key, value in {"epoch": row.epoch, **metrics}.items()}
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:

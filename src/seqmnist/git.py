@@ -1,0 +1,46 @@
+"""Git's answers, and why it gives none."""
+
+import os
+import subprocess
+from pathlib import Path
+
+_TIMEOUT_SECONDS = 60
+
+
+class GitError(Exception):
+    """Git could not answer; the message is one line with the reason that it gave."""
+
+
+def git(*arguments: str, folder: Path | None = None) -> str:
+    """Return the output of a git command.
+
+    Args:
+        arguments: Arguments of git.
+        folder: Folder to run it in; the working directory if None.
+
+    Raises:
+        GitError: Git is missing, refuses, or does not end.
+    """
+    try:
+        result = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_TIMEOUT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git {arguments[0]} did not end within {_TIMEOUT_SECONDS} s") from None
+    except OSError as error:
+        raise GitError(f"git can't be run: {error.strerror}") from None
+    if result.returncode:
+        said = " ".join(result.stderr.decode(errors="replace").split()) or f"git ended with {result.returncode}"
+        raise GitError(said.removeprefix("fatal: "))
+    return result.stdout.decode(errors="replace").strip()
+
+
+def is_expected() -> bool:
+    """Return whether git should find a repository here; a downloaded archive of the files has none."""
+    here = Path.cwd()
+    return "GIT_DIR" in os.environ or any((folder / ".git").exists() for folder in (here, *here.parents))
