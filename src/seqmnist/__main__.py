@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from seqmnist.errors import run_command
+from seqmnist.errors import require_project, run_command
+from seqmnist.paths import given
 
 _DESCRIPTION = """\
 What DVC, Hydra and MLflow leave open between them.
@@ -16,6 +17,8 @@ The rest is theirs: `dvc repro` runs the pipeline, `dvc exp run -S KEY=VALUE` an
 def main() -> None:
     """Run the sub-command that the command line names."""
     arguments = vars(_parser().parse_args())
+    if arguments.pop("in_project", True):
+        require_project()
     arguments.pop("run")(**arguments)
 
 
@@ -40,13 +43,13 @@ def _parser() -> argparse.ArgumentParser:
 
     server = commands.add_parser("check-server", help="look for the usual mistakes of a team's tracking server")
     server.add_argument("uri", metavar="URI", nargs="?", help="by default the configured one")
-    server.set_defaults(run=_check_server)
+    server.set_defaults(run=_check_server, in_project=False)
 
     move = commands.add_parser("move-store", help="copy MLflow's local runs, models and artifacts to a server's store")
     move.add_argument("target", metavar="DATABASE", help="the server's: postgresql://USER@HOST/NAME")
     move.add_argument("destination", metavar="ARTIFACTS", help="the server's: an absolute folder or s3://BUCKET/FOLDER")
-    move.add_argument("--source", type=Path, default=Path("mlflow.db"), help="the database to move (%(default)s)")
-    move.set_defaults(run=_move_store)
+    move.add_argument("--source", type=given, default=Path("mlflow.db"), help="the database to move (%(default)s)")
+    move.set_defaults(run=_move_store, in_project=False)
 
     promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
     promote.add_argument(
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     promote.set_defaults(run=_promote)
 
     resume = commands.add_parser("resume", help="run what is missing of a sweep that was stopped or had failures")
-    resume.add_argument("folder", type=Path, help="of the sweep, as sweeps/2026-11-25_07-30-12")
+    resume.add_argument("folder", type=given, help="of the sweep, as sweeps/2026-11-25_07-30-12")
     resume.set_defaults(run=_resume)
 
     sync = commands.add_parser("sync", help="give MLflow the runs of stages that DVC restored from its cache")
@@ -91,7 +94,8 @@ def _move_store(target: str, destination: str, source: Path) -> None:
 def _promote(source: str, name: str | None) -> None:
     from seqmnist.promote import promote
 
-    promote(source, name)
+    folder = given(source)
+    promote(str(folder) if folder.is_dir() else source, name)
 
 
 def _resume(folder: Path) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from seqmnist.errors import UserError
+from seqmnist.errors import UserError, require_project
 from seqmnist.paths import PARAMS
 
 Positive = Annotated[int, Field(ge=1)]
@@ -299,6 +299,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         with self_contained():
             values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:
+        require_project()
         raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
     except Exception as error:  # whatever a broken file makes OmegaConf or PyYAML raise
         raise UserError(f"{path} can't be read: {in_one_line(error)}") from None

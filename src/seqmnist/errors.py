@@ -7,8 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from seqmnist.paths import enter_project, project_root
 
 MEND = "run `seqmnist check --repair`, then `dvc repro`"  # DVC alone may take a damaged file for whole
 _SOON = 0.05  # seconds
@@ -24,7 +27,7 @@ class Terminated(BaseException):
 
 
 def run_command(main: Callable[[], None]) -> NoReturn:
-    """Run a command's `main` and leave the process with an exit code instead of a traceback.
+    """Run a command's `main` at the project's root and leave with an exit code instead of a traceback.
 
     The exit code is 0, 1 after a `UserError` or an operating-system error, 130 after Ctrl-C, 143 after SIGTERM or
     SIGHUP. Anything else is a defect of the program and keeps its traceback. A stage whose DVC is gone gets SIGTERM.
@@ -36,6 +39,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     if "DVC_STAGE" in os.environ:
         end_when(_is_without_dvc)
     try:
+        enter_project()
         main()
     except UserError as error:
         _leave(f"error: {error}", 1)
@@ -47,6 +51,16 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         reason = error.strerror or " ".join(map(str, error.args))  # libraries' own errors have no number
         _leave(f"error: {error.filename}: {reason}" if error.filename else f"error: {error}", 1)
     sys.exit(0)
+
+
+def require_project() -> None:
+    """Refuse to go on where there is no project.
+
+    Raises:
+        UserError: Neither the working directory nor one above it is a project's root.
+    """
+    if project_root() is None:
+        raise UserError(f"{Path.cwd()} is in no project: no folder from here upwards has .dvc; go to the repository")
 
 
 @contextmanager

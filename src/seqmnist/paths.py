@@ -1,6 +1,7 @@
 """Where the stages keep what they make, relative to the working directory: dvc.yaml names the same places."""
 
 import os
+from contextvars import ContextVar
 from pathlib import Path
 
 CONF = Path("conf")
@@ -12,6 +13,8 @@ METRICS = REPORTS / "metrics.json"
 CLASSES = REPORTS / "classes.csv"
 FIGURES = REPORTS / "figures"
 PAGE = REPORTS / "index.html"
+
+_STANDING: ContextVar[Path] = ContextVar("standing", default=Path())  # where the user was before `enter_project`
 
 
 def model_folder(cell: str) -> Path:
@@ -34,12 +37,43 @@ def predictions_file(cell: str) -> Path:
     return REPORTS / "predictions" / f"{cell}.csv"
 
 
+def project_root() -> Path | None:
+    """Return the working directory or the nearest folder above it that DVC takes for a root; None if there is none."""
+    here = Path.cwd()
+    roots = (folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir())
+    return next(roots, Path(os.environ["DVC_ROOT"]) if os.environ.get("DVC_ROOT") else None)
+
+
+def enter_project() -> None:
+    """Make the project's root the working directory, if there is one: all paths here are relative to it.
+
+    In a temporary experiment that is the root of its own tree.
+    """
+    here, root = Path.cwd(), project_root()
+    if root and root != here:
+        _STANDING.set(here)
+        if code := os.environ.get("PYTHONPATH"):  # processes that are started from the root need the same
+            os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, code.split(os.pathsep)))
+        os.chdir(root)
+
+
+def standing() -> Path:
+    """Return the folder in which the user gave the command."""
+    return Path.cwd() / _STANDING.get()
+
+
+def given(path: str | Path) -> Path:
+    """Return a path that the user gave on the command line, relative to the working directory unless it is absolute."""
+    path = Path(path)
+    return path if path.is_absolute() or standing() == Path.cwd() else Path(os.path.relpath(standing() / path))
+
+
 def repository() -> Path:
-    """The repository's root: DVC names it for its stages, else it is where this code stands.
+    """The repository's root: DVC names it for its stages, else it is the project's, else where this code stands.
 
     What outlives a stage is kept there; a temporary experiment's working directory is deleted with it.
     """
-    return Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[2]).resolve()
+    return Path(os.environ.get("DVC_ROOT") or project_root() or Path(__file__).parents[2]).resolve()
 
 
 def checkpoints_folder() -> Path:

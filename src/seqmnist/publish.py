@@ -20,6 +20,7 @@ from seqmnist.evidence.claims import EFFECTS, NAMES
 from seqmnist.evidence.convergence import THRESHOLDS
 from seqmnist.evidence.metrics import cells_of, figures_of_seeds, spread
 from seqmnist.files import atomic_path, sha256_file, write_json, write_text
+from seqmnist.paths import given
 
 DOCS = Path("docs")
 
@@ -33,8 +34,8 @@ def main() -> None:
     match sys.argv[1:]:
         case [name, _] if not (DOCS / f"{name}.md").is_file():
             raise UserError(f"{DOCS / name}.md is missing: the first name must be that of a page")
-        case [name, reports] if (metrics := Path(reports, "metrics.json")).is_file():
-            publish(name, Path(reports), epoch_seconds(config.load().tracking, sha256_file(metrics)))
+        case [name, reports] if (metrics := given(reports) / "metrics.json").is_file():
+            publish(name, metrics.parent, epoch_seconds(config.load().tracking, sha256_file(metrics)))
         case [_, reports]:
             raise UserError(f"{reports} has no metrics.json: name a folder of reports")
         case _:

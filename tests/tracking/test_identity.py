@@ -76,7 +76,10 @@ def remove_commits(root: Path, _patch: Patch) -> None:
 
 
 def write(name: str, content: str) -> Callable[[Path, Patch], None]:
-    return lambda root, _patch: (root / name).write_text(content) and None
+    def write_into(root: Path, _patch: Patch) -> None:
+        (root / name).write_text(content)
+
+    return write_into
 
 
 def lead_nowhere(root: Path, _patch: Patch) -> None:

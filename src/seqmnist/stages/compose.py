@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psutil
 
 from seqmnist.config import Config, flatten, in_one_line, read_yaml, self_contained, validate
-from seqmnist.errors import UserError, run_command
+from seqmnist.errors import UserError, require_project, run_command
 from seqmnist.files import write_text
 from seqmnist.paths import CONF, PARAMS
 
@@ -29,6 +29,8 @@ def main() -> None:
         print("params.yaml: kept as the experiment composed it; against conf/:")
         print("\n".join(changes(compose(CONF)[1], kept)) or "params.yaml: no difference")
         return
+    if not CONF.is_dir():
+        require_project()
     text, values = compose(CONF)
     check_matrix(validate(values, str(CONF)))
     previous = _previous()

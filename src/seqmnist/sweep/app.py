@@ -1,10 +1,13 @@
 """The sweep application: Hydra's command line, its sweepers and launchers, round `seqmnist.sweep.job`."""
 
 import os
+import re
 import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -13,8 +16,8 @@ from hydra.errors import CompactHydraException, MissingConfigException, Override
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf.errors import OmegaConfBaseException
 
-from seqmnist.errors import Terminated, UserError
-from seqmnist.paths import CONF
+from seqmnist.errors import Terminated, UserError, require_project
+from seqmnist.paths import CONF, given
 from seqmnist.sweep import on_ray, on_slurm
 from seqmnist.sweep.job import run_trial
 from seqmnist.sweep.on_ray import Cluster, telling_of_ray
@@ -39,9 +42,11 @@ def main() -> None:
         UserError: a sweep can't start, or a trial of it failed.
     """
     if not CONF.is_dir():
-        raise UserError(f"there is no folder {CONF} here: run it at the repository's root")
+        require_project()
+        raise UserError(f"{Path.cwd()} has no folder {CONF}: `git checkout {CONF}` brings it back")
     check_options()
     name_driver()
+    sys.argv[1:] = map(_from_root, sys.argv[1:])
     command = hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="sweep")(run_trial)
     with _ending_trials():
         stopped = True
@@ -59,6 +64,12 @@ def main() -> None:
             failed = ParentRun.close(stopped=stopped)
     if failed:
         raise UserError(failed)
+
+
+def _from_root(argument: str) -> str:
+    """Return an argument of the command line with the path that it may have relative to the root."""
+    found = re.fullmatch(r"(\+{0,2}hydra\.(?:run|sweep)\.dir=|--config-dir=)(['\"]?)(.+)\2", argument)
+    return f"{found[1]}{found[2]}{given(found[3])}{found[2]}" if found else argument
 
 
 @contextmanager

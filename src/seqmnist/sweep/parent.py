@@ -1,5 +1,6 @@
 """The sweep's own run in MLflow, above those of its trials."""
 
+import os
 import shlex
 import sys
 from functools import partial
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from seqmnist import config
 from seqmnist.config import Data, Tracking, describe
 from seqmnist.errors import UserError
-from seqmnist.paths import PARAMS, PROCESSED
+from seqmnist.paths import PARAMS, PROCESSED, standing
 from seqmnist.sweep import on_slurm, results, summary
 from seqmnist.sweep.folders import Request
 from seqmnist.sweep.on_ray import Cluster, is_ray
@@ -168,5 +169,5 @@ def _tracking(values: DictConfig) -> Tracking:
 
 
 def _shown(folder: Path) -> str:
-    """A folder relative to the working directory where it is inside."""
-    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+    """Return a folder as the user can name it: relative where it is in the project."""
+    return os.path.relpath(folder, standing()) if folder.is_relative_to(Path.cwd()) else str(folder)
