@@ -25,7 +25,7 @@ from seqmnist.tracking.store import open_store
 from seqmnist.training.runtime import start_tensorflow
 
 SERVER = "http://name:secret@server:5000"
-REQUESTS = 19  # of a run
+REQUESTS = 16  # of a run
 IDENTITY = {"train.sha256": "abc"}
 CELL = {"cell": "rnn"}
 SPLIT = Split(np.zeros((3, 28, 28), np.uint8), np.array([1, 1, 9], np.uint8))

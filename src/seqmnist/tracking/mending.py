@@ -15,7 +15,8 @@ from sqlalchemy import Engine, MetaData, Table, bindparam, create_engine, select
 from seqmnist.config import Tracking
 from seqmnist.paths import PROCESSED, RAW
 from seqmnist.tracking.away import telling
-from seqmnist.tracking.runs import CONTEXTS, dataset_source, find_run, whole_transactions
+from seqmnist.tracking.datasets import CONTEXTS, source
+from seqmnist.tracking.runs import find_run, whole_transactions
 from seqmnist.tracking.store import open_store
 
 _EPOCH = "selected.epoch"  # the metric that says which epoch a model's weights are of
@@ -44,11 +45,12 @@ def mend(tracking: Tracking) -> list[str]:
     is_database = urlsplit(client.tracking_uri).scheme.partition("+")[0] in DATABASE_ENGINES
     engine = create_engine(client.tracking_uri) if is_database else None
     lines = []
-    with telling(client.tracking_uri), whole_transactions():
+    with telling(client.tracking_uri):
         if models := _mend_models(client, engine):
-            lines.append(f"{models} models in MLflow have the figures of their selected epoch now")
+            rest = "" if engine else "; its table shows the first epoch's until `seqmnist sync` is given the database"
+            lines.append(f"MLflow: models that have the figures of their selected epoch now: {models}{rest}")
         if engine and (data_sets := _mend_data_sets(engine)):
-            lines.append(f"{data_sets} data sets in MLflow can be opened now")
+            lines.append(f"MLflow: data sets that can be opened now: {data_sets}")
     return lines
 
 
@@ -102,6 +104,7 @@ def _compare(client: MlflowClient, model: LoggedModel) -> _Figures:
     return figures
 
 
+@whole_transactions()
 def _log(client: MlflowClient, model: LoggedModel, points: list[Metric]) -> bool:
     """Log metrics of a model; return whether the user may, where it is another's."""
     try:
@@ -113,6 +116,7 @@ def _log(client: MlflowClient, model: LoggedModel, points: list[Metric]) -> bool
     return True
 
 
+@whole_transactions()
 def _remove(engine: Engine, points: list[Metric]) -> None:
     table = Table("logged_model_metrics", MetaData(), autoload_with=engine)
     is_point = (
@@ -125,6 +129,7 @@ def _remove(engine: Engine, points: list[Metric]) -> None:
         connection.execute(table.delete().where(is_point), rows)
 
 
+@whole_transactions()
 def _mend_data_sets(engine: Engine) -> int:
     """Return how many data sets had a source of a type that MLflow does not know."""
     table = Table("datasets", MetaData(), autoload_with=engine)
@@ -132,7 +137,7 @@ def _mend_data_sets(engine: Engine) -> int:
         rows = connection.execute(select(table).where(table.c.dataset_source_type == "sha256")).mappings().all()
         for row in rows:
             folder = PROCESSED if row["name"].endswith(_ENDINGS) else RAW
-            source_type, source = dataset_source(folder, json.loads(row["dataset_source"])["sha256"])
-            mended = {"dataset_source_type": source_type, "dataset_source": source}
+            kind, leads = source(folder, json.loads(row["dataset_source"])["sha256"])
+            mended = {"dataset_source_type": kind, "dataset_source": leads}
             connection.execute(table.update().where(table.c.dataset_uuid == row["dataset_uuid"]).values(mended))
     return len(rows)

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import mlflow
 import numpy as np
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, RunTag
 from mlflow.entities import Run as LoggedRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from numpy.typing import NDArray
 
-from seqmnist.config import Config, Data, SplitName, flatten
+from seqmnist.config import Config, Data, flatten
 from seqmnist.data.splits import Summary
 from seqmnist.errors import Terminated, UserError, signals_waiting
 from seqmnist.paths import PARAMS, PROCESSED, RAW
 from seqmnist.tracking.away import Link, ServerAway, refused
+from seqmnist.tracking.datasets import CONTEXTS, described
 from seqmnist.tracking.identity import CODE, data_sha256, identity_tags
 from seqmnist.tracking.models import log_model
 from seqmnist.tracking.processes import end_stale_runs, process_tags
@@ -30,11 +31,9 @@ from seqmnist.tracking.store import open_store, tracking_uri
 if TYPE_CHECKING:
     import keras
 
-CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
 ERROR = "error"  # the tag that says why a run failed
 _GRAPH, _TENSORBOARD = "graph", "graph/tensorboard"  # the artifacts' folders
 LATER = "`seqmnist sync` sends the rest"
-_DIGEST = 32  # hexadecimal digits of a data set's digest that MLflow's column has room for
 
 
 @contextmanager
@@ -163,23 +162,13 @@ class Run:
     @_sent
     @whole_transactions()
     def _dataset(self, name: str, sha256: str, folder: Path, profile: Mapping[str, Any], context: str) -> None:
-        source_type, source = dataset_source(folder, sha256)
-        dataset = Dataset(name, sha256[:_DIGEST], source_type, source, profile=json.dumps(profile))
-        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        inputs = [DatasetInput(described(name, sha256, folder, profile), [InputTag("mlflow.data.context", context)])]
         try:
             mlflow.MlflowClient().log_inputs(self.id, inputs)
         except MlflowException as error:  # of processes that are the first to log a data set all but one fail (3.17)
             if isinstance(refused(self._link.uri, error), ServerAway):
                 raise
             mlflow.MlflowClient().log_inputs(self.id, inputs)
-
-
-def dataset_source(folder: Path, sha256: str) -> tuple[str, str]:
-    """Return type and JSON of a data set's source, which `mlflow.data.get_source` reads: a folder with its files.
-
-    The path is relative to the repository: it holds in every clone, and after a move.
-    """
-    return "local", json.dumps({"uri": folder.as_posix(), "sha256": sha256})
 
 
 def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
