@@ -39,9 +39,9 @@ def predictions_file(cell: str) -> Path:
 
 def project_root() -> Path | None:
     """Return the working directory or the nearest folder above it that DVC takes for a root; None if there is none."""
-    here = Path.cwd()
+    here, named = Path.cwd(), os.environ.get("DVC_ROOT")
     roots = (folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir())
-    return next(roots, Path(os.environ["DVC_ROOT"]) if os.environ.get("DVC_ROOT") else None)
+    return next(roots, Path(named) if named and Path(named).is_dir() else None)
 
 
 def enter_project() -> None:

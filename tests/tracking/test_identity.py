@@ -1,6 +1,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def repository(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A repository with a commit and an edit, as working directory."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)  # set inside a hook
+    for name in ("GIT_PYTHON_REFRESH", "GIT_PYTHON_GIT_EXECUTABLE"):
+        monkeypatch.setenv(name, "")  # so that it is as before afterwards
+        monkeypatch.delenv(name)
     identity._tell.cache_clear()
     folder = tmp_path / "repository"
     folder.mkdir()
@@ -179,6 +183,25 @@ def test_a_resumed_run_says_what_git_says_now(
 
     said = {"git.commit", "git.dirty"}
     assert states == [said, {"git.error"}, said]
+
+
+def test_a_git_that_hangs_stops_no_run(config: Config, project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+    """In a process of its own: MLflow asks git once in each."""
+    hang_git(tmp_path, monkeypatch)
+    (project / ".git").mkdir(exist_ok=True)
+    program = "import sys\nfrom seqmnist import git\ngit._TIMEOUT_SECONDS = 0.2\n"
+    program += "from seqmnist.config import Config\nfrom seqmnist.tracking.runs import stage_run\n"
+    program += "with stage_run(Config.model_validate_json(sys.stdin.read()), 'train', 'train'): pass"
+    command = [sys.executable, "-c", program]
+    try:
+        ended = subprocess.run(
+            command, input=config.model_dump_json(), capture_output=True, text=True, check=True, timeout=100
+        )
+    finally:
+        (project / ".git").rmdir()
+    assert ended.stdout.count("git log did not end within") == 1
+    assert ended.stdout.count("\n") == 1
+    assert ended.stderr == ""
 
 
 def test_a_trial_has_its_sweeps_code_where_its_machine_has_none(config: Config, project: Path) -> None:

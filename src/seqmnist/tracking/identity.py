@@ -34,6 +34,8 @@ def _code_tags() -> dict[str, str]:
         tags[dirty] = str(bool(changed)).lower()
     except GitError as reason:
         tags[error] = str(reason)
+        # MLflow asks git as well, by GitPython, and would wait for it without an end.
+        os.environ |= {"GIT_PYTHON_REFRESH": "quiet", "GIT_PYTHON_GIT_EXECUTABLE": os.devnull}
         if is_expected():
             _tell(str(reason))
     return tags
