@@ -20,8 +20,8 @@ from seqmnist.tracking.runs import Run
 def sync() -> None:
     """Find the run of every stage by the digest of its outputs, complete those cut off, and log those that have none.
 
-    A second time it changes nothing. Every run that it finds or makes has the digest of params.yaml in its tag
-    `config.sha256`.
+    What earlier versions logged is mended before. A second time it changes nothing. Every run that it finds or makes
+    has the digest of params.yaml in its tag `config.sha256`.
 
     Raises:
         UserError: outputs are missing, or are not those of params.yaml; or the store can't be used.
@@ -34,6 +34,8 @@ def sync() -> None:
 
 def _sync() -> None:
     configuration = config.load()
+    for line in mend(configuration.tracking):  # also where outputs are missing
+        print(line)
     histories = evaluate.read_histories(configuration)
     metrics = _metrics()
     data = splits.load_all(PROCESSED)
@@ -42,8 +44,6 @@ def _sync() -> None:
     trained = evaluate.training_runs(configuration, histories, data, summary)
     _sync_evaluation(configuration, summary, trained, metrics)
     print(register(configuration, trained, summary["validation"]["sha256"]))
-    for line in mend(configuration.tracking):
-        print(line)
 
 
 def _metrics() -> dict[str, Any]:
