@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
@@ -224,17 +225,57 @@ def test_a_deleted_experiment_is_not_used() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["per%20cent", "qu?estion", "a b#c", "ü&=+"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "My Disk",
+        "per%20cent",
+        "100%",
+        "%2F..%2Fup",
+        "qu?estion",
+        "a b#c",
+        "ü&=+",
+        "u\u0308 decomposed",
+        "müller (1) #2",
+        "[x]",
+        "o'neil; $HOME",
+        "trailing ",
+        "a:b@c",
+    ],
+)
 def test_a_repository_may_have_any_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
+    root = tmp_path / name / "repository"
+    root.mkdir(parents=True)
+    monkeypatch.setenv("DVC_ROOT", str(root))
 
     client, experiment = open_store(Tracking(uri=None, experiment="seqmnist"))
 
     run = client.create_run(experiment)
     client.log_text(run.info.run_id, "here", "note.txt")
-    assert [path.name for path in (tmp_path / name).iterdir() if path.name.startswith("mlflow")] == ["mlflow.db"]
-    assert len(list((tmp_path / name / "mlartifacts").rglob("note.txt"))) == 1
+    assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["note.txt"]
+    assert Path(client.download_artifacts(run.info.run_id, "note.txt")).read_text() == "here"
+    assert names(root) == ["mlartifacts", "mlflow.db"]
+    assert len(list((root / "mlartifacts").rglob("note.txt"))) == 1
+    assert (names(tmp_path), names(tmp_path / name)) == ([name], ["repository"])  # and no folder of a quoted name
+
+
+@pytest.mark.parametrize("options", ["", "?timeout=30", "?uri=true"], ids=["plain", "options", "SQLite's own"])
+@pytest.mark.parametrize("is_quoted", [False, True], ids=["as it is", "quoted"])
+def test_an_address_may_be_quoted_and_have_options(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: str, is_quoted: bool
+) -> None:
+    folder = tmp_path / "My Disk, ü"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = quote(str(folder)) if is_quoted else str(folder)
+    if "uri=true" in options:
+        path = f"file:{path}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}/runs.db{options}")
+
+    client, experiment = open_store(LOCAL)
+
+    assert client.get_run(client.create_run(experiment).info.run_id).info.experiment_id == experiment
+    assert (names(tmp_path), names(folder)) == (["My Disk, ü"], ["runs.db"])
 
 
 @pytest.mark.parametrize("kind", ["other content", "folder"])

@@ -4,10 +4,11 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -16,9 +17,11 @@ from seqmnist.config import Tracking
 from seqmnist.errors import UserError
 from seqmnist.paths import repository
 from seqmnist.tracking.away import ServerAway, refused, shown
+from seqmnist.tracking.relocation import ARTIFACTS, follow
 from seqmnist.tracking.remedies import reason
 
-_SQLITE = "sqlite:///"
+_SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)(?P<options>\?.*)?", re.DOTALL)
+_WITH_DRIVER = "sqlite+pysqlite:///"
 _NOTE = "mlflow.note.content"  # where MLflow keeps an experiment's description
 _DESCRIPTION = """\
 **Compare the cells:** choose *Model training* at the top left, *Runs*; tick the newest `train@rnn` and `train@lstm`
@@ -38,10 +41,11 @@ _EARLIER = (
 
 def tracking_uri(tracking: Tracking) -> str:
     """MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or _sqlite_uri(Path("mlflow.db"))
-    path = _sqlite_path(uri)
-    # A temporary experiment's working directory is deleted with it: relative paths are the repository's.
-    return uri if path is None or path.is_absolute() else _sqlite_uri(repository() / path)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or "sqlite:///mlflow.db"
+    if path := _sqlite_path(uri):
+        # A temporary experiment's working directory is deleted with it: relative paths are the repository's.
+        return _sqlite_uri(repository() / path, uri.partition("?")[2])
+    return re.sub("^sqlite:///", _WITH_DRIVER, uri)  # else MLflow makes a folder `file:`
 
 
 def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
@@ -55,7 +59,10 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
         if path := _sqlite_path(uri):
             _create_database(path, tracking.experiment)
         client = MlflowClient(tracking_uri=uri)
-        return client, _experiment(client, uri, tracking.experiment)
+        experiment = _experiment(client, uri, tracking.experiment)
+        if path:
+            follow(path.resolve())
+        return client, experiment
     except UserError:
         raise
     except Exception as error:  # of MLflow, SQLAlchemy, a database's driver or the file system
@@ -116,7 +123,7 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
     """Artifacts go beside a local database, by an absolute path; a server decides for itself."""
     path = _sqlite_path(uri)
-    artifacts = path and (path.resolve().parent / "mlartifacts").as_uri()
+    artifacts = path and (path.resolve().parent / ARTIFACTS).as_uri()
     return str(client.create_experiment(name, artifacts, tags={_NOTE: _DESCRIPTION}))
 
 
@@ -138,11 +145,18 @@ def _create_database(path: Path, experiment: str) -> None:
             os.link(temporary, path)
 
 
-def _sqlite_uri(path: Path) -> str:
-    return f"{_SQLITE}{urllib.parse.quote(str(path))}"  # a folder's name may hold % or ?
+def _sqlite_uri(path: Path, options: str = "") -> str:
+    """Return the address of a database file that all readers take right.
+
+    SQLAlchemy unquotes it. MLflow takes what follows `sqlite:///` literally, options included, and makes its parent
+    folders: where the two differ, naming the driver keeps MLflow from it.
+    """
+    text = str(path).replace("%", "%25").replace("?", "%3F")
+    prefix = _WITH_DRIVER if options or "%" in text else "sqlite:///"
+    return f"{prefix}{text}{'?' if options else ''}{options}"
 
 
 def _sqlite_path(uri: str) -> Path | None:
-    """The database file of an SQLite URI; None for all other stores and for URIs with options."""
-    is_file = uri.startswith(_SQLITE) and "?" not in uri
-    return Path(urllib.parse.unquote(uri.removeprefix(_SQLITE))) if is_file else None
+    """Return the database file of an SQLite URI; None for all other stores and for SQLite's own URIs (`file:`)."""
+    found = _SQLITE.fullmatch(uri)
+    return Path(unquote(found["path"])) if found and "uri=true" not in (found["options"] or "") else None

@@ -1,0 +1,115 @@
+"""Let the addresses of a local store's artifacts follow its database when the repository is moved or copied.
+
+MLflow stores absolute addresses: the artifacts of a copy would go into the original. Relative ones are no way out, since
+MLflow resolves them against the working directory of each process.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ARTIFACTS = "mlartifacts"
+_ROOT = "store.root"  # tag of MLflow's default experiment: the database's folder, which the addresses agree with
+_RECORDED = f"SELECT value FROM experiment_tags WHERE key = '{_ROOT}' AND experiment_id = 0"
+_RECORD = f"INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES ('{_ROOT}', ?, 0)"
+_LOCATIONS = "SELECT experiment_id, artifact_location FROM experiments"
+# Columns that hold addresses. Tags are among them: a sweep is found by its folder.
+_ADDRESSES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "tags": ("value",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+    "trace_tags": ("value",),
+}
+_LOCK_TIMEOUT_SECONDS = 60
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+
+def follow(database: Path) -> None:
+    """Rewrite the addresses below the folder where a database was before, and print a line if it was elsewhere.
+
+    Other addresses stay. Of processes that open the store at the same time, one rewrites all in a transaction. A
+    database that can't be written keeps its addresses, and a line says so.
+
+    Args:
+        database: File of an MLflow store, absolute and without links.
+    """
+    root = database.parent
+    with closing(sqlite3.connect(database, _LOCK_TIMEOUT_SECONDS, isolation_level=None)) as store:
+        if _recorded(store) == root:
+            return
+        try:
+            store.execute("BEGIN IMMEDIATE")  # and look again: another process may have been faster
+            line = f"tracking: {_rewrite(store, old, root)}" if (old := _old_root(store, database)) else ""
+            store.execute(_RECORD, [str(root)])
+            store.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _READ_ONLY:  # the lower byte is the kind
+                raise
+            old = _old_root(store, database)
+            line = f"tracking: {database} can't be written: its artifacts are still looked for in {old}" if old else ""
+    if line:
+        print(line, flush=True)
+
+
+def _recorded(store: sqlite3.Connection) -> Path | None:
+    row = store.execute(_RECORDED).fetchone()
+    return Path(row[0]) if row else None
+
+
+def _old_root(store: sqlite3.Connection, database: Path) -> Path | None:
+    """Return the folder where a database was before; None if it is still there, or was seen by another path."""
+    old = _recorded(store) or _inferred(store)
+    is_same = old is not None and (old / database.name).exists() and (old / database.name).samefile(database)
+    return None if is_same else old
+
+
+def _inferred(store: sqlite3.Connection) -> Path | None:
+    """Return the folder of a database without a record, as far as its addresses tell.
+
+    Experiments of this project are beside it. MLflow's own is below the working directory in which the database was
+    made, which tells such a folder from one that a user chose.
+    """
+    places = {number: _path(text or "") for number, text in store.execute(_LOCATIONS)}
+    first = places.get(0)
+    roots = [place.parent for place in places.values() if place and place.name == ARTIFACTS]
+    return max((root for root in roots if first and first.is_relative_to(root)), default=None)
+
+
+def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
+    """Rewrite all addresses, and say how many of what in words."""
+
+    def moved(address: object) -> object:
+        return _moved(address, old, root) if isinstance(address, str) else address
+
+    store.create_function("moved", 1, moved, deterministic=True)
+    counts = {}
+    for table, columns in _ADDRESSES.items():
+        for column in columns:
+            command = f"UPDATE {table} SET {column} = moved({column}) WHERE {column} <> moved({column})"  # noqa: S608
+            counts[table] = store.execute(command).rowcount
+    lack = "" if (root / ARTIFACTS).exists() else f", which has no {ARTIFACTS}: copy it from there"
+    what = f"the artifacts of {counts['runs']} runs and {counts['logged_models']} models"
+    return f"the store was in {old}: {what} are now looked for in {root}{lack}"
+
+
+def _moved(address: str, old: Path, root: Path) -> str:
+    """Return the address that follows a move; one that is not below the old root as it is."""
+    path = _path(address)
+    if path is None or not path.is_relative_to(old):
+        return address
+    if root.is_relative_to(old) and path.is_relative_to(root):  # the new root is below the old one, and this is there
+        return address
+    place = root / path.relative_to(old)
+    return place.as_uri() if address.startswith("file:") else str(place)
+
+
+def _path(address: str) -> Path | None:
+    """Return the absolute path that an address stands for; None for all others and for texts that are no address."""
+    if address.startswith("file:"):
+        parts = urlsplit(address)
+        address = unquote(parts.path) if not parts.netloc else ""
+    path = Path(address)
+    return path if path.is_absolute() and ".." not in path.parts else None
