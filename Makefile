@@ -20,27 +20,46 @@ setup: $(READY) ## create .venv from requirements.lock (every other target does 
 
 setup-cluster: $(CLUSTER_READY) ## create .venv-cluster, which has what Ray, Slurm, PostgreSQL, SSH and S3 need besides
 
+# $(call moved,ENVIRONMENT): `moved` where one was made elsewhere, since the repository was moved or copied. It is then set up
+# again from what is in it. A link leads elsewhere on purpose.
+moved = $(shell cd ./$(1) 2>/dev/null && test ! -L ../$(1) && test -f .ready && ! grep -qsF " -m venv $$(pwd -P)" pyvenv.cfg && echo moved)
+.PHONY: moved
+moved: ;
+
+# Scripts begin with the path of their interpreter: let them find it beside them, wherever the repository goes.
+define RELATIVE
+import pathlib, re, sys
+header = b"#!/bin/sh\n'''exec' \"$$(dirname -- \"$$(realpath -- \"$$0\")\")/python\" \"$$0\" \"$$@\"\n' '''\n"
+for script in filter(pathlib.Path.is_file, pathlib.Path(sys.argv[1]).iterdir()):
+    text = script.read_bytes()
+    new = re.sub(rb"\A#!(/.*/python[0-9.]*|/bin/sh\n'''exec' .*\n' ''')\n", lambda _: header, text)
+    if new != text: script.write_bytes(new)
+endef
+export RELATIVE
+
 # $(call install,LOCK): what a lock file names and this package, into the environment that the target is in. Source
 # distributions are built with the locked, hash-checked setuptools rather than with one fetched for the build: hence two
 # passes. Byte code is compiled even where the environment asks Python not to write any: importing TensorFlow without it
 # takes several times as long.
 define install
+case "$$(pwd -P)" in *[':"$$`\']*) echo "error: $$(pwd -P): an environment can't be below a path with one of : \" $$ \` \\: move the repository" >&2; exit 1;; esac; \
 test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or run make PYTHON=/path/to/python" >&2; exit 1; }; \
 $(PYTHON) -m venv $(@D) || { echo "error: $(PYTHON) can't create a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }; \
 pip="$(@D)/bin/python -m pip --disable-pip-version-check install -qq --no-deps --no-compile"; \
 awk '/^[a-z0-9]/ {keep = /^(setuptools|wheel)==/} keep' $(1) > $(@D)/build.lock && \
-echo "installing $(1) into $(@D)" && \
+echo "$(if $(filter moved,$^),$(@D) was moved or copied here: mending it,installing $(1) into $(@D))" && \
 $$pip --require-hashes -r $(@D)/build.lock && \
 $$pip --require-hashes --no-build-isolation -r $(1) && \
 $$pip --no-build-isolation --editable . && \
+$(@D)/bin/python -c "$$RELATIVE" $(@D)/bin && \
 { $(@D)/bin/python -m compileall -q -j 0 $(@D)/lib >/dev/null || true; } && \
 touch $@
 endef
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml $(call moved,$(VENV))
 	@$(call install,requirements.lock)
 
-$(CLUSTER_READY): requirements-cluster.lock pyproject.toml
+$(CLUSTER_READY): requirements-cluster.lock pyproject.toml $(call moved,.venv-cluster)
 	@$(call install,requirements-cluster.lock)
 
 repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did not change is skipped)

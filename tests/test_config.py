@@ -166,6 +166,7 @@ def test_wrong_type_is_refused(tiny_values: dict[str, Any], key: str, value: Any
         ("data.directory", "./..", "leads out of the repository"),
         ("data.directory", "data\0", "can't be printed"),
         ("tracking.uri", "sqlite:///../mlflow.db", "leads out of the repository"),
+        ("tracking.uri", "sqlite+pysqlite:///../mlflow.db", "leads out of the repository"),
         ("tracking.uri", "sqlite:///a/%2e%2e/../mlflow.db", "leads out of the repository"),
         ("tracking.uri", "sqlite:///../mlflow.db?mode=ro", "leads out of the repository"),
         ("tracking.uri", "file:///../runs", "leads out of the repository"),

@@ -43,7 +43,7 @@ def _store_within(uri: str) -> str:
             "secret", "the address has a password, which would go to git: set MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
         )
     scheme, _, rest = uri.partition(":///")
-    _within(unquote(rest.partition("?")[0]) if scheme in {"sqlite", "file"} else uri)
+    _within(unquote(rest.partition("?")[0]) if scheme.startswith(("sqlite", "file")) else uri)
     return uri
 
 

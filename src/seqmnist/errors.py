@@ -54,13 +54,18 @@ def run_command(main: Callable[[], None]) -> NoReturn:
 
 
 def require_project() -> None:
-    """Refuse to go on where there is no project.
+    """Refuse to go on outside a project, or with another one's code: a copied environment still has the original's.
 
     Raises:
-        UserError: Neither the working directory nor one above it is a project's root.
+        UserError: Neither the working directory nor one above it is a project's root, or that has code of its own.
     """
-    if project_root() is None:
+    root, own = project_root(), Path(__file__).parent
+    if root is None:
         raise UserError(f"{Path.cwd()} is in no project: no folder from here upwards has .dvc; go to the repository")
+    there = root / "src" / own.name
+    if there.is_dir() and not there.samefile(own):
+        remedy = "run `make setup`, then `. .venv/bin/activate` again, without PYTHONPATH"
+        raise UserError(f"this command runs the code in {own}, not that in {there}: {remedy}")
 
 
 @contextmanager

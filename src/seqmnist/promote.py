@@ -11,7 +11,7 @@ from seqmnist.errors import UserError
 from seqmnist.files import write_text
 from seqmnist.paths import CONF
 from seqmnist.stages.compose import compose
-from seqmnist.sweep.folders import Request
+from seqmnist.sweep.folders import Request, former_folder
 from seqmnist.sweep.summary import ACCURACY, SEED, TEST, configurations
 from seqmnist.tracking.sweeps import Sweep, Trial, read_run
 from seqmnist.trainings import run_parameters
@@ -54,8 +54,9 @@ def promote(source: str, name: str | None) -> None:
 def _trials(source: str, tracking: Tracking) -> list[Trial]:
     """The finished trials of one configuration, that with the best mean in a sweep."""
     if Path(source).is_dir():
-        request = Request.read(Path(source))
-        found: Trial | list[Trial] = Sweep.configured(Tracking.model_validate(request.tracking), Path(source)).trials()
+        folder = Path(source)
+        sweep_tracking = Tracking.model_validate(Request.read(folder).tracking)
+        found: Trial | list[Trial] = Sweep.configured(sweep_tracking, folder, former_folder(folder)).trials()
     else:
         found = read_run(tracking, source)
     groups = configurations(found if isinstance(found, list) else [found])

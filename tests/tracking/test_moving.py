@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from seqmnist.config import Tracking
 from seqmnist.errors import UserError
-from seqmnist.tracking.moving import move_store
+from seqmnist.tracking.moving import _reader, move_store
+from seqmnist.tracking.relocation import follow
+from seqmnist.tracking.store import open_store
 
 TARGET = "postgresql://mlflow@127.0.0.1:1/mlflow"
 
@@ -21,3 +26,25 @@ def test_a_folder_that_a_server_elsewhere_would_not_find_is_refused(
         move_store(Path("mlflow.db"), TARGET, destination)
 
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+@pytest.mark.parametrize("name", ["My Disk", "100%25", "qu?estion #2", "müller"])
+def test_a_store_below_any_path_is_read_and_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    tracking = Tracking(uri=None, experiment="seqmnist")
+    (tmp_path / "before").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "before"))
+    open_store(tracking)
+    root = (tmp_path / "before").rename(tmp_path / name)
+
+    with _reader(root / "mlflow.db").connect() as store:
+        version = store.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        follow(root / "mlflow.db")  # while the reader is open
+        places = store.execute(text("SELECT artifact_location FROM experiments")).scalars().all()
+        with pytest.raises(OperationalError, match="readonly"):
+            store.execute(text("DELETE FROM experiments"))
+
+    assert version
+    assert (root / "mlartifacts").as_uri() in places
+    assert [path.name for path in tmp_path.iterdir()] == [name]

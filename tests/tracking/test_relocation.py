@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -108,8 +109,8 @@ def _mentions(root: Path, text: str) -> list[str]:
     with closing(sqlite3.connect(root / "mlflow.db")) as store:
         for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             for column in [row[1] for row in store.execute(f"PRAGMA table_xinfo('{table}')")]:
-                condition = f"instr('|' || \"{column}\", ?) OR instr(\"{column}\", ?)"
-                query = f'SELECT count(*) FROM "{table}" WHERE {condition}'  # noqa: S608
+                condition = f'instr(\'|\' || "{column}", ?) OR instr("{column}", ?)'
+                query = f'SELECT count(*) FROM "{table}" WHERE {condition}'
                 if store.execute(query, [f"|{text}", Path(text).as_uri()]).fetchone()[0]:
                     found.append(f"{table}.{column}")
     return found
@@ -117,7 +118,16 @@ def _mentions(root: Path, text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["away/seqmnist", "r_%/seqmnist-2", "r_%/seqmnist/inner", "r_%", "sp ace/mü (1) #2", "100%25 off?", "o'neil;x&y", "[x] "],
+    [
+        "away/seqmnist",
+        "r_%/seqmnist-2",
+        "r_%/seqmnist/inner",
+        "r_%",
+        "sp ace/mü (1) #2",
+        "100%25 off?",
+        "o'neil;x&y",
+        "[x] ",
+    ],
 )
 @pytest.mark.parametrize("kind", ["move", "copy"])
 def test_artifacts_go_and_are_found_where_the_repository_is(
@@ -136,7 +146,9 @@ def test_artifacts_go_and_are_found_where_the_repository_is(
 
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
-    assert f"the store was in {original}: the artifacts of 1 runs and 1 models are now looked for in {target}" in printed
+    assert (
+        f"the store was in {original}: the artifacts of 1 runs and 1 models are now looked for in {target}" in printed
+    )
     client = _client(target)
     assert _note(client, run) == "first"
     client.log_text(client.create_run(client.get_run(run).info.experiment_id).info.run_id, "second", "later.txt")
@@ -227,7 +239,9 @@ def test_a_store_of_an_earlier_version_is_followed_too(
         shutil.rmtree(original)
     elif kind != "copy":
         with closing(sqlite3.connect(target / "mlflow.db")) as store, store:
-            store.execute("UPDATE experiments SET artifact_location = 'file:///disk/mlartifacts' WHERE experiment_id = 1")
+            store.execute(
+                "UPDATE experiments SET artifact_location = 'file:///disk/mlartifacts' WHERE experiment_id = 1"
+            )
     before = _places(target)
     capsys.readouterr()
     _opened(target)
@@ -258,10 +272,11 @@ def test_a_database_that_may_only_be_read_is_read(
     target = Path(shutil.copytree(original, tmp_path / "target"))
     before = _content(target)
     connect = sqlite3.connect
-    # Root may write every file: SQLite itself is asked to open this one for reading alone.
-    monkeypatch.setattr(
-        sqlite3, "connect", lambda path, *options, **named: connect(f"{path.as_uri()}?mode=ro", *options, uri=True, **named)
-    )
+
+    def connect_to_read(path: Path, *options: Any, **named: Any) -> sqlite3.Connection:
+        return connect(f"{path.as_uri()}?mode=ro", *options, uri=True, **named)
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_read)  # root may write every file
     follow(target / "mlflow.db")
     printed = capsys.readouterr().out
     assert printed == (

@@ -41,8 +41,8 @@ def main() -> None:
     Raises:
         UserError: a sweep can't start, or a trial of it failed.
     """
+    require_project()
     if not CONF.is_dir():
-        require_project()
         raise UserError(f"{Path.cwd()} has no folder {CONF}: `git checkout {CONF}` brings it back")
     check_options()
     name_driver()

@@ -17,7 +17,7 @@ from seqmnist.config import Data, Tracking, describe
 from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED, standing
 from seqmnist.sweep import on_slurm, results, summary
-from seqmnist.sweep.folders import Request
+from seqmnist.sweep.folders import Request, former_folder
 from seqmnist.sweep.on_ray import Cluster, is_ray
 from seqmnist.sweep.processes import claim, wait_for_trials
 from seqmnist.sweep.targets import Refused
@@ -63,7 +63,7 @@ class ParentRun(Callback):
         if is_ray(values.hydra.launcher):
             Cluster.join(values.hydra, folder, uri)
         with telling(uri):
-            sweep = Sweep.configured(tracking, folder)
+            sweep = Sweep.configured(tracking, folder, former_folder(folder))
             ParentRun._lock = claim(folder)
             sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
         request.write(folder)

@@ -4,6 +4,7 @@ MLflow has no command for it. pgloader copies tables, but makes them itself, wit
 nothing of artifacts, whose addresses stand in the tables.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from seqmnist.errors import UserError
 from seqmnist.tracking.away import shown
+from seqmnist.tracking.relocation import follow
 from seqmnist.tracking.remedies import reason
 
 _AT_ONCE = 1000  # rows
@@ -44,7 +46,9 @@ class _Artifacts:
 
 
 def move_store(source: Path, target: str, destination: str) -> None:
-    """Copy runs, models and artifacts, count them on both sides, and print the counts; the source stays as it is.
+    """Copy runs, models and artifacts, count them on both sides, and print the counts.
+
+    The source stays as it is, but for addresses that still lead to where it was before it was moved.
 
     All rows come in one transaction, after all files: who is killed before its end gives the command again.
 
@@ -68,8 +72,8 @@ def move_store(source: Path, target: str, destination: str) -> None:
     try:
         engine.connect().close()  # MLflow would try for two minutes
         upgrade.main([target], standalone_mode=False)
-        _move(_reader(source), engine, get_artifact_repository(destination))
-    except SQLAlchemyError as error:
+        _move(source.resolve(), engine, get_artifact_repository(destination))
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise UserError(f"move-store: {source} to {address}: {reason(error)}") from None
 
 
@@ -86,15 +90,16 @@ def _writer(target: str) -> tuple[str, Engine]:
 
 def _reader(source: Path) -> Engine:
     """An engine that can't write the file."""
-    return create_engine(f"sqlite:///file:{source.resolve()}?mode=ro&uri=true")
+    return create_engine("sqlite://", creator=lambda: sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True))
 
 
-def _move(source: Engine, target: Engine, destination: ArtifactRepository) -> None:
+def _move(source: Path, target: Engine, destination: ArtifactRepository) -> None:
     tables, new_tables = MetaData(), MetaData()
-    with source.connect() as old, target.begin() as new:
+    with _reader(source).connect() as old, target.begin() as new:
         tables.reflect(old)
         new_tables.reflect(new)
         _check_versions(old, new, tables)
+        follow(source)
         _lock_empty(new, [table for table in new_tables.sorted_tables if table.name in tables.tables])
         artifacts = list(_all_artifacts(old, tables))
         files = _copy_files(artifacts, destination)

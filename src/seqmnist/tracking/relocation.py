@@ -1,7 +1,7 @@
 """Let the addresses of a local store's artifacts follow its database when the repository is moved or copied.
 
-MLflow stores absolute addresses: the artifacts of a copy would go into the original. Relative ones are no way out, since
-MLflow resolves them against the working directory of each process.
+MLflow stores absolute addresses: the artifacts of a copy would go into the original. Relative ones are no way out: MLflow
+resolves them against the working directory of each process.
 """
 
 import sqlite3
@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ARTIFACTS = "mlartifacts"
-_ROOT = "store.root"  # tag of MLflow's default experiment: the database's folder, which the addresses agree with
-_RECORDED = f"SELECT value FROM experiment_tags WHERE key = '{_ROOT}' AND experiment_id = 0"
-_RECORD = f"INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES ('{_ROOT}', ?, 0)"
+# A tag of MLflow's default experiment has the database's folder, which the addresses agree with.
+_RECORDED = "SELECT value FROM experiment_tags WHERE key = 'store.root' AND experiment_id = 0"
+_RECORD = "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES ('store.root', ?, 0)"
 _LOCATIONS = "SELECT experiment_id, artifact_location FROM experiments"
 # Columns that hold addresses. Tags are among them: a sweep is found by its folder.
 _ADDRESSES = {
@@ -81,10 +81,7 @@ def _inferred(store: sqlite3.Connection) -> Path | None:
 def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
     """Rewrite all addresses, and say how many of what in words."""
 
-    def moved(address: object) -> object:
-        return _moved(address, old, root) if isinstance(address, str) else address
-
-    store.create_function("moved", 1, moved, deterministic=True)
+    store.create_function("moved", 1, lambda address: address and _moved(address, old, root), deterministic=True)
     counts = {}
     for table, columns in _ADDRESSES.items():
         for column in columns:

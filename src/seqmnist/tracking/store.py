@@ -62,13 +62,13 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
         experiment = _experiment(client, uri, tracking.experiment)
         if path:
             follow(path.resolve())
-        return client, experiment
     except UserError:
         raise
     except Exception as error:  # of MLflow, SQLAlchemy, a database's driver or the file system
         if isinstance(told := refused(uri, error), ServerAway):
             raise told from None
         raise UserError(f"tracking: the MLflow store {shown(uri)} can't be used: {reason(error)}") from None
+    return client, experiment
 
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> str:
@@ -148,8 +148,8 @@ def _create_database(path: Path, experiment: str) -> None:
 def _sqlite_uri(path: Path, options: str = "") -> str:
     """Return the address of a database file that all readers take right.
 
-    SQLAlchemy unquotes it. MLflow takes what follows `sqlite:///` literally, options included, and makes its parent
-    folders: where the two differ, naming the driver keeps MLflow from it.
+    SQLAlchemy unquotes it. MLflow takes what follows `sqlite:///` literally, options included, and makes that file's
+    folder. An address that names the driver keeps MLflow from it.
     """
     text = str(path).replace("%", "%25").replace("?", "%3F")
     prefix = _WITH_DRIVER if options or "%" in text else "sqlite:///"

@@ -70,13 +70,29 @@ class Sweep:
         self._parent = self._find(f"tags.`{FOLDER}` = {quoted(folder)}")
 
     @classmethod
-    def configured(cls, tracking: Tracking, folder: Path) -> Self:
+    def configured(cls, tracking: Tracking, folder: Path, former: Path | None = None) -> Self:
         """The sweep of a folder in the configured experiment.
 
+        Args:
+            tracking: Configuration of the store.
+            folder: Folder of the sweep.
+            former: Folder that the sweep had before it was moved; a store that did not move with it has only that.
+
         Raises:
-            UserError: the store can't be used.
+            UserError: The store can't be used, or the sweep was copied and its run is that of the original.
         """
-        return cls(*open_store(tracking), str(folder.resolve()))
+        sweep = cls(*open_store(tracking), str(folder.resolve()))
+        if sweep.run_id is None and former:
+            sweep._take_over(former)
+        return sweep
+
+    def _take_over(self, former: Path) -> None:
+        parent = self._find(f"tags.`{FOLDER}` = {quoted(str(former))}")
+        if parent and former.exists():
+            raise UserError(f"{self._folder} is a copy of {former}, whose runs MLflow has: give that folder instead")
+        if parent:
+            self._client.set_tag(parent.info.run_id, FOLDER, self._folder)
+            self._parent = self._client.get_run(parent.info.run_id)
 
     @property
     def run_id(self) -> str | None:
