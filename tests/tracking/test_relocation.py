@@ -273,7 +273,7 @@ def test_a_database_that_may_only_be_read_is_read(
     before = _content(target)
     connect = sqlite3.connect
 
-    def connect_to_read(path: Path, *options: Any, **named: Any) -> sqlite3.Connection:
+    def connect_to_read(path: Path, *options: Any, **named: Any) -> Any:
         return connect(f"{path.as_uri()}?mode=ro", *options, uri=True, **named)
 
     monkeypatch.setattr(sqlite3, "connect", connect_to_read)  # root may write every file

@@ -90,7 +90,7 @@ class Trial(_Written):
 
 
 def former_folder(sweep: Path) -> Path | None:
-    """Return the folder in which a sweep's trials last ran if it is another one, since the sweep was moved or copied."""
+    """Return the folder in which a sweep's trials last ran, if it is another: the sweep was moved or copied."""
     trials = [path.parent for path in sweep.glob("[0-9]*/trial.json")]
     former = Trial.read(trials[0]).sweep if trials else None
     return Path(former) if former and Path(former) != sweep.resolve() else None

@@ -1,7 +1,7 @@
 """Let the addresses of a local store's artifacts follow its database when the repository is moved or copied.
 
-MLflow stores absolute addresses: the artifacts of a copy would go into the original. Relative ones are no way out: MLflow
-resolves them against the working directory of each process.
+MLflow stores absolute addresses: the artifacts of a copy would go into the original. Relative ones are no way out,
+since MLflow resolves them against the working directory of each process.
 """
 
 import sqlite3
@@ -80,7 +80,6 @@ def _inferred(store: sqlite3.Connection) -> Path | None:
 
 def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
     """Rewrite all addresses, and say how many of what in words."""
-
     store.create_function("moved", 1, lambda address: address and _moved(address, old, root), deterministic=True)
     counts = {}
     for table, columns in _ADDRESSES.items():

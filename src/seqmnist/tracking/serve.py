@@ -5,6 +5,7 @@ an image scaled to 0 to 1 would be answered as a blank one.
 """
 
 import json
+import tempfile
 import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -42,10 +43,12 @@ def main() -> None:
     print(f"loading {CHAMPION} of {name}: {described(version)} ...", flush=True)
     mlflow.set_tracking_uri(client.tracking_uri)
     try:
-        folder = mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}")
-        check_model(Path(folder))
-        start_tensorflow(shards=1)
-        model = mlflow.pyfunc.load_model(folder)
+        # In a folder of its own: MLflow reads a model's path as a URI, and would unquote one with a %20 in it.
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}", dst_path=temporary)
+            check_model(Path(folder))
+            start_tensorflow(shards=1)
+            model = mlflow.pyfunc.load_model(folder)
     except Exception as error:  # whatever a broken model makes MLflow or Keras raise
         reason = textwrap.shorten(str(error), 200)
         raise UserError(f"{described(version)} of {name} can't be loaded ({reason}): delete it in `make ui`") from None
