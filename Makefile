@@ -42,7 +42,7 @@ export RELATIVE
 # passes. Byte code is compiled even where the environment asks Python not to write any: importing TensorFlow without it
 # takes several times as long.
 define install
-case "$$(pwd -P)" in *[':"$$`\']*) printf 'error: %s: %s\n' "$$(pwd -P)" 'an environment cannot be below a path with one of : " $$ ` \: move the repository' >&2; exit 1;; esac; \
+case "$$(pwd -P)" in *[':"$$`\%']*) printf 'error: %s: %s\n' "$$(pwd -P)" 'an environment cannot be below a path with one of : " $$ ` \ %: move the repository' >&2; exit 1;; esac; \
 test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or run make PYTHON=/path/to/python" >&2; exit 1; }; \
 $(PYTHON) -m venv $(@D) || { echo "error: $(PYTHON) can't create a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }; \
 pip="$(@D)/bin/python -m pip --disable-pip-version-check install -qq --no-deps --no-compile"; \

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from seqmnist.errors import UserError, require_project
+
+ROOT = Path(__file__).parents[1]
 # SIGHUP as outside of nohup, which has it ignored.
 IMPORTS = (
     "import os, signal, sys\nfrom pathlib import Path\nfrom seqmnist.errors import UserError, run_command\n"
@@ -177,3 +180,34 @@ def test_a_stage_ends_when_its_dvc_was_killed() -> None:
 
 def test_a_command_outlives_the_shell_that_started_it() -> None:
     assert kill_the_parent(2) == ("", "")
+
+
+@pytest.mark.parametrize("below", [".", "conf/cell", "sweeps/one/0"])
+def test_the_code_of_another_repository_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    for folder in (".dvc", "src/seqmnist", below):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / below)
+    with pytest.raises(UserError) as caught:
+        require_project()
+    assert str(caught.value).startswith(
+        f"this command runs the code in {ROOT}/src/seqmnist, not that in {tmp_path}/src/seqmnist: run `make setup`"
+    )
+
+
+@pytest.mark.parametrize("module", ["seqmnist", "seqmnist.sweep"])
+def test_commands_of_another_repository_end_before_any_work(tmp_path: Path, module: str) -> None:
+    for folder in (".dvc", "conf", "src/seqmnist"):
+        (tmp_path / folder).mkdir(parents=True)
+    command = [sys.executable, "-m", module, *(["sync"] if module == "seqmnist" else ["-m", "seed=1,2"])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: this command runs the code in {ROOT}/src/seqmnist, ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".dvc", "conf", "src"]
+
+
+def test_the_repositorys_own_code_is_taken_also_by_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(ROOT)
+    for folder in (ROOT / "tests", tmp_path / "link"):
+        monkeypatch.chdir(folder)
+        require_project()

@@ -4,7 +4,7 @@ import pytest
 
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file
-from seqmnist.sweep.folders import Request, Result, Trial
+from seqmnist.sweep.folders import Request, Result, Trial, former_folder
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -46,3 +46,14 @@ def test_a_broken_result_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "params.yaml").touch()
     (tmp_path / "result.json").write_text(content)
     assert Result.read(tmp_path) is None
+
+
+def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweeps" / "one"
+    sweep.mkdir(parents=True)
+    assert former_folder(sweep) is None
+    for number in (0, 10):
+        (sweep / str(number)).mkdir()
+        Trial("rnn", str(sweep), number, "/data", 1).write(sweep / str(number))
+    assert former_folder(sweep) is None
+    assert former_folder(sweep.rename(tmp_path / "moved")) == sweep

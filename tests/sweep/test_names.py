@@ -1,8 +1,10 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from seqmnist.sweep.names import trial_name
+from seqmnist.sweep.names import folder_value, trial_name
 
 VALUES: dict[str, Any] = {
     "cell.type": "lstm",
@@ -28,3 +30,12 @@ VALUES: dict[str, Any] = {
 )
 def test_a_trial_is_named_by_its_cell_and_by_what_varies(overrides: list[str], constant: list[str], name: str) -> None:
     assert trial_name(VALUES, overrides, constant) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "it's", "a\\b", "a\\'b", "end\\", "a,b", "[x]", "{y: 1}", "a=b #1", "50%20", "(ü)", "trailing ", "~x"],
+)
+def test_any_folder_is_a_value_of_an_override(tmp_path: Path, name: str) -> None:
+    override = f"hydra.sweep.dir={folder_value(tmp_path / name)}"
+    assert OverridesParser.create().parse_override(override).value() == str(tmp_path / name)

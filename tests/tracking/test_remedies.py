@@ -19,6 +19,10 @@ ANSWER = "API request to endpoint /api/2.0/mlflow/runs/create failed with error 
             "API request to https://x failed with exception SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')",
             "CERTIFICATE_VERIFY_FAILED: this machine does not trust",
         ),
+        (
+            "invalid interpolation syntax in '/a%20b/.venv/lib/mlflow/store/db_migrations' at position 2",
+            "invalid interpolation syntax: MLflow can't work from an environment below a path with a %",
+        ),
         ("(sqlite3.OperationalError) database is locked", "database is locked: another process writes it"),
     ],
 )

@@ -202,3 +202,34 @@ def test_all_runs_of_a_sweep_name_their_user(
 
     client, experiment = open_store(tracking)
     assert [run.info.user_id for run in client.search_runs([experiment])] == ["ann", "ann"]
+
+
+@pytest.mark.parametrize("name", ["moved", "it's (1) #2", "%"])
+def test_a_sweep_that_moved_away_from_its_store_keeps_its_run(tracking: Tracking, tmp_path: Path, name: str) -> None:
+    before, after = tmp_path / "before", tmp_path / name
+    before.mkdir()
+    sweep = Sweep.configured(tracking, before)
+    sweep.start("a sweep", {})
+    trial = add_trial(tracking, sweep, 0)
+    before.rename(after)
+
+    moved = Sweep.configured(tracking, after, before)
+
+    assert moved.run_id == sweep.run_id
+    assert [one.run_id for one in moved.trials()] == [trial]
+    assert Sweep.configured(tracking, after).run_id == sweep.run_id  # from now on it is known there
+    assert Sweep.configured(tracking, before).run_id is None
+
+
+def test_a_copy_of_a_sweep_does_not_take_the_run_of_the_original(tracking: Tracking, tmp_path: Path) -> None:
+    before, copy = tmp_path / "before", tmp_path / "copy"
+    before.mkdir()
+    sweep = Sweep.configured(tracking, before)
+    sweep.start("a sweep", {})
+
+    with pytest.raises(UserError) as caught:
+        Sweep.configured(tracking, copy, before)
+
+    assert str(caught.value) == f"{copy} is a copy of {before}, whose runs MLflow has: give that folder instead"
+    assert Sweep.configured(tracking, before).run_id == sweep.run_id
+    assert Sweep.configured(tracking, copy, tmp_path / "never started").run_id is None

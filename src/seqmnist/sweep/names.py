@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _SHORT = {"learning_rate": "lr", "batch_size": "batch", "clip_norm": "clip", "label_smoothing": "smoothing"}
@@ -25,6 +26,13 @@ def trial_name(values: Mapping[str, Any], overrides: Sequence[str], constant: Se
 def key_of(override: str) -> str:
     """The key of an override `key=value`, which may add (+) or remove (~) it."""
     return override.partition("=")[0].lstrip("+~")
+
+
+def folder_value(folder: Path) -> str:
+    """Return a folder's absolute path as a value of an override."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(str(folder.resolve()), Quote.single).with_quotes()
 
 
 def short(key: str) -> str:

@@ -169,5 +169,5 @@ def _tracking(values: DictConfig) -> Tracking:
 
 
 def _shown(folder: Path) -> str:
-    """Return a folder as the user can name it: relative where it is in the project."""
-    return os.path.relpath(folder, standing()) if folder.is_relative_to(Path.cwd()) else str(folder)
+    """Return a folder as a word of a command that the user can give: relative where it is in the project."""
+    return shlex.quote(os.path.relpath(folder, standing()) if folder.is_relative_to(Path.cwd()) else str(folder))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from seqmnist.sweep import app
 from seqmnist.sweep.folders import Request
+from seqmnist.sweep.names import folder_value
 
 _REPLACED = ("hydra.mode=", "hydra.sweep.dir=")
 
@@ -17,11 +18,5 @@ def resume(folder: Path) -> None:
     """
     request = Request.read(folder)
     own = [override for override in request.hydra if not override.startswith(_REPLACED)]
-    sys.argv = ["seqmnist.sweep", "--multirun", *request.overrides, *own, f"hydra.sweep.dir={_quoted(folder)}"]
+    sys.argv = ["seqmnist.sweep", "--multirun", *request.overrides, *own, f"hydra.sweep.dir={folder_value(folder)}"]
     app.main()
-
-
-def _quoted(folder: Path) -> str:
-    """A path as a quoted value of Hydra's grammar."""
-    text = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"

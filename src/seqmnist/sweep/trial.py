@@ -4,6 +4,7 @@ It works in the trial's folder as the train stage does in the repository's, and 
 """
 
 import os
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from seqmnist.errors import end_when, run_command
 from seqmnist.files import sha256_file
 from seqmnist.paths import PARAMS, history_file
 from seqmnist.sweep.folders import CHECKPOINTS, Result, Trial
+from seqmnist.sweep.names import folder_value
 from seqmnist.tracking.away import ServerAway, telling
 from seqmnist.tracking.store import tracking_uri
 from seqmnist.tracking.sweeps import Sweep
@@ -65,8 +67,9 @@ def _in_mlflow(trial: Trial, configuration: Config) -> tuple[dict[str, str], dic
 
 def _later(trial: Trial) -> str:
     """What sends the rest when the server is away."""
-    how = f"`seqmnist resume {trial.sweep}`" if trial.sweep else f"the same command with hydra.run.dir={Path.cwd()}"
-    return f"{how} sends the rest"
+    if trial.sweep:
+        return f"`seqmnist resume {shlex.quote(trial.sweep)}` sends the rest"
+    return f"the same command with {shlex.quote(f'hydra.run.dir={folder_value(Path.cwd())}')} sends the rest"
 
 
 if __name__ == "__main__":

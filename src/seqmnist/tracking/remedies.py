@@ -13,6 +13,9 @@ _REMEDIES = {
     ("attempt to write a readonly database", "unable to open database file"): (
         "allow this user to write the file and its folder"
     ),
+    ("invalid interpolation syntax",): (
+        "MLflow can't work from an environment below a path with a %: move the repository, or its environment"
+    ),
     ("database is locked",): "another process writes it: end that, or wait for its end",
     (UNTRUSTED,): (
         "this machine does not trust the server's certificate: name that of the authority in "
