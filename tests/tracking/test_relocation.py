@@ -117,19 +117,18 @@ def _mentions(root: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("kind", "name"),
     [
-        "away/seqmnist",
-        "r_%/seqmnist-2",
-        "r_%/seqmnist/inner",
-        "r_%",
-        "sp ace/mü (1) #2",
-        "100%25 off?",
-        "o'neil;x&y",
-        "[x] ",
+        ("move", "away/seqmnist"),
+        ("move", "r_%/seqmnist/inner"),
+        ("move", "r_%"),
+        ("move", "mü (1) #2"),
+        ("copy", "r_%/seqmnist-2"),
+        ("copy", "100%25 off?"),
+        ("copy", "o'neil;x&y"),
+        ("copy", "[x] "),
     ],
 )
-@pytest.mark.parametrize("kind", ["move", "copy"])
 def test_artifacts_go_and_are_found_where_the_repository_is(
     original: Path, ids: tuple[str, str], tmp_path: Path, kind: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,7 +146,8 @@ def test_artifacts_go_and_are_found_where_the_repository_is(
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     assert (
-        f"the store was in {original}: the artifacts of 1 runs and 1 models are now looked for in {target}" in printed
+        f"the store was in {original}: the artifacts of its runs (1) and models (1) are now looked for in {target}"
+        in printed
     )
     client = _client(target)
     assert _note(client, run) == "first"
@@ -208,6 +208,25 @@ def test_a_database_that_two_paths_show_is_left_alone(
     capsys.readouterr()
     _opened(tmp_path / "second")
     assert (capsys.readouterr().out, _places(original)) == ("", before)
+    (original / "mlflow.db").unlink()  # now it is at one place, which is not where its addresses lead
+    _opened(tmp_path / "second")
+    assert capsys.readouterr().out.startswith(f"tracking: the store was in {original}: ")
+    assert _places(tmp_path / "second")["seqmnist"] == (tmp_path / "second" / "mlartifacts").as_uri()
+
+
+def test_a_link_that_takes_the_repositorys_place_is_followed_when_it_goes(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = Path(shutil.move(original, tmp_path / "target"))
+    original.symlink_to(target)
+    before = _places(target)
+    capsys.readouterr()
+    _opened(original)
+    assert (capsys.readouterr().out, _places(target)) == ("", before)  # they lead there by the link
+    original.unlink()
+    _opened(target)
+    assert capsys.readouterr().out.startswith(f"tracking: the store was in {original}: ")
+    assert _places(target)["seqmnist"] == (target / "mlartifacts").as_uri()
 
 
 def test_a_database_elsewhere_keeps_its_artifacts_beside_it(

@@ -23,6 +23,10 @@ ANSWER = "API request to endpoint /api/2.0/mlflow/runs/create failed with error 
             "invalid interpolation syntax in '/a%20b/.venv/lib/mlflow/store/db_migrations' at position 2",
             "invalid interpolation syntax: MLflow can't work from an environment below a path with a %",
         ),
+        (
+            "'utf-8' codec can't encode character '\\udcff' in position 18: surrogates not allowed",
+            "surrogates not allowed: the name of a folder above it is no UTF-8: rename that",
+        ),
         ("(sqlite3.OperationalError) database is locked", "database is locked: another process writes it"),
     ],
 )

@@ -36,22 +36,21 @@ def follow(database: Path) -> None:
     Args:
         database: File of an MLflow store, absolute and without links.
     """
-    root = database.parent
     with closing(sqlite3.connect(database, _LOCK_TIMEOUT_SECONDS, isolation_level=None)) as store:
-        if _recorded(store) == root:
+        if (recorded := _recorded(store)) and _is_in(recorded, database):
             return
         try:
             store.execute("BEGIN IMMEDIATE")  # and look again: another process may have been faster
-            line = f"tracking: {_rewrite(store, old, root)}" if (old := _old_root(store, database)) else ""
-            store.execute(_RECORD, [str(root)])
+            line = _agree(store, database)
             store.execute("COMMIT")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _READ_ONLY:  # the lower byte is the kind
                 raise
-            old = _old_root(store, database)
-            line = f"tracking: {database} can't be written: its artifacts are still looked for in {old}" if old else ""
+            old = recorded or _inferred(store)
+            what = f"{database} can't be written: its artifacts are still looked for in {old}"
+            line = what if old and not _is_in(old, database) else ""
     if line:
-        print(line, flush=True)
+        print(f"tracking: {line}", flush=True)
 
 
 def _recorded(store: sqlite3.Connection) -> Path | None:
@@ -59,11 +58,22 @@ def _recorded(store: sqlite3.Connection) -> Path | None:
     return Path(row[0]) if row else None
 
 
-def _old_root(store: sqlite3.Connection, database: Path) -> Path | None:
-    """Return the folder where a database was before; None if it is still there, or was seen by another path."""
-    old = _recorded(store) or _inferred(store)
-    is_same = old is not None and (old / database.name).exists() and (old / database.name).samefile(database)
-    return None if is_same else old
+def _is_in(folder: Path, database: Path) -> bool:
+    """Return whether a database is that of a folder, also where a mount or a link shows it under a second path."""
+    try:
+        return (folder / database.name).samefile(database)
+    except OSError:  # it is gone, or in a folder that this user may not look into
+        return False
+
+
+def _agree(store: sqlite3.Connection, database: Path) -> str:
+    """Make the addresses agree with the database's folder and record that; return a line for people if any changed."""
+    root = database.parent
+    old = _recorded(store) or _inferred(store) or root
+    is_there = _is_in(old, database)
+    line = "" if is_there else _rewrite(store, old, root)
+    store.execute(_RECORD, [str(old if is_there else root)])
+    return line
 
 
 def _inferred(store: sqlite3.Connection) -> Path | None:
@@ -87,7 +97,7 @@ def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
             command = f"UPDATE {table} SET {column} = moved({column}) WHERE {column} <> moved({column})"  # noqa: S608
             counts[table] = store.execute(command).rowcount
     lack = "" if (root / ARTIFACTS).exists() else f", which has no {ARTIFACTS}: copy it from there"
-    what = f"the artifacts of {counts['runs']} runs and {counts['logged_models']} models"
+    what = f"the artifacts of its runs ({counts['runs']}) and models ({counts['logged_models']})"
     return f"the store was in {old}: {what} are now looked for in {root}{lack}"
 
 

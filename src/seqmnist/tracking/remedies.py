@@ -16,6 +16,7 @@ _REMEDIES = {
     ("invalid interpolation syntax",): (
         "MLflow can't work from an environment below a path with a %: move the repository, or its environment"
     ),
+    ("surrogates not allowed",): "the name of a folder above it is no UTF-8: rename that",
     ("database is locked",): "another process writes it: end that, or wait for its end",
     (UNTRUSTED,): (
         "this machine does not trust the server's certificate: name that of the authority in "
