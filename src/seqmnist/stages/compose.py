@@ -1,7 +1,7 @@
 """Compose conf/ into params.yaml, so that plain `dvc repro` honours an edit under conf/."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import psutil
 
 from seqmnist.config import Config, flatten, in_one_line, read_yaml, self_contained, validate
-from seqmnist.errors import UserError, require_project, run_command
+from seqmnist.errors import UserError, require_project
+from seqmnist.experiments import run_stage
 from seqmnist.files import write_text
 from seqmnist.paths import CONF, PARAMS
 
@@ -39,8 +40,12 @@ def main() -> None:
     write_text(PARAMS, text)
 
 
-def compose(folder: Path) -> tuple[str, dict[str, Any]]:
+def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
     """The configuration with root `folder`/config.yaml, as YAML text and as plain values.
+
+    Args:
+        folder: Folder with the groups of options.
+        settings: Values that differ from the files', as Hydra's overrides.
 
     Raises:
         UserError: Hydra can't compose it, e.g. for a group option that doesn't exist or a syntax error.
@@ -50,7 +55,7 @@ def compose(folder: Path) -> tuple[str, dict[str, Any]]:
 
     with telling(str(folder)), initialize_config_dir(str(folder.resolve()), version_base="1.3"), self_contained():
         plain = hydra_compose(return_hydra_config=True)
-        return resolved(hydra_compose("config", return_hydra_config=True), plain)
+        return resolved(hydra_compose("config", list(settings), return_hydra_config=True), plain)
 
 
 @contextmanager
@@ -134,4 +139,4 @@ def _previous() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

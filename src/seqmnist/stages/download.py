@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from seqmnist import config
 from seqmnist.config import Data
 from seqmnist.data import raw, sources
-from seqmnist.errors import run_command
+from seqmnist.experiments import run_stage
 from seqmnist.paths import RAW
 
 if TYPE_CHECKING:
@@ -41,4 +41,4 @@ def log_results(run: "Run", data: Data) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

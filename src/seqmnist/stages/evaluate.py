@@ -9,11 +9,12 @@ from seqmnist.cells.model import build
 from seqmnist.config import Config, SplitName
 from seqmnist.data import splits
 from seqmnist.data.splits import Split
-from seqmnist.errors import UserError, run_command
+from seqmnist.errors import UserError
 from seqmnist.evidence import report
 from seqmnist.evidence.claims import NAMES, claims, remark
 from seqmnist.evidence.measures import Measures, measure
 from seqmnist.evidence.metrics import cells_of, content, figures_of_seeds, numbers, spread
+from seqmnist.experiments import run_stage
 from seqmnist.files import sha256_file, write_json
 from seqmnist.paths import CLASSES, FIGURES, METRICS, PAGE, PROCESSED, history_file, model_folder
 from seqmnist.training import history
@@ -158,4 +159,4 @@ def table(metrics: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from seqmnist import config
 from seqmnist.config import Data
 from seqmnist.data import splits
-from seqmnist.errors import run_command
+from seqmnist.experiments import run_stage
 from seqmnist.files import sha256_json, write_json
 from seqmnist.paths import PROCESSED, RAW
 
@@ -59,4 +59,4 @@ def table(summary: splits.Summary) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from seqmnist import config
 from seqmnist.config import Config
 from seqmnist.data import splits
-from seqmnist.errors import UserError, run_command
+from seqmnist.errors import UserError
+from seqmnist.experiments import run_stage
 from seqmnist.paths import PROCESSED, checkpoints_folder, history_file
 from seqmnist.training import history
 from seqmnist.training.history import Row
@@ -46,4 +47,4 @@ def _cell_argument(configuration: Config) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)
