@@ -78,21 +78,10 @@ figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/
 
 evidence: $(READY) ## train six seeds of both cells beside the default results; writes docs/evidence.json, tables and figures
-	@$(call published,evidence)
+	@PYTHONPATH=src python -m seqmnist.publish evidence
 
 tuned: $(READY) ## the same by the recipe that was tuned, over an hour; writes docs/tuned.json, tables and figures
-	@$(call published,tuned)
-
-# Runs an experiment in a tree of its own and carries what it showed into docs. Its commit is named by its hash: a branch
-# may have the experiment's name.
-define published
-test -f docs/$(1).md || { echo "error: docs/$(1).md, the page for what $(1) shows, is missing" >&2; exit 1; }; \
-python -m dvc exp remove -q $(1) 2>/dev/null; \
-python -m dvc exp run --temp --name $(1) -S experiment=$(1) && rm -rf .dvc/tmp/$(1) && \
-commit=$$(git for-each-ref --sort=-committerdate --count=1 --format='%(objectname)' 'refs/exps/*/*/$(1)') && \
-python -m dvc get -q . reports --rev $$commit -o .dvc/tmp/$(1) && \
-PYTHONPATH=src python -m seqmnist.publish $(1) .dvc/tmp/$(1)
-endef
+	@PYTHONPATH=src python -m seqmnist.publish tuned
 
 bench: $(READY) ## measure against Keras, PyTorch (where installed) and the matrix-product floor: half an hour or more
 	@python -m benchmarks.run

@@ -93,6 +93,7 @@ COMMANDS = [
     "seqmnist.tracking.ui",
     "seqmnist.tracking.serve",
     "seqmnist.demo",
+    "seqmnist.publish evidence",
 ]
 
 

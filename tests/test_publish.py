@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from pathlib import Path
 from statistics import fmean
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from seqmnist import publish
+from seqmnist.config import validate
 from seqmnist.errors import UserError
 from seqmnist.evidence.metrics import figures_of_seeds
 from seqmnist.evidence.statistics import sign_flip
@@ -94,13 +96,12 @@ def test_seconds_are_summed_to_each_accuracy_over_the_seeds_that_reached_it(evid
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name an experiment and one folder"),
-        (["tuned"], "name an experiment and one folder"),
-        (["tuned", "nowhere"], "nowhere has no metrics.json: name a folder"),
-        (["nothing", "reports"], r"docs/nothing.md is missing"),
+        ([], "name an experiment"),
+        (["tuned", "a", "b"], "name an experiment"),
+        (["nothing"], r"docs/nothing.md is missing"),
     ],
 )
-def test_a_folder_without_metrics_is_refused_and_nothing_is_written(
+def test_a_call_that_names_no_experiment_is_refused(
     repository: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["publish", *arguments])
@@ -109,7 +110,63 @@ def test_a_folder_without_metrics_is_refused_and_nothing_is_written(
         publish.main()
 
     assert "an old table" in (repository / "README.md").read_text()
-    assert not (repository / "docs/tuned.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "seeds", "said"),
+    [
+        (
+            {"rnn": ["42"], "lstm": ["42"]},
+            [42, 43],
+            r"{rnn: \[42\], lstm: \[42\]}, the experiment is of {rnn: \[42, 43\]",
+        ),
+        ({"rnn": ["42", "43"]}, [42, 43], r"is of the cells and seeds {rnn: \[42, 43\]}, the"),
+        ({"rnn": ["42"], "lstm": ["42"], "gru": ["42"]}, [42], r"gru: \[42\]}, the"),
+        ({"rnn": ["43", "42"], "lstm": ["43", "42"]}, [42, 43], r"rnn: \[43, 42\]"),
+        ({"rnn": ["42", "43"], "lstm": ["42"]}, [42, 43], r"lstm: \[42\]}, the"),
+    ],
+    ids=["a seed less", "a cell less", "a cell more", "order", "unequal"],
+)
+def test_metrics_of_other_cells_or_seeds_are_refused(
+    tmp_path: Path, tiny_values: dict[str, Any], cells: dict[str, list[str]], seeds: list[int], said: str
+) -> None:
+    metrics = tmp_path / "metrics.json"
+    metrics.write_text(json.dumps({cell: {"seeds": {seed: {} for seed in each}} for cell, each in cells.items()}))
+
+    with pytest.raises(UserError, match=rf"\A.*{said}.*\Z"):
+        publish.check(validate(tiny_values | {"seeds": seeds}, "test"), metrics)
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["docs/tuned.json", "docs/figures/tuned", "docs/figures", "docs/figures/tuned/beliefs.png", "README.md"],
+)
+def test_docs_stay_as_they_are_when_one_of_them_cannot_be_written(
+    repository: Path, evidence: dict[str, Any], broken: str
+) -> None:
+    figures = repository / "docs/figures/tuned"
+    figures.mkdir(parents=True)
+    (figures / "beliefs.png").write_bytes(b"an old figure")
+    (figures / "old.png").write_bytes(b"an old figure")
+    path = repository / broken
+    if path.is_dir():
+        shutil.rmtree(path)
+        path.write_text("a file")
+    elif path.exists():
+        path.unlink()
+        path.mkdir()
+    else:
+        path.mkdir()
+    before = state(repository)
+
+    with pytest.raises((OSError, UserError), match=r"is a folder|Not a directory|File exists|Is a directory"):
+        publish.publish("tuned", Path("reports"), evidence["epoch_seconds"])
+
+    assert state(repository) == before
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,28 @@
-"""Carry what an experiment showed into docs: `python -m seqmnist.publish EXPERIMENT REPORTS`.
+"""Run an experiment and carry what it showed into docs: `python -m seqmnist.publish EXPERIMENT [REVISION]`.
 
-`make evidence` and `make tuned` call it. docs/<experiment>.json gets the metrics and what MLflow knows of seconds,
-docs/figures/<experiment> the figures, and the tables between marks in docs/<experiment>.md and README.md are written
-anew from docs/<experiment>.json.
+`make evidence` and `make tuned` call it. With REVISION, an experiment's name or a commit, that is published and nothing
+runs. docs/<experiment>.json gets the metrics and what MLflow knows of seconds, docs/figures/<experiment> the figures.
+The tables between marks in docs/<experiment>.md and README.md are written anew from docs/<experiment>.json.
 """
 
 import json
 import re
-import shutil
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from seqmnist import config
-from seqmnist.config import flatten
-from seqmnist.errors import UserError, run_command
+from seqmnist import experiments
+from seqmnist.config import Config, flatten, read_yaml, validate
+from seqmnist.errors import UserError, require_project, run_command, signals_waiting
 from seqmnist.evidence.claims import EFFECTS, NAMES
 from seqmnist.evidence.convergence import THRESHOLDS
 from seqmnist.evidence.metrics import cells_of, figures_of_seeds, spread
-from seqmnist.files import atomic_path, sha256_file, write_json, write_text
-from seqmnist.paths import given
+from seqmnist.files import atomic_path, sha256_file
+from seqmnist.paths import CONF, METRICS, PARAMS, REPORTS
+from seqmnist.stages.compose import changes, compose
 
 DOCS = Path("docs")
 
@@ -28,38 +30,65 @@ Rows = list[list[Any]]
 
 
 def main() -> None:
-    """Publish the reports in the folder that the command line names."""
+    """Run and publish the experiment that the command line names, or publish one that ran."""
     from seqmnist.tracking.times import epoch_seconds
 
-    match sys.argv[1:]:
-        case [name, _] if not (DOCS / f"{name}.md").is_file():
-            raise UserError(f"{DOCS / name}.md is missing: the first name must be that of a page")
-        case [name, reports] if (metrics := given(reports) / "metrics.json").is_file():
-            publish(name, metrics.parent, epoch_seconds(config.load().tracking, sha256_file(metrics)))
-        case [_, reports]:
-            raise UserError(f"{reports} has no metrics.json: name a folder of reports")
-        case _:
-            raise UserError("name an experiment and one folder: python -m seqmnist.publish EXPERIMENT REPORTS")
+    require_project()
+    if len(sys.argv) not in {2, 3}:
+        raise UserError("name an experiment: python -m seqmnist.publish EXPERIMENT [REVISION]")
+    name, *revision = sys.argv[1:]
+    if not (DOCS / f"{name}.md").is_file():
+        raise UserError(f"{DOCS / name}.md is missing, the page for what {name} shows: write it first")
+    setting = f"experiment={name}"
+    _, values = compose(CONF, [setting])
+    configuration = validate(values, f"{CONF} with {setting}")
+    commit = experiments.resolve(*revision) if revision else experiments.run(name, setting)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in (PARAMS, REPORTS):
+            experiments.fetch(commit, str(path), Path(folder, path))
+        if different := changes(values, read_yaml(Path(folder, PARAMS))):
+            more = f" (and {len(different) - 1} more)" if different[1:] else ""
+            raise UserError(f"commit {commit[:7]} is not of {CONF} with {setting}: {different[0]}{more}")
+        check(configuration, Path(folder, METRICS))
+        seconds = epoch_seconds(configuration.tracking, sha256_file(Path(folder, METRICS)))
+        publish(name, Path(folder, REPORTS), seconds)
+
+
+def check(configuration: Config, metrics: Path) -> None:
+    """Refuse the metrics of other cells or seeds than a configuration's.
+
+    Raises:
+        UserError: One line names what differs.
+    """
+    measured = {cell: list(part["seeds"]) for cell, part in cells_of(json.loads(metrics.read_text())).items()}
+    expected = {cell: [str(seed) for seed in configuration.seeds] for cell in configuration.cells}
+    if measured != expected:
+        one, other = (json.dumps(each).translate({ord('"'): None}) for each in (measured, expected))
+        raise UserError(f"{METRICS} is of the cells and seeds {one}, the experiment is of {other}: run it again")
 
 
 def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]) -> None:
-    """Copy metrics and figures from a folder of reports, and write the tables anew.
+    """Copy metrics and figures from a folder of reports, and write the tables anew; if that fails, docs stay.
 
     Args:
-        name: of the experiment, and of its page in docs.
-        reports: as evaluate makes it.
-        seconds: of each epoch of the trainings, by cell and seed.
+        name: Name of the experiment, and of its page in docs.
+        reports: Folder as evaluate makes it.
+        seconds: Seconds of each epoch of the trainings, by cell and seed.
     """
-    measured = {"metrics": json.loads((reports / "metrics.json").read_text()), "epoch_seconds": seconds}
-    write_json(DOCS / f"{name}.json", measured)
+    measured = {"metrics": json.loads((reports / METRICS.name).read_text()), "epoch_seconds": seconds}
     figures = DOCS / "figures" / name
-    shutil.rmtree(figures, ignore_errors=True)  # those of a cell that is no longer there
-    for figure in sorted((reports / "figures").glob("*.png")):
-        with atomic_path(figures / figure.name) as temporary:
-            shutil.copyfile(figure, temporary)
     pages = (DOCS / f"{name}.md", Path("README.md"))
-    for page in pages:
-        write_text(page, with_tables(page.read_text(), name, measured))
+    contents = {page: with_tables(page.read_text(), name, measured).encode() for page in pages}
+    contents |= {figures / figure.name: figure.read_bytes() for figure in (reports / "figures").glob("*.png")}
+    contents[DOCS / f"{name}.json"] = (json.dumps(measured, indent=2, allow_nan=False) + "\n").encode()
+    if folders := [path for path in contents if path.is_dir()]:
+        raise UserError(f"{folders[0]} is a folder where a file is to be written: remove it")
+    with signals_waiting():
+        with ExitStack() as written:  # all files are written before the first one gets its name
+            for path, content in contents.items():
+                written.enter_context(atomic_path(path)).write_bytes(content)
+        for old in set(figures.glob("*.png")).difference(contents):  # of a cell that is no longer there
+            old.unlink()
     print(f"wrote {DOCS / name}.json, {figures} and the tables in {' and '.join(map(str, pages))}")
 
 
