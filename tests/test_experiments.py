@@ -406,7 +406,10 @@ def test_a_queued_experiment_that_would_be_lost_fails_and_its_log_says_why(proje
 def test_dvc_itself_refuses_before_it_queues_or_runs(
     project: Path, place: Callable[[Path], Path], option: str, said: str
 ) -> None:
-    (project / "src").symlink_to(SRC)
+    plugins = project / "src/dvc_plugins/hydra_plugins"
+    plugins.mkdir(parents=True)
+    shutil.copy(SRC / "dvc_plugins/hydra_plugins/keep_experiment.py", plugins)
+    (project / "src/seqmnist").symlink_to(SRC / "seqmnist")
     with (project / ".dvc/config").open("a") as file:
         file.write("    plugins_path = src/dvc_plugins\n")
     commit(project, "Use the plugin")
