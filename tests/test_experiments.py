@@ -298,7 +298,7 @@ LOSING: dict[str, tuple[Callable[[Path], Path], str]] = {
     "shallow submodule": (shallow_submodule, "run `git fetch --unshallow`"),
     "shallow subfolder": (shallow_subfolder, "run `git fetch --unshallow`"),
     "no git": (without_git, "not a git repository.*run `git init`"),
-    "owner": (of_another_owner, "dubious ownership .*run `git config --global --add safe.directory /"),
+    "owner": (of_another_owner, "dubious ownership .*git config --global --add safe.directory /"),
     "no commit": (without_commit, "a new repository needs its first"),
     "unborn": (on_an_unborn_branch, "a new repository needs its first"),
     "index.lock": (locked_index, r"/\.git/index\.lock is there: wait"),

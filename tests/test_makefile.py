@@ -29,6 +29,7 @@ class Repository:
     @classmethod
     def made(cls, root: Path) -> "Repository":
         shutil.copytree(ROOT / "src/seqmnist", root / "src/seqmnist", ignore=shutil.ignore_patterns("__pycache__"))
+        (root / ".dvc").mkdir()
         for name in ("Makefile", "pyproject.toml", "README.md"):
             shutil.copy2(ROOT / name, root)
         for name in ("requirements.lock", "requirements-cluster.lock"):

@@ -47,6 +47,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: dict[s
     for path, name in (("docs/tuned.md", "tuned: seeds"), ("README.md", "tuned: claims")):
         Path(path).parent.mkdir(exist_ok=True)
         Path(path).write_text(PAGE.format(name=name))
+    Path(".dvc").mkdir()
     Path("reports/figures").mkdir(parents=True)
     Path("reports/figures/beliefs.png").write_bytes(b"a figure")
     Path("reports/metrics.json").write_text(json.dumps(evidence["metrics"]))

@@ -4,7 +4,6 @@ DVC carries an experiment's commit from its tree into the repository by fetching
 """
 
 import os
-import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from seqmnist.errors import UserError, run_command
+from seqmnist.git import GitError, git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _LOCKS = ("index.lock", "HEAD.lock")
 _INTERRUPTED = 252  # exit code of DVC after Ctrl-C
 _REMEDIES = {  # by words of git's messages
-    "dubious ownership": "if you trust it, run `git config --global --add safe.directory {root}`",
     "not a git repository": "run `git init` and `git commit`, or work in a clone",
     "Needed a single revision": "there is no such commit; a new repository needs its first one",
     "index file": "remove its file .git/index and run `git reset`",
@@ -191,19 +190,11 @@ def _git(*arguments: str, root: Path | None = None) -> str:
         UserError: There is no git, or it fails.
     """
     root = root or Path.cwd()
-    environment = os.environ | {"LC_ALL": "C"}
     try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise UserError("git is not installed: DVC keeps experiments in it") from None
-    if result.returncode == 0:
-        return result.stdout.strip()
-    lines = [line for line in result.stderr.splitlines() if line.startswith("fatal: ")] or [result.stderr]
-    reason = lines[0].removeprefix("fatal: ").strip()
-    remedy = next((remedy for words, remedy in _REMEDIES.items() if words in reason), "")
-    raise UserError(": ".join(filter(None, [f"git can't use {root}", reason, remedy.format(root=root)])))
+        return git(*arguments, folder=root)
+    except GitError as reason:
+        remedy = next((remedy for words, remedy in _REMEDIES.items() if words in str(reason)), "")
+        raise UserError(": ".join(filter(None, [f"git can't use {root}", str(reason), remedy]))) from None
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -25,6 +25,7 @@ def git(*arguments: str, folder: Path | None = None) -> str:
         result = subprocess.run(
             ["git", *arguments],
             cwd=folder,
+            env=os.environ | {"LC_ALL": "C"},  # its messages are looked into
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
