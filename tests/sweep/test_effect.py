@@ -20,8 +20,9 @@ def composed(folder: Path, *overrides: str) -> Any:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a copy of conf/ alone."""
+    """A project with a copy of conf/ alone."""
     shutil.copytree(CONF, tmp_path / "conf")
+    (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DRIVER, "")  # so that it is removed afterwards
     return tmp_path
@@ -110,7 +111,7 @@ def test_what_a_trial_cannot_have_is_refused_in_a_line_before_any(
         app.main()
     (line,) = str(caught.value).splitlines()
     assert told in line
-    assert [path.name for path in root.iterdir()] == ["conf"]
+    assert sorted(path.name for path in root.iterdir()) == [".dvc", "conf"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_what_the_other_mode_uses_is_refused(
     with pytest.raises(UserError) as caught:
         app.main()
     assert told in str(caught.value)
-    assert [path.name for path in root.iterdir()] == ["conf"]
+    assert sorted(path.name for path in root.iterdir()) == [".dvc", "conf"]
 
 
 def test_a_launcher_and_a_folder_may_have_values_of_the_environment(

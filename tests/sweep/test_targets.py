@@ -108,8 +108,9 @@ def test_trials_are_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a link to conf/ alone."""
+    """A project with a link to conf/ alone."""
     (tmp_path / "conf").symlink_to(CONF)
+    (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DRIVER, "")  # so that it is removed afterwards
     return tmp_path
@@ -125,7 +126,7 @@ def test_the_command_refuses_it_before_anything_is_called(
     monkeypatch.setattr(sys, "argv", ["seqmnist.sweep", *multirun, f"+hydra.callbacks.evil={{{MARK}}}"])
     with pytest.raises(UserError, match=r"\Ahydra\.callbacks\.evil\._target_ = pathlib\.Path\.touch: [^\n]+\Z"):
         app.main()
-    assert [path.name for path in root.iterdir()] == ["conf"]
+    assert sorted(path.name for path in root.iterdir()) == [".dvc", "conf"]
 
 
 def test_a_group_from_elsewhere_is_checked_too(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
