@@ -179,7 +179,8 @@ def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Any) -> No
         for name in ("graph copy.py", "graph (1).py", "graph-HOST.py"):
             (folder / name).write_text("no Python\n")
     assert "up to date" in project.succeed("dvc", "status").output
-    assert project.succeed("seqmnist", "check").output.endswith("nothing is damaged\n")
+    checked = project.succeed("python", "-m", "seqmnist", "check", PYTHONPATH="src").output
+    assert checked.endswith("nothing is damaged\n")
     assert project.succeed("dvc", "repro").stages_skipped == STAGES
     project.edit("conf/cell/rnn.yaml", "type: rnn", "type: none")
     assert "it must be one of gru, lstm, rnn, the files in" in project.stage("compose").output
