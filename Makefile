@@ -20,8 +20,8 @@ setup: $(READY) ## create .venv from requirements.lock (every other target does 
 
 setup-cluster: $(CLUSTER_READY) ## create .venv-cluster, which has what Ray, Slurm, PostgreSQL, SSH and S3 need besides
 
-# $(call moved,ENVIRONMENT): `moved` where one was made elsewhere, since the repository was moved or copied. It is then set up
-# again from what is in it. A link leads elsewhere on purpose.
+# $(call moved,ENVIRONMENT): `moved` where one was made elsewhere, since the repository was moved or copied. It is then
+# repaired from the packages that it holds. A link leads elsewhere on purpose.
 moved = $(shell cd ./$(1) 2>/dev/null && test ! -L ../$(1) && test -f .ready && ! grep -qsF " -m venv $$(pwd -P)" pyvenv.cfg && echo moved)
 .PHONY: moved
 moved: ;
@@ -29,7 +29,7 @@ moved: ;
 # Scripts begin with the path of their interpreter: let them find it beside them, wherever the repository goes.
 define RELATIVE
 import pathlib, re, sys
-header = b"#!/bin/sh\n'''exec' \"$$(dirname -- \"$$(realpath -- \"$$0\")\")/python\" \"$$0\" \"$$@\"\n' '''\n"
+header = b"#!/bin/sh\n'''exec' \"$$(dirname -- \"$$(realpath -- \"$$0\" 2>/dev/null || printf %s \"$$0\")\")/python\" \"$$0\" \"$$@\"\n' '''\n"
 for script in filter(pathlib.Path.is_file, pathlib.Path(sys.argv[1]).iterdir()):
     text = script.read_bytes()
     new = re.sub(rb"\A#!(/.*/python[0-9.]*|/bin/sh\n'''exec' .*\n' ''')\n", lambda _: header, text)

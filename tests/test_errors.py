@@ -190,7 +190,7 @@ def test_the_code_of_another_repository_is_refused(tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError) as caught:
         require_project()
     assert str(caught.value).startswith(
-        f"this command runs the code in {ROOT}/src/seqmnist, not that in {tmp_path}/src/seqmnist: run `make setup`"
+        f"this environment runs the code in {ROOT}/src/seqmnist, not that in {tmp_path}/src/seqmnist: run `make setup`"
     )
 
 
@@ -202,7 +202,7 @@ def test_commands_of_another_repository_end_before_any_work(tmp_path: Path, modu
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"error: this command runs the code in {ROOT}/src/seqmnist, ")
+    assert result.stderr.startswith(f"error: this environment runs the code in {ROOT}/src/seqmnist, ")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".dvc", "conf", "src"]
 
 

@@ -81,6 +81,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "0")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for role in ("AUTHOR", "COMMITTER"):
@@ -301,8 +302,8 @@ LOSING: dict[str, tuple[Callable[[Path], Path], str]] = {
     "owner": (of_another_owner, "dubious ownership .*git config --global --add safe.directory /"),
     "no commit": (without_commit, "a new repository needs its first"),
     "unborn": (on_an_unborn_branch, "a new repository needs its first"),
-    "index.lock": (locked_index, r"/\.git/index\.lock is there: wait"),
-    "HEAD.lock": (locked_head_of_a_worktree, r"worktrees/tree/HEAD\.lock is there: wait"),
+    "index.lock": (locked_index, r"/\.git/index\.lock exists: wait"),
+    "HEAD.lock": (locked_head_of_a_worktree, r"worktrees/tree/HEAD\.lock exists: wait"),
     "broken index": (broken_index, "index file .*: remove its file"),
     "SHA-256": (with_long_hashes, "can't read this kind of git repository .*: clone it anew"),
     "split index": (split_index, "can't read git's index .*: run `git update-index --no-split-index`"),
@@ -408,7 +409,7 @@ def test_dvc_itself_refuses_before_it_queues_or_runs(
 ) -> None:
     plugins = project / "src/dvc_plugins/hydra_plugins"
     plugins.mkdir(parents=True)
-    shutil.copy(SRC / "dvc_plugins/hydra_plugins/keep_experiment.py", plugins)
+    shutil.copy(SRC / "dvc_plugins/hydra_plugins/check_experiment.py", plugins)
     (project / "src/seqmnist").symlink_to(SRC / "seqmnist")
     with (project / ".dvc/config").open("a") as file:
         file.write("    plugins_path = src/dvc_plugins\n")
@@ -424,7 +425,8 @@ def test_dvc_itself_refuses_before_it_queues_or_runs(
     assert git(folder, "status", "--porcelain") == "M stage.py"
     assert "refs/exps" not in git(folder, "for-each-ref")
     result = dvc(folder, "exp", "run", "-S", "seeds=[7]")
-    assert "Ran experiment(s)" in result.stdout, "in the workspace DVC fetches nothing"
+    assert said not in result.stdout, "in the workspace DVC fetches nothing"
+    assert "data: the key is missing" in result.stdout, "the configuration is checked next"
 
 
 def test_what_dvc_loses_all_the_same_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,7 +435,7 @@ def test_what_dvc_loses_all_the_same_is_named(project: Path, monkeypatch: pytest
     unforeseen(project)
     monkeypatch.chdir(project)
 
-    with pytest.raises(UserError, match="DVC ran the experiment trial and kept nothing of it"):
+    with pytest.raises(UserError, match="DVC ran the experiment trial and did not save it"):
         run("trial", "seeds=[7]")
 
 
@@ -444,5 +446,5 @@ def test_a_failed_stage_and_a_missing_file_are_told(project: Path, monkeypatch: 
     with pytest.raises(UserError, match=r"can't use .*/project: Needed a single revision: there is no such commit"):
         resolve("nothing")
     (project / "stage.py").write_text("raise SystemExit(3)")
-    with pytest.raises(UserError, match="the experiment trial did not run to its end"):
+    with pytest.raises(UserError, match="the experiment trial failed"):
         run("trial", "seeds=[7]")

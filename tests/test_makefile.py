@@ -71,7 +71,7 @@ def test_a_copied_environment_runs_the_code_of_the_copy(original: Repository, tm
     refused = copy.run(".venv/bin/seqmnist", "sync")
     assert refused.returncode == 1
     assert refused.stderr == (
-        f"error: this command runs the code in {original.root}/src/seqmnist, not that in {copy.root}/src/seqmnist: "
+        f"error: this environment runs the code in {original.root}/src/seqmnist, not that in {copy.root}/src/seqmnist: "
         "run `make setup`, then `. .venv/bin/activate` again, without PYTHONPATH\n"
     )
     script = copy.root / ".venv-cluster/bin/seqmnist"  # as pip writes it, and an earlier version left it

@@ -24,7 +24,7 @@ def main() -> None:
 
 def entry() -> None:
     """The installed script."""
-    run_command(main)
+    run_command(main, needs_project=False)  # `main` asks for it, once it knows the sub-command
 
 
 def _parser() -> argparse.ArgumentParser:

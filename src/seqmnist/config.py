@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from seqmnist.errors import UserError, require_project
+from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS
 
 Positive = Annotated[int, Field(ge=1)]
@@ -299,7 +299,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
         with self_contained():
             values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:
-        require_project()
         raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
     except Exception as error:  # whatever a broken file makes OmegaConf or PyYAML raise
         raise UserError(f"{path} can't be read: {in_one_line(error)}") from None
@@ -334,7 +333,7 @@ def _refuse(resolver: str, *arguments: Any) -> NoReturn:
             " value down, or leave it out and set MLFLOW_TRACKING_URI if it is the store's address"
         )
     interpolation = f"${{{resolver}:{','.join(map(str, arguments))}}}"
-    raise ValueError(f"{interpolation} is not the same everywhere and each time: write the value down")
+    raise ValueError(f"{interpolation} gives another value on each run or machine: write the value down")
 
 
 def in_one_line(error: Exception) -> str:

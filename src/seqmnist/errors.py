@@ -26,7 +26,7 @@ class Terminated(BaseException):
     """SIGTERM or SIGHUP arrived. Like KeyboardInterrupt it is no Exception, so that only clean-up code sees it."""
 
 
-def run_command(main: Callable[[], None]) -> NoReturn:
+def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoReturn:
     """Run a command's `main` at the project's root and leave with an exit code instead of a traceback.
 
     The exit code is 0, 1 after a `UserError` or an operating-system error, 130 after Ctrl-C, 143 after SIGTERM or
@@ -40,6 +40,8 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         end_when(_is_without_dvc)
     try:
         enter_project()
+        if needs_project:
+            require_project()
         main()
     except UserError as error:
         _leave(f"error: {error}", 1)
@@ -61,11 +63,11 @@ def require_project() -> None:
     """
     root, own = project_root(), Path(__file__).parent
     if root is None:
-        raise UserError(f"{Path.cwd()} is in no project: no folder from here upwards has .dvc; go to the repository")
+        raise UserError(f"{Path.cwd()} is outside the repository: it has no .dvc, nor has a folder above it")
     there = root / "src" / own.name
     if there.is_dir() and not there.samefile(own):
         remedy = "run `make setup`, then `. .venv/bin/activate` again, without PYTHONPATH"
-        raise UserError(f"this command runs the code in {own}, not that in {there}: {remedy}")
+        raise UserError(f"this environment runs the code in {own}, not that in {there}: {remedy}")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _INTERRUPTED = 252  # exit code of DVC after Ctrl-C
 _REMEDIES = {  # by words of git's messages
     "not a git repository": "run `git init` and `git commit`, or work in a clone",
     "Needed a single revision": "there is no such commit; a new repository needs its first one",
-    "index file": "remove its file .git/index and run `git reset`",
+    "index file": "remove that file and run `git reset`",
 }
 
 
@@ -52,9 +52,9 @@ def run(name: str, *settings: str) -> str:
     if code == _INTERRUPTED:
         raise KeyboardInterrupt
     if code:
-        raise UserError(f"the experiment {name} did not run to its end: the lines above say why")
+        raise UserError(f"the experiment {name} failed: see the output above")
     if not (commit := _git("for-each-ref", "--format=%(objectname)", ref)):
-        raise UserError(f"DVC ran the experiment {name} and kept nothing of it: {ref} is not there")
+        raise UserError(f"DVC ran the experiment {name} and did not save it: {ref} is missing")
     return commit
 
 
@@ -98,7 +98,7 @@ def check_repository(root: Path) -> None:
     _git("rev-parse", "--verify", "HEAD", root=root)
     for lock in (root / _git("rev-parse", "--git-path", name, root=root) for name in _LOCKS):
         if lock.exists():
-            raise UserError(f"{lock} is there: wait for the git command that is at work, or remove what it left")
+            raise UserError(f"{lock} exists: wait for the git command that runs; if none does, remove the file")
     if unmerged := _git("diff", "--name-only", "--diff-filter=U", root=root):
         raise UserError(f"{unmerged.splitlines()[0]} has conflicts of a merge: resolve them and `git add` it")
     _check_libraries(root)
@@ -135,11 +135,11 @@ def _check_libraries(root: Path) -> None:
             _ = library.committer  # DVC stashes edits as a commit
         except Exception:  # SCMError or, of an empty name, an error of pygit2's
             remedy = "run `git config user.name NAME` and `git config user.email ADDRESS`"
-            raise UserError(f"git has no name for commits: {remedy}") from None
+            raise UserError(f"git has no user name and e-mail for commits: {remedy}") from None
 
 
 def run_stage(main: "Callable[[], None]") -> "NoReturn":
-    """Run a stage's `main` as a command, unless it is of an experiment that DVC would lose in silence."""
+    """Run a stage's `main` as a command; refuse first if DVC could not save its experiment."""
 
     def checked() -> None:
         check_tree()
@@ -178,9 +178,10 @@ def _try_to_keep(root: Path) -> None:
             tree.commit("Try whether DVC can keep an experiment", no_verify=True)
             tree.set_ref(ref, tree.get_rev())
             repository.fetch_refspecs(f"file://{tree.root_dir}", [f"{ref}:{ref}"])
-            repository.remove_ref(ref)
         finally:
             tree.set_ref("HEAD", head)
+            if repository.get_ref(ref):
+                repository.remove_ref(ref)
 
 
 def _git(*arguments: str, root: Path | None = None) -> str:

@@ -40,12 +40,14 @@ def predictions_file(cell: str) -> Path:
 def project_root() -> Path | None:
     """Return the working directory or the nearest folder above it that DVC takes for a root; None if there is none."""
     here, named = Path.cwd(), os.environ.get("DVC_ROOT")
-    roots = (folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir())
+    roots = (
+        folder for folder in (here, *here.parents) if os.path.isdir(folder / ".dvc")
+    )  # not in one without search permission
     return next(roots, Path(named) if named and Path(named).is_dir() else None)
 
 
 def enter_project() -> None:
-    """Make the project's root the working directory, if there is one: all paths here are relative to it.
+    """Change to the project's root, if there is one; the paths of this module are relative to it.
 
     In a temporary experiment that is the root of its own tree.
     """
@@ -58,7 +60,7 @@ def enter_project() -> None:
 
 
 def standing() -> Path:
-    """Return the folder in which the user gave the command."""
+    """Return the folder from which the command was started."""
     return Path.cwd() / _STANDING.get()
 
 

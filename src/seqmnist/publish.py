@@ -16,7 +16,7 @@ from typing import Any
 
 from seqmnist import experiments
 from seqmnist.config import Config, flatten, read_yaml, validate
-from seqmnist.errors import UserError, require_project, run_command, signals_waiting
+from seqmnist.errors import UserError, run_command, signals_waiting
 from seqmnist.evidence.claims import EFFECTS, NAMES
 from seqmnist.evidence.convergence import THRESHOLDS
 from seqmnist.evidence.metrics import cells_of, figures_of_seeds, spread
@@ -33,7 +33,6 @@ def main() -> None:
     """Run and publish the experiment that the command line names, or publish one that ran."""
     from seqmnist.tracking.times import epoch_seconds
 
-    require_project()
     if len(sys.argv) not in {2, 3}:
         raise UserError("name an experiment: python -m seqmnist.publish EXPERIMENT [REVISION]")
     name, *revision = sys.argv[1:]

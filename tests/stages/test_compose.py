@@ -137,7 +137,7 @@ def test_broken_params_are_replaced(project: Path) -> None:
             "epochs: ${oc.decode:'${oc.env:X,1}'}",
             "train.epochs: the environment's X",
         ),
-        ("train/default.yaml", "epochs: 15", "epochs: '${now:%j}'", "train.epochs: ${now:%j} is not the same"),
+        ("train/default.yaml", "epochs: 15", "epochs: '${now:%j}'", "train.epochs: ${now:%j} gives another value"),
         ("tracking/local.yaml", "seqmnist", "'${hydra:job.name}'", "${hydra:job.name} is not the"),
         ("tracking/local.yaml", "seqmnist", "${python_version:}", "${python_version:} is not the"),
         ("tracking/local.yaml", "seqmnist", "${nobody:x}", "Unsupported interpolation type nobody"),

@@ -59,27 +59,37 @@ def test_the_environment_does_not_get_into_an_experiment(team: Any, arguments: l
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"),
+    ("value", "expected", "option"),
     [
-        ("tracking.uri=https://ann:secret@host", "tracking.uri: the address has a password"),
-        ("tracking.experiment=${now:%H}", "tracking.experiment: ${now:%H} is not the same everywhere and each time"),
-        ("train.batch_size=61", "train.batch_size = 61 is impossible"),
-        ("train.epoch=3", "train.epoch"),
-        ("params.yaml:train.epochs=0", "train.epochs = 0 is impossible"),
-        ("+cell@cells.gru=gru", "conf/config.yaml has the cells rnn, lstm, gru, dvc.yaml trains rnn, lstm"),
-        ("+hydra.launcher.n_jobs=3", "hydra.launcher.n_jobs = 3 has no effect on the pipeline"),
-        ("conf/train/default.yaml:epochs=${oc.env:TOKEN}", "edit conf/train/default.yaml itself"),
-        ("conf/tracking/team.yaml:experiment=theirs", "edit conf/tracking/team.yaml itself"),
+        ("tracking.uri=https://ann:secret@host", "tracking.uri: the address has a password", "--set-param="),
+        (
+            "tracking.experiment=${now:%H}",
+            "tracking.experiment: ${now:%H} gives another value on each run",
+            "--set-param=",
+        ),
+        ("train.batch_size=61", "train.batch_size = 61 is impossible", "--set-param="),
+        ("train.epoch=3", "train.epoch", "--set-param="),
+        ("params.yaml:train.epochs=0", "train.epochs = 0 is impossible", "--set-param="),
+        (
+            "+cell@cells.gru=gru",
+            "conf/config.yaml has the cells rnn, lstm, gru, dvc.yaml trains rnn, lstm",
+            "--set-param=",
+        ),
+        ("+hydra.launcher.n_jobs=3", "hydra.launcher.n_jobs = 3 has no effect on the pipeline", "--set-param="),
+        ("conf/train/default.yaml:epochs=${oc.env:TOKEN}", "edit conf/train/default.yaml itself", "--set-param="),
+        ("conf/tracking/team.yaml:experiment=theirs", "edit conf/tracking/team.yaml itself", "--set-param="),
+        ("conf/tracking/team.yaml:experiment=theirs", "edit conf/tracking/team.yaml itself", "--set-para="),
+        ("conf/train/default.yaml:epochs=${oc.env:TOKEN}", "edit conf/train/default.yaml itself", "-qS"),
     ],
 )
-def test_an_experiment_that_is_refused_leaves_no_edit(team: Any, value: str, expected: str) -> None:
-    line = refused(team, f"--set-param={value}")
+def test_an_experiment_that_is_refused_leaves_no_edit(team: Any, value: str, expected: str, option: str) -> None:
+    line = refused(team, f"{option}{value}")
     assert expected in line
     assert "secret" not in line
 
 
 def test_from_a_subdirectory_params_are_not_written_there(team: Any) -> None:
-    assert f"run it in {team.root}" in refused(team, "-S", "train.epochs=1", cwd="conf")
+    assert f"run it in the repository's root {team.root}" in refused(team, "-S", "train.epochs=1", cwd="conf")
 
 
 def test_below_gits_root_it_is_the_same(team: Any, tmp_path: Path) -> None:
@@ -101,7 +111,7 @@ def test_the_check_is_of_this_tree_whatever_is_installed(team: Any, tmp_path: Pa
 
 def test_a_dvc_that_cannot_check_runs_no_experiment(team: Any, tmp_path: Path) -> None:
     (tmp_path / "pydantic.py").write_text("raise ImportError('no pydantic')\n")
-    assert "no pydantic: this DVC can't check the configuration" in refused(team, PYTHONPATH=str(tmp_path))
+    assert "no pydantic: this `dvc` lacks packages of the project" in refused(team, PYTHONPATH=str(tmp_path))
 
 
 def test_other_commands_of_dvc_do_not_read_the_check(unrun: Any) -> None:

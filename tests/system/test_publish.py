@@ -83,11 +83,12 @@ def test_an_experiment_in_a_subfolder_is_published_there(team: Team) -> None:
     assert team.docs() == after
 
 
-def test_what_is_not_of_the_experiment_is_refused_and_docs_stay(team: Team) -> None:
+def test_what_is_not_of_the_experiment_is_refused_and_docs_stay(team: Team, request: pytest.FixtureRequest) -> None:
     team.succeed("dvc", "exp", "run", "--temp", "--name", "other", "-S", "experiment=tuned")
     team.succeed("dvc", "exp", "run", "--temp", "--name", "less", "-S", "experiment=evidence", "-S", "seeds=[42]")
     team.edit("prepared/metrics.json", '"47": {', '"48": {')
     before = team.docs()
+    request.addfinalizer(lambda: team.edit("prepared/metrics.json", '"48": {', '"47": {'))
 
     refused = {
         (

@@ -67,7 +67,7 @@ def test_a_model_gets_the_figures_of_its_selected_epoch_and_loses_all_others(con
     assert ("val.accuracy", 0.5, 0) in figures(first)
     before = points(first)
 
-    assert mend(config.tracking) == ["MLflow: models that have the figures of their selected epoch now: 3"]
+    assert mend(config.tracking) == ["MLflow: corrected the metrics of logged models: 3"]
 
     assert figures(first) == {("val.accuracy", 0.9, 1), ("test.loss", 0.3, 1), ("selected.epoch", 1, 0)}
     assert figures(second) == {("val.accuracy", 0.5, 0), ("test.loss", 0.4, 0), ("selected.epoch", 0, 0)}
@@ -107,7 +107,7 @@ def test_at_a_server_the_right_figures_are_the_newest(remote: Config) -> None:
     before = points(model)
 
     (told,) = mend(remote.tracking)
-    assert told.startswith("MLflow: models that have the figures of their selected epoch now: 2; its table shows the")
+    assert told.startswith("MLflow: corrected the metrics of logged models: 2; its table shows the")
 
     assert figures(model) >= {("val.accuracy", 0.9, 1), ("test.loss", 0.3, 1)}
     by_accuracy = [{"field_name": "metrics.val.accuracy", "ascending": False}]
@@ -132,7 +132,7 @@ def test_data_sets_lead_to_their_files_also_those_of_earlier_versions(config: Co
         MlflowClient().log_inputs(run.id, [DatasetInput(one) for one in old])
         run.raw_data(config.data)
         run.splits(config.data, described)
-    assert mend(config.tracking) == ["MLflow: data sets that can be opened now: 2"]
+    assert mend(config.tracking) == ["MLflow: corrected the sources of data sets: 2"]
 
     inputs = MlflowClient().get_run(run.id).inputs.dataset_inputs
     loaded = {(one.dataset.name, one.dataset.digest): mlflow.data.get_source(one).load() for one in inputs}

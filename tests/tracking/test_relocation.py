@@ -146,7 +146,7 @@ def test_artifacts_go_and_are_found_where_the_repository_is(
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     assert (
-        f"the store was in {original}: the artifacts of its runs (1) and models (1) are now looked for in {target}"
+        f"the store moved from {original} to {target}: corrected the artifact paths of its runs (1) and models (1)"
         in printed
     )
     client = _client(target)

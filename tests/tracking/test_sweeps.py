@@ -217,6 +217,8 @@ def test_a_sweep_that_moved_away_from_its_store_keeps_its_run(tracking: Tracking
 
     assert moved.run_id == sweep.run_id
     assert [one.run_id for one in moved.trials()] == [trial]
+    assert Sweep.configured(tracking, before).run_id == sweep.run_id, "to look changes nothing"
+    moved.start("a sweep", {})
     assert Sweep.configured(tracking, after).run_id == sweep.run_id  # from now on it is known there
     assert Sweep.configured(tracking, before).run_id is None
 
@@ -230,6 +232,6 @@ def test_a_copy_of_a_sweep_does_not_take_the_run_of_the_original(tracking: Track
     with pytest.raises(UserError) as caught:
         Sweep.configured(tracking, copy, before)
 
-    assert str(caught.value) == f"{copy} is a copy of {before}, whose runs MLflow has: give that folder instead"
+    assert str(caught.value) == f"{copy} is a copy of {before}, and MLflow's runs belong to that: give it instead"
     assert Sweep.configured(tracking, before).run_id == sweep.run_id
     assert Sweep.configured(tracking, copy, tmp_path / "never started").run_id is None

@@ -1,16 +1,15 @@
-"""Have DVC check an experiment's configuration as the stage compose does, before anything of it is written.
+"""Have DVC check an experiment before it writes anything: its configuration, and whether its result can be kept.
 
 DVC imports this module right before it composes (`hydra.plugins_path` in .dvc/config), and for nothing else.
 """
 
-import re
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dvc.cli import parse_args
 from dvc.exceptions import DvcException
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
@@ -22,9 +21,11 @@ sys.path.insert(0, str(ROOT / "src"))  # this tree's code, also where another is
 try:
     from seqmnist.config import self_contained, validate
     from seqmnist.errors import UserError
+    from seqmnist.experiments import check_repository
+    from seqmnist.git import GitError, git
     from seqmnist.stages.compose import check_matrix, resolved, telling
 except ImportError as error:  # Hydra would only warn of it
-    raise DvcException(f"{error}: this DVC can't check the configuration; run the one of .venv") from None
+    raise DvcException(f"{error}: this `dvc` lacks packages of the project: activate .venv, run it again") from None
 finally:
     sys.path.remove(str(ROOT / "src"))
 
@@ -43,11 +44,10 @@ def _checked(load: Callable[..., DictConfig], **options: Any) -> DictConfig:
     """Return what a loader composes.
 
     Raises:
-        DvcException: it can't be used, or DVC would write it to a wrong place.
+        DvcException: it can't be used, or DVC would write it to a wrong place, or lose the experiment.
     """
     try:
-        _refuse_subdirectory()
-        _refuse_interpolations_in_files()
+        _check_command()
         with telling(ORIGIN), self_contained():
             config = load(**options)
             _, values = resolved(config, load(**options | {"config_name": None, "overrides": []}))
@@ -57,20 +57,30 @@ def _checked(load: Callable[..., DictConfig], **options: Any) -> DictConfig:
     return config
 
 
-def _refuse_subdirectory() -> None:
+def _check_command() -> None:
+    arguments = sys.argv[1:]
     if Path.cwd().resolve() != ROOT:
-        raise UserError(f"DVC would write params.yaml in this folder and read another: run it in {ROOT}")
+        raise UserError(
+            f"run it in the repository's root {ROOT}: from here DVC would write params.yaml into this folder"
+        )
+    if not {"exp", "experiments"}.intersection(arguments):  # no command line of DVC's
+        return
+    given = parse_args(arguments)
+    if given.queue or given.tmp_dir:
+        check_repository(ROOT)
+    for setting in given.set_param or ():
+        file, _, key = setting.partition("=")[0].rpartition(":")
+        if file not in {"", "params.yaml"} and "${" in setting + _committed(file):  # params.yaml is composed
+            raise UserError(
+                f"{file}:{key}: DVC would write values in place of ${{...}}, and git keep them: edit {file} itself"
+            )
 
 
-def _refuse_interpolations_in_files() -> None:
-    """Refuse `-S file:key=value` where DVC replaces interpolations of the file by what they give, maybe a secret."""
-    for argument in sys.argv[1:]:
-        edit = re.fullmatch(r"(?:--set-param=|-S)?([^=:]+):([^=]+)=(.*)", argument, re.DOTALL)
-        if edit is None or edit[1] == "params.yaml":  # which DVC composes
-            continue
-        before = subprocess.run(["git", "show", f"HEAD:./{edit[1]}"], capture_output=True, text=True, check=False)
-        if "${" in edit[3] + before.stdout:
-            raise UserError(f"{edit[1]}:{edit[2]}: DVC would write values in place of ${{...}}: edit {edit[1]} itself")
+def _committed(file: str) -> str:
+    try:
+        return git("show", f"HEAD:./{file}")
+    except GitError:  # it has no such file
+        return ""
 
 
 GlobalHydra.set_instance(CheckingHydra())

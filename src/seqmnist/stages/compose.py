@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psutil
 
 from seqmnist.config import Config, flatten, in_one_line, read_yaml, self_contained, validate
-from seqmnist.errors import UserError, require_project
+from seqmnist.errors import UserError
 from seqmnist.experiments import run_stage
 from seqmnist.files import write_text
 from seqmnist.paths import CONF, PARAMS
@@ -30,8 +30,6 @@ def main() -> None:
         print("params.yaml: kept as the experiment composed it; against conf/:")
         print("\n".join(changes(compose(CONF)[1], kept)) or "params.yaml: no difference")
         return
-    if not CONF.is_dir():
-        require_project()
     text, values = compose(CONF)
     check_matrix(validate(values, str(CONF)))
     previous = _previous()
@@ -91,7 +89,9 @@ def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, 
     values = cast("dict[str, Any]", OmegaConf.to_container(rest, resolve=True))
     for key, value in flatten(values).items():
         if "${" in str(value):
-            raise ValueError(f"{key} = {value} is impossible: params.yaml holds values, no interpolations")
+            raise ValueError(
+                f"{key} = {value} is impossible: params.yaml holds no interpolations, write the value down"
+            )
     return OmegaConf.to_yaml(OmegaConf.create(values)), values
 
 

@@ -16,7 +16,7 @@ from hydra.errors import CompactHydraException, MissingConfigException, Override
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf.errors import OmegaConfBaseException
 
-from seqmnist.errors import Terminated, UserError, require_project
+from seqmnist.errors import Terminated, UserError
 from seqmnist.paths import CONF, given
 from seqmnist.sweep import on_ray, on_slurm
 from seqmnist.sweep.job import run_trial
@@ -41,7 +41,6 @@ def main() -> None:
     Raises:
         UserError: a sweep can't start, or a trial of it failed.
     """
-    require_project()
     if not CONF.is_dir():
         raise UserError(f"{Path.cwd()} has no folder {CONF}: `git checkout {CONF}` brings it back")
     check_options()
@@ -68,7 +67,7 @@ def main() -> None:
 
 def _from_root(argument: str) -> str:
     """Return an argument of the command line with the path that it may have relative to the root."""
-    found = re.fullmatch(r"(\+{0,2}hydra\.(?:run|sweep)\.dir=|--config-dir=)(['\"]?)(.+)\2", argument)
+    found = re.fullmatch(r"(\+{0,2}hydra\.(?:run|sweep)\.dir=|--config-dir=)(['\"]?)(?!\$\{)(.+)\2", argument)
     return f"{found[1]}{found[2]}{given(found[3])}{found[2]}" if found else argument
 
 

@@ -1,6 +1,6 @@
 """Refusals of values that would have no effect on a sweep's trials, or not the one that is meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,16 @@ def ineffective(config: DictConfig) -> str | None:
     return _foreign(config) or _unresolved(config) or _of_the_other_mode(config.hydra)
 
 
-def shadowed(config: DictConfig, overrides: Iterable[str]) -> str | None:
-    """Return what is wrong with a trial that sets a value of `train` which its cell replaces; None if nothing."""
-    own = config.cell.get("train") or {}
-    for override in overrides:
+def shadowed(config: DictConfig, overrides: Sequence[str], searched: Iterable[str] = ()) -> str | None:
+    """Return what is wrong with a trial that sets a value of `train` which its cell replaces; None if nothing.
+
+    Args:
+        config: Composed configuration of the trial.
+        overrides: Overrides of the command line.
+        searched: Values of conf/search; one that an override of the cell replaces has no effect on purpose.
+    """
+    own, given = config.cell.get("train") or {}, {key_of(override) for override in overrides}
+    for override in [*(one for one in searched if f"cell.{key_of(one)}" not in given), *overrides]:
         group, _, name = key_of(override).partition(".")
         if group == "train" and name in own:
             cell, value = config.cell.type, override.partition("=")[2]
@@ -33,13 +39,14 @@ def shadowed(config: DictConfig, overrides: Iterable[str]) -> str | None:
     return None
 
 
-def values_of_search(hydra: Any, overrides: list[str]) -> list[str]:
-    """Return the values of `train` that the file of conf/search sets and no override replaces, as overrides."""
-    name, given = hydra.runtime.choices.get("search"), {key_of(override) for override in overrides}
-    files = [Path(source.path, "search", f"{name}.yaml") for source in hydra.runtime.config_sources]
-    file = next((file for file in files if file.is_file()), None)  # Hydra takes the first, too
-    values = OmegaConf.select(OmegaConf.load(file), "train") if name and file else None
-    return [f"train.{key}={value}" for key, value in (values or {}).items() if f"cell.train.{key}" not in given]
+def values_of_search(hydra: Any) -> list[str]:
+    """Return the values of `train` that the file of conf/search sets, as overrides."""
+    if not (name := hydra.runtime.choices.get("search")):
+        return []
+    sources = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    files = [file for folder in sources if (file := folder / "search" / f"{name}.yaml").is_file()]
+    values = OmegaConf.select(OmegaConf.load(files[0]), "train") if files else None  # Hydra takes the first, too
+    return [f"train.{key}={value}" for key, value in (values or {}).items()]
 
 
 def _foreign(config: DictConfig) -> str | None:
@@ -49,7 +56,7 @@ def _foreign(config: DictConfig) -> str | None:
     keys = {str(key) for key in config} - {"hydra"}
     if keys and keys != _KEYS:  # `--hydra-help` has none
         wrong = ", ".join(sorted(keys ^ _KEYS))
-        return f"{wrong}: a sweep's trial has exactly the keys {', '.join(sorted(_KEYS))}"
+        return f"unknown or missing keys: {wrong}; a trial has {', '.join(sorted(_KEYS))}"
     return None
 
 

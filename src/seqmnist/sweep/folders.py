@@ -9,7 +9,8 @@
 """
 
 import json
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -47,8 +48,8 @@ class _Written:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{folder} is not {cls._what}: it has no {path.name}") from None
-        except ValueError:
-            raise UserError(f"{path} can't be read: it is no JSON") from None
+        except (ValueError, TypeError):
+            raise UserError(f"{path} can't be read: it is broken, or of another version") from None
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ class Request(_Written):
         overrides: of the sweep's command line, as typed, but for Hydra's own.
         hydra: Hydra's own.
         tracking: the configuration of the store that the sweep is in.
+        searched: Values of `train` that the file of conf/search sets, as overrides; a node of Ray does not have it.
     """
 
     overrides: list[str]
     hydra: list[str]
     tracking: dict[str, Any]
+    searched: list[str] = field(default_factory=list)
 
     _file, _what = Path("sweep.json"), "the folder of a sweep"
 
@@ -91,9 +94,11 @@ class Trial(_Written):
 
 def former_folder(sweep: Path) -> Path | None:
     """Return the folder in which a sweep's trials last ran, if it is another: the sweep was moved or copied."""
-    trials = [path.parent for path in sweep.glob("[0-9]*/trial.json")]
-    former = Trial.read(trials[0]).sweep if trials else None
-    return Path(former) if former and Path(former) != sweep.resolve() else None
+    for path in sweep.glob("[0-9]*/trial.json"):
+        with suppress(UserError):  # a broken one is written anew when its trial runs
+            former = Trial.read(path.parent).sweep
+            return Path(former) if former and Path(former) != sweep.resolve() else None
+    return None
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def run_trial(config: DictConfig) -> float:
     trial = _prepare(folder, config, hydra, place)
     result = Result.read(folder)
     if result is None or result.status != "FINISHED":
-        overrides = list(hydra.overrides.task)
-        error = shadowed(config, [*values_of_search(hydra, overrides), *overrides])
+        searched = Request.read(folder.parent).searched if place.sweep else values_of_search(hydra)
+        error = shadowed(config, hydra.overrides.task, searched)
         result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial, place)
         result.write(folder)
     elif not result.is_logged:

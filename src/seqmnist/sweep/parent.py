@@ -17,6 +17,7 @@ from seqmnist.config import Data, Tracking, describe
 from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED, standing
 from seqmnist.sweep import on_slurm, results, summary
+from seqmnist.sweep.effect import values_of_search
 from seqmnist.sweep.folders import Request, former_folder
 from seqmnist.sweep.on_ray import Cluster, is_ray
 from seqmnist.sweep.processes import claim, wait_for_trials
@@ -51,15 +52,16 @@ class ParentRun(Callback):
 
     def _start(self, values: DictConfig) -> None:
         overrides = list(values.hydra.overrides.task)
-        searched = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
-        check_data(values.data, [*searched, *overrides])
+        spaces = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
+        check_data(values.data, [*spaces, *overrides])
         folder = Path(values.hydra.sweep.dir).resolve()
         tracking = _tracking(values)
         uri = tracking_uri(tracking)
         wait_for_trials(folder)
         if on_slurm.is_slurm(values.hydra.launcher):
             on_slurm.prepare(folder)
-        request = Request(overrides, list(values.hydra.overrides.hydra), tracking.model_dump())
+        hydra, searched = list(values.hydra.overrides.hydra), values_of_search(values.hydra)
+        request = Request(overrides, hydra, tracking.model_dump(), searched)
         if is_ray(values.hydra.launcher):
             Cluster.join(values.hydra, folder, uri)
         with telling(uri):

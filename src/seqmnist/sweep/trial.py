@@ -75,4 +75,4 @@ def _later(trial: Trial) -> str:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that starts it ignores Ctrl-C
     end_when(lambda: os.getppid() != int(sys.argv[2]))
-    run_command(main)
+    run_command(main, needs_project=False)  # a node of Ray has none

@@ -44,7 +44,7 @@ def _code_tags() -> dict[str, str]:
 @cache
 def _tell(reason: str) -> None:
     """Print once in a process why runs lack tags of git."""
-    print(f"git: MLflow is not told which code this is: {reason}", flush=True)
+    print(f"git: runs get no tag of the code: {reason}", flush=True)
 
 
 def experiment_tags() -> dict[str, str]:

@@ -48,9 +48,9 @@ def mend(tracking: Tracking) -> list[str]:
     with telling(client.tracking_uri):
         if models := _mend_models(client, engine):
             rest = "" if engine else "; its table shows the first epoch's until `seqmnist sync` is given the database"
-            lines.append(f"MLflow: models that have the figures of their selected epoch now: {models}{rest}")
+            lines.append(f"MLflow: corrected the metrics of logged models: {models}{rest}")
         if engine and (data_sets := _mend_data_sets(engine)):
-            lines.append(f"MLflow: data sets that can be opened now: {data_sets}")
+            lines.append(f"MLflow: corrected the sources of data sets: {data_sets}")
     return lines
 
 
@@ -58,7 +58,7 @@ def _mend_models(client: MlflowClient, engine: Engine | None) -> int:
     """Return how many models had the figures of another epoch: MLflow 3.17 gave them those of the first."""
     mended, wrong = set(), []
     for model in _trained_models(client):
-        figures = _compare(client, model)
+        figures = _compare(client, model, can_remove=engine is not None)
         if figures.missing and _log(client, model, figures.missing):
             mended.add(model.model_id)
         wrong += figures.wrong
@@ -79,14 +79,19 @@ def _trained_models(client: MlflowClient) -> Iterator[LoggedModel]:
             return
 
 
-def _compare(client: MlflowClient, model: LoggedModel) -> _Figures:
-    """Compare a model's figures with those that its run has of the selected epoch."""
+def _compare(client: MlflowClient, model: LoggedModel, *, can_remove: bool) -> _Figures:
+    """Compare a model's figures with those that its run has of the selected epoch.
+
+    Where nothing can be removed, only figures that the model lacks are looked for.
+    """
     selected = max(int(one.value) for one in model.metrics if one.key == _EPOCH)
     by_name: dict[str, list[Metric]] = {}
     for point in model.metrics:
         by_name.setdefault(point.key, []).append(point)
     last = list(chain.from_iterable(points for name, points in by_name.items() if name.startswith("last.")))
-    names = [name for name, points in by_name.items() if {point.step for point in points} != {selected}]
+    last = last if can_remove else []
+    steps = {name: {point.step for point in points} for name, points in by_name.items()}
+    names = [name for name in steps if steps[name] != {selected} and (can_remove or selected not in steps[name])]
     names = [name for name in names if not name.startswith(("selected.", "last."))]
     run = find_run(client, model.source_run_id) if names or last else None
     if run is None or run.data.tags.get("stage") != "train":

@@ -67,7 +67,7 @@ def _is_in(folder: Path, database: Path) -> bool:
 
 
 def _agree(store: sqlite3.Connection, database: Path) -> str:
-    """Make the addresses agree with the database's folder and record that; return a line for people if any changed."""
+    """Rewrite addresses if the database has moved, and record its folder; return a line for people if it has."""
     root = database.parent
     old = _recorded(store) or _inferred(store) or root
     is_there = _is_in(old, database)
@@ -90,15 +90,17 @@ def _inferred(store: sqlite3.Connection) -> Path | None:
 
 def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
     """Rewrite all addresses, and say how many of what in words."""
-    store.create_function("moved", 1, lambda address: address and _moved(address, old, root), deterministic=True)
+    store.create_function(
+        "moved", 1, lambda text: _moved(text, old, root) if isinstance(text, str) else text, deterministic=True
+    )
     counts = {}
     for table, columns in _ADDRESSES.items():
         for column in columns:
             command = f"UPDATE {table} SET {column} = moved({column}) WHERE {column} <> moved({column})"  # noqa: S608
             counts[table] = store.execute(command).rowcount
-    lack = "" if (root / ARTIFACTS).exists() else f", which has no {ARTIFACTS}: copy it from there"
-    what = f"the artifacts of its runs ({counts['runs']}) and models ({counts['logged_models']})"
-    return f"the store was in {old}: {what} are now looked for in {root}{lack}"
+    lack = "" if (root / ARTIFACTS).exists() else f"; {root} has no folder {ARTIFACTS}: copy it from there"
+    what = f"corrected the artifact paths of its runs ({counts['runs']}) and models ({counts['logged_models']})"
+    return f"the store moved from {old} to {root}: {what}{lack}"
 
 
 def _moved(address: str, old: Path, root: Path) -> str:
@@ -115,7 +117,10 @@ def _moved(address: str, old: Path, root: Path) -> str:
 def _path(address: str) -> Path | None:
     """Return the absolute path that an address stands for; None for all others and for texts that are no address."""
     if address.startswith("file:"):
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:  # a tag may hold any text
+            return None
         address = unquote(parts.path) if not parts.netloc else ""
     path = Path(address)
     return path if path.is_absolute() and ".." not in path.parts else None

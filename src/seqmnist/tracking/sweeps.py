@@ -89,10 +89,8 @@ class Sweep:
     def _take_over(self, former: Path) -> None:
         parent = self._find(f"tags.`{FOLDER}` = {quoted(str(former))}")
         if parent and former.exists():
-            raise UserError(f"{self._folder} is a copy of {former}, whose runs MLflow has: give that folder instead")
-        if parent:
-            self._client.set_tag(parent.info.run_id, FOLDER, self._folder)
-            self._parent = self._client.get_run(parent.info.run_id)
+            raise UserError(f"{self._folder} is a copy of {former}, and MLflow's runs belong to that: give it instead")
+        self._parent = parent  # `start` gives it the new folder
 
     @property
     def run_id(self) -> str | None:
