@@ -44,4 +44,4 @@ def git(*arguments: str, folder: Path | None = None) -> str:
 def is_expected() -> bool:
     """Return whether git should find a repository here; a downloaded archive of the files has none."""
     here = Path.cwd()
-    return "GIT_DIR" in os.environ or any(os.path.exists(folder / ".git") for folder in (here, *here.parents))
+    return "GIT_DIR" in os.environ or any(os.access(folder / ".git", os.F_OK) for folder in (here, *here.parents))

@@ -40,9 +40,7 @@ def predictions_file(cell: str) -> Path:
 def project_root() -> Path | None:
     """Return the working directory or the nearest folder above it that DVC takes for a root; None if there is none."""
     here, named = Path.cwd(), os.environ.get("DVC_ROOT")
-    roots = (
-        folder for folder in (here, *here.parents) if os.path.isdir(folder / ".dvc")
-    )  # not in one without search permission
+    roots = (folder for folder in (here, *here.parents) if os.access(folder / ".dvc", os.X_OK))
     return next(roots, Path(named) if named and Path(named).is_dir() else None)
 
 

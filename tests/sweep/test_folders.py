@@ -24,8 +24,9 @@ def test_another_folder_is_refused(tmp_path: Path, kind: type[Request | Trial]) 
         kind.read(tmp_path / "nowhere")
 
 
-def test_a_broken_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sweep.json").write_text("{")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"other": 1}'])
+def test_a_broken_file_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(UserError, match=r"sweep\.json can't be read"):
         Request.read(tmp_path)
 
@@ -56,4 +57,8 @@ def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:
         (sweep / str(number)).mkdir()
         Trial("rnn", str(sweep), number, "/data", 1).write(sweep / str(number))
     assert former_folder(sweep) is None
-    assert former_folder(sweep.rename(tmp_path / "moved")) == sweep
+    assert former_folder(moved := sweep.rename(tmp_path / "moved")) == sweep
+    (moved / "0/trial.json").write_text('{"name": "of another version"}')
+    assert former_folder(moved) == sweep
+    (moved / "10/trial.json").write_text("")
+    assert former_folder(moved) is None

@@ -45,7 +45,9 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
         patch.chdir(root)  # as DVC's stages do: MLflow's own experiment is below the working directory
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         client, experiment = open_store(LOCAL)
-        run = client.create_run(experiment, tags={"sweep.folder": str(root / "sweeps/one"), "note": f"see {root}/x"})
+        run = client.create_run(
+            experiment, tags={"sweep.folder": str(root / "sweeps/one"), "note": f"see {root}/x", "odd": "file://[x"}
+        )
         client.log_text(run.info.run_id, "first", "note.txt")
         model = client.create_logged_model(experiment, "model", run.info.run_id)
         source = Path(model.artifact_location.removeprefix("file://").replace("%25", "%"))

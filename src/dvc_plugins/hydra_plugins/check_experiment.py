@@ -60,9 +60,7 @@ def _checked(load: Callable[..., DictConfig], **options: Any) -> DictConfig:
 def _check_command() -> None:
     arguments = sys.argv[1:]
     if Path.cwd().resolve() != ROOT:
-        raise UserError(
-            f"run it in the repository's root {ROOT}: from here DVC would write params.yaml into this folder"
-        )
+        raise UserError(f"run it in the repository's root {ROOT}: DVC would write params.yaml into this folder")
     if not {"exp", "experiments"}.intersection(arguments):  # no command line of DVC's
         return
     given = parse_args(arguments)
@@ -71,9 +69,8 @@ def _check_command() -> None:
     for setting in given.set_param or ():
         file, _, key = setting.partition("=")[0].rpartition(":")
         if file not in {"", "params.yaml"} and "${" in setting + _committed(file):  # params.yaml is composed
-            raise UserError(
-                f"{file}:{key}: DVC would write values in place of ${{...}}, and git keep them: edit {file} itself"
-            )
+            why = "DVC would write values in place of ${...}, and git keep them"
+            raise UserError(f"{file}:{key}: {why}: edit {file} itself")
 
 
 def _committed(file: str) -> str:

@@ -89,9 +89,7 @@ def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, 
     values = cast("dict[str, Any]", OmegaConf.to_container(rest, resolve=True))
     for key, value in flatten(values).items():
         if "${" in str(value):
-            raise ValueError(
-                f"{key} = {value} is impossible: params.yaml holds no interpolations, write the value down"
-            )
+            raise ValueError(f"{key} = {value}: params.yaml holds no interpolations, write the value down")
     return OmegaConf.to_yaml(OmegaConf.create(values)), values
 
 

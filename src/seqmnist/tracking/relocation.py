@@ -7,6 +7,7 @@ since MLflow resolves them against the working directory of each process.
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 ARTIFACTS = "mlartifacts"
@@ -90,9 +91,11 @@ def _inferred(store: sqlite3.Connection) -> Path | None:
 
 def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
     """Rewrite all addresses, and say how many of what in words."""
-    store.create_function(
-        "moved", 1, lambda text: _moved(text, old, root) if isinstance(text, str) else text, deterministic=True
-    )
+
+    def moved(value: Any) -> Any:
+        return _moved(value, old, root) if isinstance(value, str) else value
+
+    store.create_function("moved", 1, moved, deterministic=True)
     counts = {}
     for table, columns in _ADDRESSES.items():
         for column in columns:
