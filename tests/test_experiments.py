@@ -304,7 +304,7 @@ LOSING: dict[str, tuple[Callable[[Path], Path], str]] = {
     "unborn": (on_an_unborn_branch, "a new repository needs its first"),
     "index.lock": (locked_index, r"/\.git/index\.lock exists: wait"),
     "HEAD.lock": (locked_head_of_a_worktree, r"worktrees/tree/HEAD\.lock exists: wait"),
-    "broken index": (broken_index, "index file .*: remove its file"),
+    "broken index": (broken_index, "index file .*: remove that file"),
     "SHA-256": (with_long_hashes, "can't read this kind of git repository .*: clone it anew"),
     "split index": (split_index, "can't read git's index .*: run `git update-index --no-split-index`"),
     "conflict": (merge, r"conf/config\.yaml has conflicts of a merge"),

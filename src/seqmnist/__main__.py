@@ -82,7 +82,10 @@ def _check_server(uri: str | None) -> None:
     from seqmnist.tracking.checking import check_server
     from seqmnist.tracking.store import tracking_uri
 
-    check_server(uri or tracking_uri(config.load().tracking))
+    if uri is None:
+        require_project()
+        uri = tracking_uri(config.load().tracking)
+    check_server(uri)
 
 
 def _move_store(target: str, destination: str, source: Path) -> None:

@@ -84,9 +84,9 @@ def test_values_of_train_in_a_search_are_looked_at_as_overrides_are(root: Path) 
     [
         (["+experiment=notebook"], "`dvc exp run -S experiment=notebook`"),
         (["+experiment=evidence", "seed=1"], "`dvc exp run -S experiment=evidence`"),
-        (["+cells.rnn.units=3"], "cells: "),
-        (["~seed"], "seed: "),
-        (["--config-name", "config"], "cells, seed, seeds: "),
+        (["+cells.rnn.units=3"], "unknown or missing keys: cells; a trial has cell, "),
+        (["~seed"], "unknown or missing keys: seed; "),
+        (["--config-name", "config"], "keys: cell, cells, seed, seeds; "),
         (["tracking.experiment=${oc.env:HOME}"], "tracking.experiment: the environment's HOME"),
         (["train.epochs=${now:%j}"], "train.epochs: ${now:%j} gives another value"),
         (["seed=${hydra:job.num}"], "seed: ${hydra:job.num} gives another value"),

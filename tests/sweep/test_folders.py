@@ -57,7 +57,8 @@ def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:
         (sweep / str(number)).mkdir()
         Trial("rnn", str(sweep), number, "/data", 1).write(sweep / str(number))
     assert former_folder(sweep) is None
-    assert former_folder(moved := sweep.rename(tmp_path / "moved")) == sweep
+    moved = sweep.rename(tmp_path / "moved")
+    assert former_folder(moved) == sweep
     (moved / "0/trial.json").write_text('{"name": "of another version"}')
     assert former_folder(moved) == sweep
     (moved / "10/trial.json").write_text("")

@@ -25,7 +25,7 @@ def test_a_copy_logs_to_itself_and_finds_all_that_it_had(project: Project, tmp_p
 
     downloaded = copy.succeed("dvc", "repro", "-f", "-s", "download").output
 
-    assert downloaded.count(f"tracking: the store was in {project.root}: ") == 1
+    assert downloaded.count(f"tracking: the store moved from {project.root} to ") == 1
     client = MlflowClient(f"sqlite+pysqlite:///{root.as_uri().removeprefix('file://')}/mlflow.db")
     numbers = [one.experiment_id for one in client.search_experiments()]
     runs = client.search_runs(numbers)

@@ -45,9 +45,8 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
         patch.chdir(root)  # as DVC's stages do: MLflow's own experiment is below the working directory
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         client, experiment = open_store(LOCAL)
-        run = client.create_run(
-            experiment, tags={"sweep.folder": str(root / "sweeps/one"), "note": f"see {root}/x", "odd": "file://[x"}
-        )
+        tags = {"sweep.folder": str(root / "sweeps/one"), "note": f"see {root}/x", "odd": "file://[x"}
+        run = client.create_run(experiment, tags=tags)
         client.log_text(run.info.run_id, "first", "note.txt")
         model = client.create_logged_model(experiment, "model", run.info.run_id)
         source = Path(model.artifact_location.removeprefix("file://").replace("%25", "%"))
@@ -212,7 +211,7 @@ def test_a_database_that_two_paths_show_is_left_alone(
     assert (capsys.readouterr().out, _places(original)) == ("", before)
     (original / "mlflow.db").unlink()  # now it is at one place, which is not where its addresses lead
     _opened(tmp_path / "second")
-    assert capsys.readouterr().out.startswith(f"tracking: the store was in {original}: ")
+    assert capsys.readouterr().out.startswith(f"tracking: the store moved from {original} to ")
     assert _places(tmp_path / "second")["seqmnist"] == (tmp_path / "second" / "mlartifacts").as_uri()
 
 
@@ -227,7 +226,7 @@ def test_a_link_that_takes_the_repositorys_place_is_followed_when_it_goes(
     assert (capsys.readouterr().out, _places(target)) == ("", before)  # they lead there by the link
     original.unlink()
     _opened(target)
-    assert capsys.readouterr().out.startswith(f"tracking: the store was in {original}: ")
+    assert capsys.readouterr().out.startswith(f"tracking: the store moved from {original} to ")
     assert _places(target)["seqmnist"] == (target / "mlartifacts").as_uri()
 
 
@@ -239,7 +238,7 @@ def test_a_database_elsewhere_keeps_its_artifacts_beside_it(
     tracking = Tracking(uri=f"sqlite:///{database}?timeout=30", experiment="seqmnist")
     capsys.readouterr()
     _opened(tmp_path, tracking)
-    assert capsys.readouterr().out.endswith(f"{tmp_path}/stores, which has no mlartifacts: copy it from there\n")
+    assert capsys.readouterr().out.endswith(f"{tmp_path}/stores has no folder mlartifacts: copy it from there\n")
     client = MlflowClient(tracking_uri=f"sqlite:///{database}")
     client.log_text(client.create_run(client.get_run(ids[0]).info.experiment_id).info.run_id, "second", "later.txt")
     assert len(list((tmp_path / "stores" / "mlartifacts").rglob("later.txt"))) == 1
@@ -282,7 +281,7 @@ def test_processes_that_open_a_moved_store_together_rewrite_it_once(original: Pa
     )
     assert (result.returncode, result.stderr) == (0, "")
     *lines, opened = result.stdout.splitlines()
-    assert [line.startswith(f"tracking: the store was in {original}: ") for line in lines] == [True]
+    assert [line.startswith(f"tracking: the store moved from {original} to ") for line in lines] == [True]
     assert len(set(json.loads(opened))) == 1
     assert _mentions(target, str(original)) == []
 
