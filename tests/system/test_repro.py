@@ -168,7 +168,18 @@ def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Any) -> No
         for name in (
             *(".DS_Store", "._default.yaml", ".graph.py.swo", ".graph.py.kate-swp", ".directory", ".fuse_hidden0001"),
             *("#graph.py#", "graph.py~", "graph.py.bak", "graph.py.1", "default.yaml.orig", "default.yaml.rej"),
-            *("Thumbs.db", "desktop.ini", "Icon\r", "~$table.xlsx", ".~lock.table.csv#", "default.yaml___jb_tmp___"),
+            *(
+                "Thumbs.db",
+                "desktop.ini",
+                "Icon\r",
+                "~$table.xlsx",
+                "4913",
+                "nohup.out",
+                "graph.py,cover",
+                "graph.py_backup",
+                ".~lock.table.csv#",
+                "default.yaml___jb_tmp___",
+            ),
             *("lstm.sync-conflict-20260101-120000-ABCDEFG.py", "table (Ann's conflicted copy 2026-01-01).csv"),
             *(".idea/workspace.xml", ".ipynb_checkpoints/graph-checkpoint.py", "__MACOSX/._graph.py", "@eaDir/index"),
         ):
