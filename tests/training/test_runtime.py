@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,10 @@ import json
 from seqmnist.training.runtime import start_tensorflow
 start_tensorflow(3)
 import keras, tensorflow as tf
-tf.constant(1.0) + 1
+@tf.function
+def step(x):
+    return x + 1
+step(tf.constant(1.0))
 print(json.dumps({
     "backend": keras.backend.backend(),
     "within": tf.config.threading.get_intra_op_parallelism_threads(),
@@ -22,13 +26,19 @@ print(json.dumps({
 """
 
 
-def test_a_process_starts_tensorflow_quietly_on_the_threads_asked_for() -> None:
-    environment = os.environ | {"KERAS_BACKEND": "jax"}  # another project's setting must not matter
+def test_a_process_starts_tensorflow_quietly_on_the_threads_asked_for(tmp_path: Path) -> None:
+    environment = os.environ | {"KERAS_BACKEND": "jax", "TMPDIR": str(tmp_path / "tmp")}  # of another project
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
-    result = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True, check=False)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "start.py").write_text(START)  # a file: AutoGraph reads sources
+
+    command = [sys.executable, str(tmp_path / "start.py")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == {"backend": "tensorflow", "within": 1, "side by side": 3, "GPUs": 0}
+    assert list((tmp_path / "tmp").iterdir()) == [], "nothing stays there"
 
 
 def test_starting_again_with_as_many_shards_is_harmless() -> None:

@@ -1,6 +1,7 @@
 """How this process runs TensorFlow: quiet, deterministic, on few threads, without a GPU."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ def start_tensorflow(shards: int) -> None:
     parts of a product, share the cores. Call it before anything else imports TensorFlow or Keras.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    sys.dont_write_bytecode = True  # that of AutoGraph's modules would stay in the folder for temporary files
     with _stderr_held_back():
         import keras
         import tensorflow as tf
