@@ -121,7 +121,7 @@ def limited(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "import resource\nfrom pathlib import Path\nimport numpy as np\nfrom seqmnist import files\n"
         "from seqmnist.data import splits\nfrom seqmnist.errors import run_command\n"
         f"def main() -> None:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n    {body}\n"
-        "run_command(main)\n"
+        "run_command(main, needs_project=False)\n"
     )
     return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
 

@@ -212,7 +212,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     saved.save(pathlib.Path("models"), model, cell, sequence, 1)
 
-run_command(main)
+run_command(main, needs_project=False)
 """
 
 
