@@ -79,7 +79,6 @@ def test_the_environment_does_not_get_into_an_experiment(team: Any, arguments: l
         ("conf/train/default.yaml:epochs=${oc.env:TOKEN}", "edit conf/train/default.yaml itself", "--set-param="),
         ("conf/tracking/team.yaml:experiment=theirs", "edit conf/tracking/team.yaml itself", "--set-param="),
         ("conf/tracking/team.yaml:experiment=theirs", "edit conf/tracking/team.yaml itself", "--set-para="),
-        ("conf/train/default.yaml:epochs=${oc.env:TOKEN}", "edit conf/train/default.yaml itself", "-qS"),
     ],
 )
 def test_an_experiment_that_is_refused_leaves_no_edit(team: Any, value: str, expected: str, option: str) -> None:
