@@ -22,8 +22,9 @@ from typing import IO, Any
 from benchmarks import report
 from benchmarks.variants import VARIANTS
 from benchmarks.workload import Workload
-from seqmnist.errors import UserError, run_command
+from seqmnist.errors import UserError
 from seqmnist.files import write_json
+from seqmnist.process import run_command
 
 FOLDER = Path(__file__).parent
 CELLS = ("rnn", "lstm", "gru")

@@ -23,10 +23,10 @@ import numpy as np
 
 from benchmarks import scale_model
 from benchmarks.run import machine
-from seqmnist.config import Tracking
-from seqmnist.errors import run_command
 from seqmnist.files import write_json, write_text
+from seqmnist.process import run_command
 from seqmnist.publish import filled
+from seqmnist.settings import Tracking
 
 DOCS = Path("docs")
 RUNS = (1, 1_000, 10_000, 100_000)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
+from seqmnist.compose import compose
 from seqmnist.config import Config, Data, validate
-from seqmnist.stages.compose import compose
 
 CONF = Path(__file__).parents[1] / "conf"
 CLUSTER = Path(__file__).parent / "cluster"

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from seqmnist.config import Config, flatten, load, read_yaml, validate
+from seqmnist.config import Config, load, validate
 from seqmnist.errors import UserError
+from seqmnist.settings import flatten, read_yaml
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

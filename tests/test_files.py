@@ -119,7 +119,7 @@ def limited(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command that can't write files of more than 1,000 bytes: it fails as on a full disk."""
     program = (
         "import resource\nfrom pathlib import Path\nimport numpy as np\nfrom seqmnist import files\n"
-        "from seqmnist.data import splits\nfrom seqmnist.errors import run_command\n"
+        "from seqmnist.data import splits\nfrom seqmnist.process import run_command\n"
         f"def main() -> None:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n    {body}\n"
         "run_command(main, needs_project=False)\n"
     )

@@ -10,7 +10,7 @@ from seqmnist.paths import given, repository
 # Prints what a command sees that was given in some folder.
 LOOK = """
 import os, sys
-from seqmnist.errors import run_command
+from seqmnist.process import run_command
 from seqmnist.paths import given, repository, standing
 run_command(
     lambda: print(os.getcwd(), repository(), *map(given, sys.argv[1:]), standing(), sep="\\n"), needs_project=False
@@ -60,7 +60,7 @@ def test_where_no_project_is_that_of_dvc_s_variable_is_taken(project: Path, tmp_
 
 
 def test_processes_that_a_command_starts_import_the_same_code(project: Path) -> None:
-    started = "import subprocess, sys\nfrom seqmnist.errors import run_command\n"
+    started = "import subprocess, sys\nfrom seqmnist.process import run_command\n"
     started += "command = [sys.executable, '-c', 'import seqmnist; print(seqmnist.__file__)']\n"
     started += "run_command(lambda: subprocess.run(command, check=True))"
     package = project / "src/seqmnist"

@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from seqmnist import promote as module
-from seqmnist.config import Config, flatten
+from seqmnist.config import Config
 from seqmnist.errors import UserError
 from seqmnist.promote import promote
+from seqmnist.settings import flatten
 from seqmnist.sweep.summary import ACCURACY, TEST
 from seqmnist.tracking.sweeps import Trial
 from seqmnist.trainings import run_parameters

@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from seqmnist.config import Config, flatten, validate
+from seqmnist.config import Config, validate
 from seqmnist.files import sha256_json
+from seqmnist.settings import flatten
 from seqmnist.trainings import recipe, run_parameters
 
 

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from seqmnist.errors import require_project, run_command
 from seqmnist.paths import given
+from seqmnist.process import require_project, run_command
 
 _DESCRIPTION = """\
 What DVC, Hydra and MLflow leave open between them.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from seqmnist.errors import UserError, run_command
+from seqmnist.errors import UserError
 from seqmnist.git import GitError, git
+from seqmnist.process import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable

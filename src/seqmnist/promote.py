@@ -6,11 +6,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from seqmnist.config import FILE_NAME, Config, Tracking, flatten, validate
+from seqmnist.compose import compose
+from seqmnist.config import FILE_NAME, Config, validate
 from seqmnist.errors import UserError
 from seqmnist.files import write_text
 from seqmnist.paths import CONF
-from seqmnist.stages.compose import compose
+from seqmnist.settings import Tracking, flatten
 from seqmnist.sweep.folders import Request, former_folder
 from seqmnist.sweep.summary import ACCURACY, SEED, TEST, configurations
 from seqmnist.tracking.sweeps import Sweep, Trial, read_run

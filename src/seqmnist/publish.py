@@ -15,14 +15,16 @@ from statistics import median
 from typing import Any
 
 from seqmnist import experiments
-from seqmnist.config import Config, flatten, read_yaml, validate
-from seqmnist.errors import UserError, run_command, signals_waiting
+from seqmnist.compose import changes, compose
+from seqmnist.config import Config, validate
+from seqmnist.errors import UserError
 from seqmnist.evidence.claims import EFFECTS, NAMES
 from seqmnist.evidence.convergence import THRESHOLDS
 from seqmnist.evidence.metrics import cells_of, figures_of_seeds, spread
 from seqmnist.files import atomic_path, sha256_file
 from seqmnist.paths import CONF, METRICS, PARAMS, REPORTS
-from seqmnist.stages.compose import changes, compose
+from seqmnist.process import run_command, signals_waiting
+from seqmnist.settings import flatten, read_yaml
 
 DOCS = Path("docs")
 

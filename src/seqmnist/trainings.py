@@ -11,9 +11,9 @@ from seqmnist.cells import saved
 from seqmnist.cells.model import build, exported
 from seqmnist.config import Cell, Config, SplitName
 from seqmnist.data.splits import Split, Summary
-from seqmnist.errors import Terminated
 from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import model_folder
+from seqmnist.process import Terminated
 from seqmnist.training import history
 from seqmnist.training.batches import batch_count
 from seqmnist.training.checkpoints import Checkpoint, Checkpoints, training_key

@@ -203,7 +203,7 @@ import pathlib, resource
 from seqmnist.cells import saved
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
-from seqmnist.errors import run_command
+from seqmnist.process import run_command
 
 cell, sequence = Cell(type="rnn", units=8, shards=2, train={}), Sequence(view="rows")
 model = build(cell, sequence, 1)

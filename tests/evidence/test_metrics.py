@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqmnist.config import flatten
 from seqmnist.evidence.claims import claims
 from seqmnist.evidence.metrics import content, nest, numbers, over_seeds
+from seqmnist.settings import flatten
 
 KEYS = st.text(st.characters(exclude_characters=".", codec="utf-8"), max_size=4)
 NESTED = st.recursive(

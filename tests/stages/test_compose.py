@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from seqmnist.config import read_yaml
+from seqmnist.compose import changes, compose
 from seqmnist.errors import UserError
-from seqmnist.stages.compose import changes, compose, main
+from seqmnist.settings import read_yaml
+from seqmnist.stages.compose import main
 
 ROOT = Path(__file__).parents[2]
 

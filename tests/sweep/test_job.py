@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from seqmnist import config
+from seqmnist.compose import compose as compose_pipeline
 from seqmnist.errors import UserError
-from seqmnist.stages.compose import compose as compose_pipeline
 from seqmnist.sweep import job, places
 
 CONF = Path(__file__).parents[2] / "conf"

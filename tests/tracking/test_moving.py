@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from seqmnist.config import Tracking
 from seqmnist.errors import UserError
+from seqmnist.settings import Tracking
 from seqmnist.tracking.moving import _reader, move_store
 from seqmnist.tracking.relocation import follow
 from seqmnist.tracking.store import open_store

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from seqmnist.config import Tracking
+from seqmnist.settings import Tracking
 from seqmnist.tracking.relocation import follow
 from seqmnist.tracking.store import open_store, tracking_uri
 from seqmnist.tracking.sweeps import Sweep
@@ -23,7 +23,7 @@ RECORD = "DELETE FROM experiment_tags WHERE key = 'store.root'"  # as in a store
 # Six processes open a store that was moved at the same moment.
 OPENERS = """
 import json, multiprocessing
-from seqmnist.config import Tracking
+from seqmnist.settings import Tracking
 from seqmnist.tracking.store import open_store
 forked = multiprocessing.get_context("fork")
 barrier = forked.Barrier(6)

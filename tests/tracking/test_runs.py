@@ -15,7 +15,8 @@ from mlflow.entities import Run as Logged
 from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Data
 from seqmnist.data.splits import Split, summary
-from seqmnist.errors import Terminated, UserError
+from seqmnist.errors import UserError
+from seqmnist.process import Terminated
 from seqmnist.tracking.identity import data_sha256, identity_tags
 from seqmnist.tracking.runs import Run, stage_run
 from seqmnist.training.runtime import start_tensorflow

@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import BAD_REQUEST, PERMISSION_DENIED, MlflowException
 
-from seqmnist.config import Tracking
 from seqmnist.errors import UserError
+from seqmnist.settings import Tracking
 from seqmnist.tracking.store import open_store, tracking_uri
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ LOCAL = Tracking(uri=None, experiment="seqmnist")
 # Six processes, forked so that MLflow is imported once, open a store and then an experiment at the same moments.
 OPENERS = """
 import json, multiprocessing
-from seqmnist.config import Tracking
+from seqmnist.settings import Tracking
 from seqmnist.tracking.store import open_store
 forked = multiprocessing.get_context("fork")
 barrier = forked.Barrier(6)
@@ -59,8 +59,8 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 # A run is started and logged to where no file may grow any further, as on a full disk.
 FULL = """
 import resource
-from seqmnist.config import Tracking
-from seqmnist.errors import run_command
+from seqmnist.settings import Tracking
+from seqmnist.process import run_command
 from seqmnist.tracking.away import telling
 from seqmnist.tracking.store import open_store
 

@@ -5,8 +5,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from seqmnist.config import Config, Tracking
+from seqmnist.config import Config
 from seqmnist.errors import UserError
+from seqmnist.settings import Tracking
 from seqmnist.tracking import sweeps
 from seqmnist.tracking.processes import PID, PLACE, STARTED
 from seqmnist.tracking.store import open_store

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from mlflow import MlflowClient
 
-from seqmnist.config import Tracking
 from seqmnist.errors import UserError
 from seqmnist.local import HOST
+from seqmnist.settings import Tracking
 from seqmnist.tracking import ui
 from seqmnist.tracking.store import open_store
 from tests.ports import free_port

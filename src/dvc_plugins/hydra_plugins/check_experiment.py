@@ -19,11 +19,13 @@ ORIGIN = "the experiment's configuration"
 
 sys.path.insert(0, str(ROOT / "src"))  # this tree's code, also where another is installed
 try:
-    from seqmnist.config import self_contained, validate
+    from seqmnist.compose import resolved, telling
+    from seqmnist.config import validate
     from seqmnist.errors import UserError
     from seqmnist.experiments import check_repository
     from seqmnist.git import GitError, git
-    from seqmnist.stages.compose import check_matrix, resolved, telling
+    from seqmnist.settings import self_contained
+    from seqmnist.stages.compose import check_matrix
 except ImportError as error:  # Hydra would only warn of it
     raise DvcException(f"{error}: this `dvc` lacks packages of the project: activate .venv, run it again") from None
 finally:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from seqmnist import config
+from seqmnist import settings
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
 from seqmnist.errors import MEND, UserError
@@ -75,7 +75,7 @@ def describe(folder: Path) -> tuple[Cell, Sequence]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
     except ValidationError as error:
-        raise UserError(f"{path}: {config.describe(error)}; {MEND}") from None
+        raise UserError(f"{path}: {settings.describe(error)}; {MEND}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from None
 

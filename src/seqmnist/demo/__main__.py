@@ -3,8 +3,8 @@
 from seqmnist import config
 from seqmnist.demo.app import application
 from seqmnist.demo.reader import load_readers
-from seqmnist.errors import run_command
 from seqmnist.local import serve
+from seqmnist.process import run_command
 from seqmnist.training.runtime import start_tensorflow
 
 _FIRST_PORT = 5200

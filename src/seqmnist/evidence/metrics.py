@@ -3,11 +3,11 @@
 from statistics import fmean, stdev
 from typing import Any
 
-from seqmnist.config import flatten
 from seqmnist.evidence.claims import as_json, remembered
 from seqmnist.evidence.convergence import area, reached
 from seqmnist.evidence.measures import Measured, Measures
 from seqmnist.evidence.statistics import Test
+from seqmnist.settings import flatten
 
 
 def content(measured: Measured, tests: dict[str, Test], examples: int) -> dict[str, Any]:

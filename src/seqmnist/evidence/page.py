@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqmnist.config import Config, flatten
+from seqmnist.config import Config
 from seqmnist.data.splits import Summary
 from seqmnist.evidence import charts
 from seqmnist.evidence.alternatives import CALIBRATION_ALT, curves_alt, flow_alt
@@ -22,6 +22,7 @@ from seqmnist.evidence.measures import Measured
 from seqmnist.evidence.metrics import spread
 from seqmnist.evidence.statistics import Test
 from seqmnist.files import write_text
+from seqmnist.settings import flatten
 
 _SIGNS = {"shown": "✓", "not shown": "–", "opposite shown": "✗", "one seed: not tested": "?"}
 

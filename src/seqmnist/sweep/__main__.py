@@ -1,6 +1,6 @@
 """The command `python -m seqmnist.sweep`, or `seqmnist-sweep`, which a shell can complete."""
 
-from seqmnist.errors import run_command
+from seqmnist.process import run_command
 from seqmnist.sweep.app import main
 
 

@@ -16,8 +16,9 @@ from hydra.errors import CompactHydraException, MissingConfigException, Override
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf.errors import OmegaConfBaseException
 
-from seqmnist.errors import Terminated, UserError
+from seqmnist.errors import UserError
 from seqmnist.paths import CONF, given
+from seqmnist.process import Terminated
 from seqmnist.sweep import on_ray, on_slurm
 from seqmnist.sweep.job import run_trial
 from seqmnist.sweep.on_ray import Cluster, telling_of_ray

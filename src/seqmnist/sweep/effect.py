@@ -8,8 +8,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from seqmnist.config import in_one_line, self_contained
 from seqmnist.paths import CONF
+from seqmnist.settings import in_one_line, self_contained
 from seqmnist.sweep.names import key_of
 
 _KEYS = {"data", "sequence", "train", "tracking", "cell", "seed"}

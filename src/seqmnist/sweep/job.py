@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from seqmnist.config import Tracking, flatten
 from seqmnist.files import sha256_file, write_text
 from seqmnist.paths import PARAMS
+from seqmnist.settings import Tracking, flatten
 from seqmnist.sweep.effect import shadowed, values_of_search
 from seqmnist.sweep.folders import LOG, Request, Result, Trial
 from seqmnist.sweep.names import trial_name

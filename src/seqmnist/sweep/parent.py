@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from seqmnist import config
-from seqmnist.config import Data, Tracking, describe
+from seqmnist.config import Data
 from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED, standing
+from seqmnist.settings import Tracking, describe
 from seqmnist.sweep import on_slurm, results, summary
 from seqmnist.sweep.effect import values_of_search
 from seqmnist.sweep.folders import Request, former_folder

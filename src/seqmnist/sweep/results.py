@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 
 from seqmnist import config
-from seqmnist.config import flatten
 from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, history_file
+from seqmnist.settings import flatten
 from seqmnist.sweep.folders import Result
 from seqmnist.sweep.folders import Trial as Described
 from seqmnist.tracking.sweeps import Trial

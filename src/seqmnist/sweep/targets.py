@@ -15,7 +15,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from seqmnist.config import in_one_line
+from seqmnist.settings import in_one_line
 from seqmnist.sweep.effect import ineffective
 
 _PLUGIN = r"(?!.*ray_aws)(hydra_plugins|hydra\._internal\.core_plugins)(\.[a-z_]\w*)+\.\w+"

@@ -13,9 +13,9 @@ from pathlib import Path
 from seqmnist import config
 from seqmnist.config import Config
 from seqmnist.data import splits
-from seqmnist.errors import end_when, run_command
 from seqmnist.files import sha256_file
 from seqmnist.paths import PARAMS, history_file
+from seqmnist.process import end_when, run_command
 from seqmnist.sweep.folders import CHECKPOINTS, Result, Trial
 from seqmnist.sweep.names import folder_value
 from seqmnist.tracking.away import ServerAway, telling

@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from sqlalchemy import Engine, MetaData, Table, bindparam, create_engine, select
 
-from seqmnist.config import Tracking
 from seqmnist.paths import PROCESSED, RAW
+from seqmnist.settings import Tracking
 from seqmnist.tracking.away import telling
 from seqmnist.tracking.datasets import CONTEXTS, source
 from seqmnist.tracking.runs import find_run, whole_transactions

@@ -17,10 +17,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from numpy.typing import NDArray
 
-from seqmnist.config import Config, Data, flatten
+from seqmnist.config import Config, Data
 from seqmnist.data.splits import Summary
-from seqmnist.errors import Terminated, UserError, signals_waiting
+from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS, PROCESSED, RAW
+from seqmnist.process import Terminated, signals_waiting
+from seqmnist.settings import flatten
 from seqmnist.tracking.away import Link, ServerAway, refused
 from seqmnist.tracking.datasets import CONTEXTS, described
 from seqmnist.tracking.identity import CODE, data_sha256, identity_tags

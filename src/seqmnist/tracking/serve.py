@@ -19,8 +19,9 @@ from fastapi.responses import JSONResponse
 
 from seqmnist import config
 from seqmnist.data.splits import SIZE
-from seqmnist.errors import UserError, run_command
+from seqmnist.errors import UserError
 from seqmnist.local import guard, serve
+from seqmnist.process import run_command
 from seqmnist.tracking.loading import check_model
 from seqmnist.tracking.registry import CHAMPION, described, find_champion, registered_name
 from seqmnist.tracking.store import open_store

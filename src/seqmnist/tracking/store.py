@@ -13,9 +13,9 @@ from urllib.parse import unquote
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from seqmnist.config import Tracking
 from seqmnist.errors import UserError
 from seqmnist.paths import repository
+from seqmnist.settings import Tracking
 from seqmnist.tracking.away import ServerAway, refused, shown
 from seqmnist.tracking.relocation import ARTIFACTS, follow
 from seqmnist.tracking.remedies import reason

@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from seqmnist.config import Tracking
 from seqmnist.errors import UserError
+from seqmnist.settings import Tracking
 from seqmnist.tracking.identity import CODE, CONFIG
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.runs import ERROR

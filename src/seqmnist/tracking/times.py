@@ -1,6 +1,6 @@
 """How long epochs took: MLflow alone knows, since outputs hold no seconds."""
 
-from seqmnist.config import Tracking
+from seqmnist.settings import Tracking
 from seqmnist.tracking.lineage import newest_finished
 from seqmnist.tracking.runs import find_run
 from seqmnist.tracking.store import open_store

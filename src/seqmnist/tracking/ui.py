@@ -15,11 +15,12 @@ import psutil
 from mlflow import MlflowClient
 
 from seqmnist import config
-from seqmnist.config import Tracking
-from seqmnist.errors import Terminated, UserError, run_command
+from seqmnist.errors import UserError
 from seqmnist.files import sha256_file
 from seqmnist.local import HOST, NAMES, free_port
 from seqmnist.paths import PARAMS
+from seqmnist.process import Terminated, run_command
+from seqmnist.settings import Tracking
 from seqmnist.tracking.away import is_server
 from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.lineage import newest_finished

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from seqmnist.errors import UserError, require_project
+from seqmnist.errors import UserError
+from seqmnist.process import require_project
 
 ROOT = Path(__file__).parents[1]
 # SIGHUP as outside of nohup, which has it ignored.
 IMPORTS = (
-    "import os, signal, sys\nfrom pathlib import Path\nfrom seqmnist.errors import UserError, run_command\n"
+    "import os, signal, sys\nfrom pathlib import Path\nfrom seqmnist.errors import UserError\n"
+    "from seqmnist.process import run_command\n"
     "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
 )
 
@@ -137,7 +139,7 @@ def test_other_errors_in_a_finaliser_are_shown_as_ever() -> None:
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_can_wait_for_the_end_of_a_block(number: str, code: int) -> None:
     body = (
-        "from seqmnist.errors import signals_waiting\n"
+        "from seqmnist.process import signals_waiting\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"with signals_waiting():\n    os.kill(os.getpid(), signal.{number})\n    print('whole')\nprint('never')"
     )
