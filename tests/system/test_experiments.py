@@ -21,7 +21,8 @@ def queued(reproduced: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         status = project.succeed("dvc", "queue", "status").output
         if status.count("Success") == len(UNITS):
             return project
-        assert "Failed" not in status, status
+        failed = [line.split()[0] for line in status.splitlines() if "Failed" in line]
+        assert not failed, "\n".join([status, *(project.run("dvc", "queue", "logs", name).output for name in failed)])
     raise AssertionError(status)
 
 
