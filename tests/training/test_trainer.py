@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -11,7 +13,8 @@ from seqmnist.config import Cell, Sequence, SplitName, Train
 from seqmnist.data.splits import Split
 from seqmnist.training import trainer
 from seqmnist.training.batches import epoch_batches
-from seqmnist.training.history import METRICS
+from seqmnist.training.graph import ScoringGraph
+from seqmnist.training.history import METRICS, Row, selected
 from seqmnist.training.trainer import DivergedError, Epoch, Trainer
 
 if TYPE_CHECKING:
@@ -43,6 +46,14 @@ def figures(model: "keras.Model", split: Split) -> tuple[float, float]:
     odds = np.exp(logits.astype(np.float64))
     loss = log_loss(split.labels, odds / odds.sum(axis=1, keepdims=True), labels=range(10))
     return float(loss), float(accuracy_score(split.labels, logits.argmax(axis=1)))
+
+
+def state_of(training: Trainer, folder: Path) -> bytes:
+    """All that the next epoch depends on, as it is saved."""
+    folder.mkdir()
+    training.save(folder)
+    (file,) = folder.iterdir()
+    return file.read_bytes()
 
 
 def assert_same_bits(first: list[NDArray[np.float32]], second: list[NDArray[np.float32]]) -> None:
@@ -83,7 +94,7 @@ def test_training_again_gives_the_same_bits(
 
 
 def test_the_length_of_the_graph_calls_changes_no_bit(
-    stripes: Splits, recipe: Train, dense_model: Models, monkeypatch: pytest.MonkeyPatch
+    stripes: Splits, recipe: Train, dense_model: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = {"batch_size": 3, "schedule": "cosine", "averaging": 0.9, "shift": 2.0}
     small_batches = recipe.model_copy(update=changed)
@@ -92,11 +103,11 @@ def test_the_length_of_the_graph_calls_changes_no_bit(
         monkeypatch.setattr(trainer, "_CALL_SECONDS", seconds)
         training = trainer_of(dense_model(), stripes, small_batches)
         epochs = list(training.epochs())
-        results.append((training.state(), epochs))
+        results.append((state_of(training, tmp_path / str(seconds)), epochs))
 
     state, epochs = results[0]
     for same_state, same_epochs in results[1:]:
-        assert_same_bits(state, same_state)
+        assert same_state == state
         assert [epoch.metrics for epoch in epochs] == [epoch.metrics for epoch in same_epochs]
 
 
@@ -250,3 +261,59 @@ def test_the_cosine_schedule_spans_all_epochs(stripes: Splits, recipe: Train, de
         weights = now
 
     assert moved[1] < moved[0] / 2
+
+
+def best_of(epochs: list[Epoch]) -> Row:
+    return selected([Row(SEED, epoch.number, epoch.metrics) for epoch in epochs])
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("stop", [0, 3, 5])
+def test_a_training_that_is_loaded_goes_on_as_if_it_had_not_been_stopped(
+    kind: Any, stop: int, stripes: Splits, recipe: Train, tmp_path: Path
+) -> None:
+    changed = {"epochs": 6, "schedule": "cosine", "clip_norm": 1.0, "averaging": 0.9}
+    moves = {"shift": 2.0, "rotation": 10.0, "zoom": 0.1, "shear": 10.0}
+    recipe = recipe.model_copy(update=changed | moves)
+    straight_model, model = recurrent_model(kind), recurrent_model(kind)
+    straight = trainer_of(straight_model, stripes, recipe)
+    expected = list(straight.epochs())
+
+    stopped = trainer_of(recurrent_model(kind), stripes, recipe)
+    epochs = list(islice(stopped.epochs(), stop + 1))
+    stopped.save(tmp_path)
+    going_on = trainer_of(model, stripes, recipe)
+    going_on.load(tmp_path)
+    epochs += going_on.epochs(first=stop + 1)
+
+    assert [(epoch.number, epoch.metrics) for epoch in epochs] == [(epoch.number, epoch.metrics) for epoch in expected]
+    assert state_of(going_on, tmp_path / "on") == state_of(straight, tmp_path / "straight")
+    for one in (straight, going_on):
+        one.select()
+    assert_same_bits(model.get_weights(), straight_model.get_weights())
+
+
+def test_the_selected_weights_are_those_of_the_best_epoch(stripes: Splits, recipe: Train, dense_model: Models) -> None:
+    model, states, epochs = dense_model(), [], []
+    training = trainer_of(model, stripes, recipe.model_copy(update={"epochs": 8, "learning_rate": 0.3}))
+    for epoch in training.epochs():
+        epochs.append(epoch)
+        states.append(model.get_weights())
+
+    training.select()
+
+    best = best_of(epochs)
+    assert best.epoch < 7, "the last epoch is not the best, or this shows nothing"
+    assert_same_bits(model.get_weights(), states[best.epoch])
+
+
+def test_the_selected_weights_are_the_averages_that_were_scored(stripes: Splits, recipe: Train) -> None:
+    model = recurrent_model("rnn")
+    changed = {"epochs": 5, "averaging": 0.9, "learning_rate": 0.02}
+    training = trainer_of(model, stripes, recipe.model_copy(update=changed))
+    best = best_of(list(training.epochs()))
+
+    training.select()
+
+    loss, accuracy = ScoringGraph(model, 2).score(stripes["test"])
+    assert (loss, accuracy) == (best.metrics["test.loss"], best.metrics["test.accuracy"])

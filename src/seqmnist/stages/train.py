@@ -15,24 +15,26 @@ from seqmnist.paths import PROCESSED, checkpoints_folder, history_file
 from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.runtime import start_tensorflow
-from seqmnist.trainings import of_stage, train
+from seqmnist.trainings import Training, train
 
 
 def main() -> None:
     """Run the stage for the cell named on the command line."""
     configuration = config.load()
     cell = _cell_argument(configuration)
-    data = splits.load_all(PROCESSED)
-    trainings = of_stage(configuration, cell, data, splits.summary(data))
+    data, summary = splits.load_all(PROCESSED)
+    trainings = [Training(configuration, cell, seed, data, summary) for seed in configuration.seeds]
     start_tensorflow(configuration.cells[cell].shards)
+    from seqmnist.runs import training_run  # after TensorFlow, which it imports
+
     with ExitStack() as held:
         kept = [held.enter_context(training.checkpoints(checkpoints_folder())) for training in trainings]
         rows: list[Row] = []
-        for training, keep in zip(trainings, kept, strict=True):
-            rows += train(training, keep).rows
+        for training, checkpoints in zip(trainings, kept, strict=True):
+            rows += train(training, checkpoints, training_run.request(training)).rows
             history.write(history_file(cell), rows)
-        for keep in kept:  # DVC runs an interrupted stage without its outputs: until now all seeds need theirs
-            keep.remove()
+        for checkpoints in kept:  # DVC runs an interrupted stage without its outputs: until now all seeds need theirs
+            checkpoints.remove()
 
 
 def _cell_argument(configuration: Config) -> str:

@@ -117,19 +117,30 @@ class TrainingGraph:
     def _step(
         self, images: "tf.Tensor", labels: "tf.Tensor", maps: "tf.Tensor", step: "tf.Tensor"
     ) -> "tuple[tf.Tensor, tf.Tensor]":
+        """Update the weights by one batch.
+
+        Args:
+            images: uint8 [batch, 28, 28].
+            labels: int32 [batch].
+            maps: float32 [batch, 6]; [0, 6] where the recipe moves no images.
+            step: float32 [4], a row of `step_values`.
+
+        Returns:
+            The batch's mean loss, a float32 scalar, and how many images were right, an int32 scalar.
+        """
         import tensorflow as tf
 
         size = tf.cast(tf.size(labels), tf.float32)
-        losses, rights, gradients = [], [], []
+        losses, rights, gradients = [], [], []  # one of each for a shard
         shards = (split_rows(part, self._shards) for part in (images, labels, maps))
         for own_images, own_labels, own_maps in zip(*shards, strict=True):
-            seen = moved(own_images, own_maps) if self._moves else own_images
+            seen = moved(own_images, own_maps) if self._moves else own_images  # [shard, 28, 28]
             with tf.GradientTape() as tape:
-                logits = self._model(seen, training=True)
-                loss = tf.reduce_sum(smoothed_cross_entropy(own_labels, logits, self._smoothing)) / size
+                logits = self._model(seen, training=True)  # [shard, 10]
+                loss = tf.reduce_sum(smoothed_cross_entropy(own_labels, logits, self._smoothing)) / size  # scalar
             losses.append(loss)
             rights.append(count_right(own_labels, logits))
-            gradients.append(tape.gradient(loss, self._weights()))
+            gradients.append(tape.gradient(loss, self._weights()))  # each of its weight's shape
         self._optimizer.apply([tf.add_n(parts) for parts in zip(*gradients, strict=True)], step)
         return tf.add_n(losses), tf.add_n(rights)
 

@@ -1,10 +1,12 @@
-"""Train one model, epoch by epoch."""
+"""Train one model, epoch by epoch, and select the epoch with the best validation accuracy."""
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from seqmnist.config import SplitName, Train
 from seqmnist.data.splits import Split
 from seqmnist.errors import UserError
+from seqmnist.metric_names import VALIDATION_ACCURACY
 from seqmnist.training.augmentation import epoch_maps
 from seqmnist.training.batches import Batches, epoch_batches
 from seqmnist.training.graph import ScoringGraph, TrainingGraph
@@ -20,6 +23,7 @@ from seqmnist.training.optimizer import step_values
 if TYPE_CHECKING:
     import keras
 
+_STATE = "state.npz"
 _CALL_SECONDS = 0.4  # how long a graph call should last: between calls Python can stop
 
 
@@ -29,12 +33,25 @@ class DivergedError(UserError):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave: the metrics of history.csv by name, and how long the training part took."""
+    """Metrics and duration of one epoch.
+
+    Attributes:
+        number: Number of the epoch, from 0.
+        metrics: Metrics by the names of history.csv.
+        seconds: Duration of its training, without scoring.
+        examples_per_second: Training images a second.
+    """
 
     number: int
     metrics: dict[str, float]
     seconds: float
     examples_per_second: float
+
+    @property
+    def logged(self) -> dict[str, float]:
+        """The metrics with the times, as MLflow and checkpoints have them."""
+        speed = {"time.epoch_seconds": self.seconds, "time.examples_per_second": self.examples_per_second}
+        return self.metrics | speed
 
 
 class Trainer:
@@ -53,51 +70,86 @@ class Trainer:
         """Trace the graphs.
 
         Args:
-            model: images uint8 [n, 28, 28] -> logits [n, 10]; trained in place.
-            splits: train, validation and test.
-            recipe: how to train.
-            seed: of the order of the images, and of how they are moved.
-            shards: parts of a batch that run side by side.
-            progress: called with the number of batches done after each graph call.
+            model: Model of images uint8 [n, 28, 28] to logits [n, 10], trained in place.
+            splits: Train, validation and test images.
+            recipe: How to train.
+            seed: Seed of the order of the images, and of how they are moved.
+            shards: Parts of a batch that run side by side.
+            progress: Function called with the number of batches done after each graph call.
         """
-        self._splits, self._recipe, self._seed, self._progress = splits, recipe, seed, progress
+        self._model, self._splits, self._recipe, self._seed = model, splits, recipe, seed
+        self._progress = progress
         self._training = TrainingGraph(model, splits["train"], recipe, shards)
         self._scoring = ScoringGraph(model, shards)
         self._calls = _CallLength()
+        self._best_accuracy, self._best_weights = -1.0, model.get_weights()
 
     def epochs(self, first: int = 0) -> Iterator[Epoch]:
         """Train the recipe's epochs from `first` on, one at each step of the iteration.
 
         Raises:
-            DivergedError: a batch's loss, or that of the validation images after an epoch, is not a number.
+            DivergedError: The loss of a batch, or of the validation images after an epoch, is not a number.
         """
+        images = len(self._splits["train"])
         for number in range(first, self._recipe.epochs):
-            yield self._epoch(number)
+            batches = epoch_batches(images, self._recipe.batch_size, self._seed, number)
+            losses, right = np.empty(len(batches)), np.empty(len(batches), np.int64)  # of each batch before its update
+            start = time.perf_counter()
+            for part, arguments in self._graph_calls(number, batches):
+                losses[part], right[part] = self._training.run(*arguments)  # [batches of the call] each
+                self._check(losses[part], number, part.start)
+                self._progress(part.stop - part.start)
+            seconds = time.perf_counter() - start
+            metrics = {"train.loss": float(np.average(losses, weights=np.diff(batches.bounds)))}
+            metrics["train.accuracy"] = int(right.sum()) / images
+            with self._training.averaged():
+                metrics |= self._scores(number, batches)
+            if metrics[VALIDATION_ACCURACY] > self._best_accuracy:
+                self._best_accuracy, self._best_weights = metrics[VALIDATION_ACCURACY], self._training.weights()
+            yield Epoch(number, metrics, seconds, images / seconds)
 
-    def weights(self) -> list[NDArray[np.float32]]:
-        """The weights that the last epoch's scores are of: the model's, or their moving averages."""
-        return self._training.weights()
+    def select(self) -> None:
+        """Give the model the weights of the best epoch so far: the highest validation accuracy, the earlier on ties."""
+        self._model.set_weights(self._best_weights)
 
-    def state(self) -> list[NDArray[np.float32]]:
-        """All that the next epoch depends on beside its number."""
-        return self._training.state()
+    def save(self, folder: Path) -> None:
+        """Write all that the next epochs depend on, beside their number, as a file in a folder."""
+        arrays = {f"state{k}": array for k, array in enumerate(self._training.state())}
+        arrays |= {f"best{k}": array for k, array in enumerate(self._best_weights)}
+        content = io.BytesIO()  # into a file NumPy writes in a way of its own, which hides why it fails
+        np.savez(content, allow_pickle=False, accuracy=np.array(self._best_accuracy), **arrays)
+        (folder / _STATE).write_bytes(content.getbuffer())
 
-    def restore(self, state: list[NDArray[np.float32]]) -> None:
-        """Take over what `state` gave, here or in another process."""
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote, here or in another process."""
+        with np.load(folder / _STATE, allow_pickle=False) as arrays:
+            state, best = (
+                [arrays[name] for name in arrays.files if name.startswith(kind)] for kind in ("state", "best")
+            )
+            self._best_accuracy = float(arrays["accuracy"])
         self._training.restore(state)
+        self._best_weights = best
 
-    def _epoch(self, number: int) -> Epoch:
-        train = self._splits["train"]
-        batches = epoch_batches(len(train), self._recipe.batch_size, self._seed, number)
-        start = time.perf_counter()
-        loss, accuracy = self._train(number, batches)
-        seconds = time.perf_counter() - start
-        with self._training.averaged():
-            metrics = {"train.loss": loss, "train.accuracy": accuracy} | self._scores(number, batches)
-        return Epoch(number, metrics, seconds, len(train) / seconds)
+    def _graph_calls(self, number: int, batches: Batches) -> Iterator[tuple[slice, tuple[NDArray[Any], ...]]]:
+        """Yield an epoch's graph calls: which batches, and the arguments of `TrainingGraph.run`."""
+        total = len(batches) * self._recipe.epochs
+        maps = epoch_maps(self._recipe, len(batches.order), self._seed, number)
+        done = 0
+        while done < len(batches):
+            stop = min(done + self._calls.batches, len(batches))
+            steps = step_values(self._recipe, number * len(batches) + np.arange(done, stop), total)
+            with self._calls.measured(stop - done):
+                yield slice(done, stop), (batches.order, batches.bounds[done : stop + 1], steps, maps)
+            done = stop
+
+    def _check(self, losses: NDArray[np.float64], number: int, first: int) -> None:
+        """Refuse to go on after a loss that is no number; `losses` are of the batches from `first` on."""
+        if not np.isfinite(losses).all():
+            bad = int(np.argmin(np.isfinite(losses)))
+            raise self._diverged(losses[bad], f"in epoch {number}, batch {first + bad}")
 
     def _scores(self, number: int, batches: Batches) -> dict[str, float]:
-        """Of the last training batch, unmoved, and of validation and test images."""
+        """Return the scores of the last training batch, unmoved, and of validation and test images."""
         train, last = self._splits["train"], batches.order[batches.bounds[-2] :]
         metrics = {}
         metrics["train.last_batch_accuracy"] = self._scoring.score(Split(train.images[last], train.labels[last]))[1]
@@ -106,29 +158,6 @@ class Trainer:
             raise self._diverged(metrics["val.loss"], f"on the validation images after epoch {number}")
         metrics["test.loss"], metrics["test.accuracy"] = self._scoring.score(self._splits["test"])
         return metrics
-
-    def _train(self, number: int, batches: Batches) -> tuple[float, float]:
-        """Train one epoch; its mean loss and accuracy, each batch's before its update."""
-        total = len(batches) * self._recipe.epochs
-        maps = epoch_maps(self._recipe, len(batches.order), self._seed, number)
-        losses, right, done = [], 0, 0
-        while done < len(batches):
-            stop = min(done + self._calls.batches, len(batches))
-            steps = number * len(batches) + np.arange(done, stop)
-            bounds = batches.bounds[done : stop + 1]
-            values = step_values(self._recipe, steps, total)
-            with self._calls.measured(stop - done):
-                chunk_losses, chunk_right = self._training.run(batches.order, bounds, values, maps)
-            if not np.isfinite(chunk_losses).all():
-                bad = int(np.argmin(np.isfinite(chunk_losses)))
-                raise self._diverged(chunk_losses[bad], f"in epoch {number}, batch {done + bad}")
-            losses.append(chunk_losses)
-            right += int(chunk_right.sum())
-            self._progress(stop - done)
-            done = stop
-        sizes = np.diff(batches.bounds)
-        loss = float(np.average(np.concatenate(losses).astype(np.float64), weights=sizes))
-        return loss, right / len(batches.order)
 
     def _diverged(self, loss: float, where: str) -> DivergedError:
         rate = f"lower learning_rate (now {self._recipe.learning_rate:g}) or set clip_norm"

@@ -66,36 +66,38 @@ class _Step(NamedTuple):
 
 
 def _forward(projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor) -> list[_Step]:
+    """Return what each step of a block read and made."""
     units = bias.shape[0]
     # Cut once here rather than in each step: what a step reads of either is in one piece.
-    x_zr, x_g = (tf.unstack(part) for part in tf.split(projected, [2 * units, units], axis=2))
-    u_zr, u_g = tf.split(recurrent_kernel, [2 * units, units], axis=1)
+    x_zr, x_g = (tf.unstack(part) for part in tf.split(projected, [2 * units, units], axis=2))  # for each step
+    u_zr, u_g = tf.split(recurrent_kernel, [2 * units, units], axis=1)  # [units, 2 * units], [units, units]
     steps = []
     for t in range(len(x_g)):
-        zr = tf.sigmoid(x_zr[t] + h @ u_zr)
-        z, r = tf.split(zr, 2, axis=1)
-        s = tf.nn.bias_add(h @ u_g, bias)
-        g = tf.tanh(x_g[t] + r * s)
-        d = h - g
-        steps.append(_Step(h, zr, z, r, s, g, d, g + z * d))
+        zr = tf.sigmoid(x_zr[t] + h @ u_zr)  # [n, 2 * units]
+        z, r = tf.split(zr, 2, axis=1)  # [n, units] each
+        s = tf.nn.bias_add(h @ u_g, bias)  # [n, units]
+        g = tf.tanh(x_g[t] + r * s)  # [n, units]
+        d = h - g  # [n, units]
+        steps.append(_Step(h, zr, z, r, s, g, d, g + z * d))  # the new h = z h + (1 - z) g
         h = steps[-1].h
     return steps
 
 
 def _backward(steps: list[_Step], recurrent_kernel: tf.Tensor, upstream: tuple[tf.Tensor, ...]) -> Tensors:
-    """Gradients of projected, recurrent_kernel, bias and the first h."""
+    """Return the gradients of projected, recurrent_kernel, bias and the first h."""
     units = recurrent_kernel.shape[0]
-    d_outputs, (dh,) = parted(upstream, len(steps), 1)
-    transposed = tf.transpose(recurrent_kernel)  # once, rather than in each of the products below
+    d_outputs, (dh,) = parted(upstream, len(steps), 1)  # [n, units] each
+    transposed = tf.transpose(recurrent_kernel)  # [3 * units, units], once rather than in each of the products below
     d_projected: Tensors = []
     d_products: Tensors = []
     for step, d_output in zip(reversed(steps), reversed(d_outputs), strict=True):
-        dh = added(dh, d_output)
-        kept = dh * step.z
-        dg = tf.raw_ops.TanhGrad(y=step.g, dy=dh - kept)
-        dzr = tf.raw_ops.SigmoidGrad(y=step.zr, dy=tf.concat([dh * step.d, dg * step.s], 1))
-        d_projected.insert(0, tf.concat([dzr, dg], 1))
-        d_products.insert(0, tf.concat([dzr, dg * step.r], 1))
-        dh = kept + d_products[0] @ transposed
+        dh = added(dh, d_output)  # [n, units]
+        kept = dh * step.z  # [n, units]
+        dg = tf.raw_ops.TanhGrad(y=step.g, dy=dh - kept)  # [n, units]
+        dzr = tf.raw_ops.SigmoidGrad(y=step.zr, dy=tf.concat([dh * step.d, dg * step.s], 1))  # [n, 2 * units]
+        d_projected.insert(0, tf.concat([dzr, dg], 1))  # [n, 3 * units]
+        d_products.insert(0, tf.concat([dzr, dg * step.r], 1))  # [n, 3 * units]
+        dh = kept + d_products[0] @ transposed  # [n, units]
     d_kernel, d_bias = weight_gradients([[step.h_prev] for step in steps], d_products)
+    # Shapes: [steps, n, 3 * units], [units, 3 * units], [units], [n, units]
     return [tf.stack(d_projected), d_kernel, d_bias[2 * units :], dh]

@@ -79,30 +79,32 @@ class _Step(NamedTuple):
 
 
 def _forward(by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> list[_Step]:
+    """Return what each step of a block read and made."""
     steps = []
-    for x in tf.unstack(by_step):
+    for x in tf.unstack(by_step):  # [n, inputs]
         made = tf.raw_ops.LSTMBlockCell(
             x=x, cs_prev=c, h_prev=h, forget_bias=0.0, cell_clip=-1.0, **_weights(weights, bias)
-        )
+        )  # i, cs, f, o, ci, co, h: [n, units] each
         steps.append(_Step(x, h, c, **made._asdict()))
         h, c = made.h, made.cs
     return steps
 
 
 def _backward(steps: list[_Step], weights: tf.Tensor, bias: tf.Tensor, upstream: tuple[tf.Tensor, ...]) -> Tensors:
-    """Gradients of by_step, weights, bias and the first h and c."""
-    d_outputs, (dh, dc) = parted(upstream, len(steps), 2)
+    """Return the gradients of by_step, weights, bias and the first h and c."""
+    d_outputs, (dh, dc) = parted(upstream, len(steps), 2)  # [n, units] each
     inputs = steps[0].x.shape[1]
-    transposed = tf.transpose(weights[inputs:])  # once, rather than in each of the products below
+    transposed = tf.transpose(weights[inputs:])  # [4 * units, units], once rather than in each of the products below
     dzs: Tensors = []
     for step, d_output in zip(reversed(steps), reversed(d_outputs), strict=True):
         saved = {name: value for name, value in step._asdict().items() if name != "h"}
         made = tf.raw_ops.LSTMBlockCellGrad(cs_grad=dc, h_grad=added(dh, d_output), **saved, **_weights(weights, bias))
-        dc = made.cs_prev_grad
-        dh = made.dicfo @ transposed
-        dzs.insert(0, made.dicfo)
+        dc = made.cs_prev_grad  # [n, units]
+        dh = made.dicfo @ transposed  # [n, units]
+        dzs.insert(0, made.dicfo)  # [n, 4 * units], gates i, g, f, o
     d_weights, d_bias = weight_gradients([[step.x, step.h_prev] for step in steps], dzs)
     dx = tf.tensordot(tf.stack(dzs), weights[:inputs], [[2], [1]])
+    # Shapes: [steps, n, inputs], [inputs + units, 4 * units], [4 * units], [n, units], [n, units]
     return [dx, d_weights, d_bias, dh, dc]
 
 

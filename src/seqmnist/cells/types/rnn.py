@@ -36,24 +36,30 @@ def _run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor, *, ret
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) -> tuple[Tensors, Any]:
-        hs = [h]
-        for z in tf.unstack(projected):
-            hs.append(tf.tanh(z + hs[-1] @ recurrent_kernel))
+        hs = _forward(projected, recurrent_kernel, h)
         outputs = [tf.stack(hs[1:])] if return_sequences else []
         return [*outputs, hs[-1]], lambda *upstream: _backward(hs, recurrent_kernel, upstream)
 
     return list(run(projected, recurrent_kernel, h))
 
 
+def _forward(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) -> Tensors:
+    """Return the state before the first step and after each one, all [n, units]."""
+    hs = [h]
+    for z in tf.unstack(projected):  # [n, units]
+        hs.append(tf.tanh(z + hs[-1] @ recurrent_kernel))  # [n, units]
+    return hs
+
+
 def _backward(hs: Tensors, recurrent_kernel: tf.Tensor, upstream: tuple[tf.Tensor, ...]) -> Tensors:
-    """Gradients of projected, recurrent_kernel and the first h."""
+    """Return the gradients of projected, recurrent_kernel and the first h."""
     steps = len(hs) - 1
-    d_outputs, (dh,) = parted(upstream, steps, 1)
-    transposed = tf.transpose(recurrent_kernel)  # once, rather than in each of the products below
+    d_outputs, (dh,) = parted(upstream, steps, 1)  # [n, units] each
+    transposed = tf.transpose(recurrent_kernel)  # [units, units], once rather than in each of the products below
     dzs: Tensors = []
     for t in reversed(range(steps)):
-        dz = tf.raw_ops.TanhGrad(y=hs[t + 1], dy=added(dh, d_outputs[t]))
-        dh = dz @ transposed
+        dz = tf.raw_ops.TanhGrad(y=hs[t + 1], dy=added(dh, d_outputs[t]))  # [n, units]
+        dh = dz @ transposed  # [n, units]
         dzs.insert(0, dz)
-    d_kernel, _ = weight_gradients([[h] for h in hs[:-1]], dzs)
-    return [tf.stack(dzs), d_kernel, dh]
+    d_kernel, _ = weight_gradients([[h] for h in hs[:-1]], dzs)  # [units, units]
+    return [tf.stack(dzs), d_kernel, dh]  # [steps, n, units], [units, units], [n, units]

@@ -1,0 +1,1 @@
+"""What the experiment's stages leave in MLflow."""

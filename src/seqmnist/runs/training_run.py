@@ -1,0 +1,85 @@
+"""The MLflow run of one training."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from seqmnist.cells import saved
+from seqmnist.cells.model import exported
+from seqmnist.files import sha256_file, sha256_json
+from seqmnist.paths import model_folder
+from seqmnist.runs import data_sets, models
+from seqmnist.runs.model_graph import log_graph
+from seqmnist.tracking.lineage import found_or_restored
+from seqmnist.tracking.runs import Run, RunRequest
+from seqmnist.training import history
+from seqmnist.training.history import Row
+from seqmnist.training.runtime import start_tensorflow
+from seqmnist.trainings import Training
+
+if TYPE_CHECKING:
+    import keras
+
+
+def request(training: Training) -> RunRequest:
+    """Describe the run of a training of the pipeline: named as the stage, with the seed where there are several."""
+    several = len(training.configuration.seeds) > 1
+    name = f"train@{training.cell}" + (f" seed={training.seed}" if several else "")
+    tags = {"cell": training.cell}
+    return RunRequest("train", name, tags=tags, extra_tags=data_sets.tags(training.configuration.data))
+
+
+def parameters(training: Training) -> dict[str, object]:
+    """Return the recipe and the data set: the same names for every cell, so that MLflow compares them line by line."""
+    data = training.configuration.data.model_dump(include={"name", "validation", "counts"})
+    return training.recipe | {"data": data}
+
+
+def log_inputs(run: Run, training: Training, model: "keras.Model") -> None:
+    """Log what a training reads, and the graph of its model."""
+    run.params(parameters(training))
+    data_sets.log_splits(run, training.configuration.data, training.summary)
+    log_graph(run, model)
+
+
+def log_epoch(run: Run, number: int, metrics: Mapping[str, float]) -> None:
+    """Log the metrics of an epoch, times included."""
+    run.metrics(metrics, step=number)
+
+
+def log_results(run: Run, training: Training, model: "keras.Model", rows: list[Row]) -> None:
+    """Log the trained model and what identifies it."""
+    best, last = history.selected(rows), rows[-1]
+    run.metrics(history.figures("selected", best), step=best.epoch)
+    keras_model = exported(model, training.cell_config, training.configuration.sequence)
+    example = training.data["test"].images[:1]  # uint8 [1, 28, 28]
+    run.model(lambda run_id: models.log_model(run_id, keras_model, example, best.epoch))
+    run.metrics(history.figures("last", last), step=last.epoch)  # after the model, which would take them
+    run.tags(identity(training, rows))
+
+
+def identity(training: Training, rows: list[Row]) -> dict[str, str]:
+    """Return tags with the digest of the weights, and that of weights, history, recipe and data."""
+    model = sha256_file(training.weights)
+    content = {
+        "model": model,
+        "history": [[row.epoch, row.metrics] for row in rows],
+        "recipe": training.recipe,
+        "data": training.digests,
+    }
+    return {"model.sha256": model, "train.sha256": sha256_json(content)}
+
+
+def in_mlflow(training: Training, request: RunRequest, rows: list[Row]) -> str:
+    """Return the id of the run of a training whose outputs are here; log one from them where there is none."""
+
+    def log(run: Run) -> None:
+        if "tensorflow" not in sys.modules:  # seconds, and only where something is missing
+            start_tensorflow(training.cell_config.shards)
+        model, _ = saved.load(model_folder(training.cell), training.seed)
+        log_inputs(run, training, model)
+        for row in rows:
+            log_epoch(run, row.epoch, row.metrics)
+        log_results(run, training, model, rows)
+
+    return found_or_restored(training.configuration.tracking, request, identity(training, rows), log)
