@@ -1,0 +1,65 @@
+"""Which stages an edit of a file makes stale, by DVC itself."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+
+PACKAGE = Path("src/seqmnist")
+UNRELATED = (
+    "bars.py",
+    "checkpoints.py",
+    "data/progress.py",
+    "errors.py",
+    "experiments.py",
+    "git.py",
+    "process.py",
+    "runs/training_run.py",
+    "runs/models.py",
+    "tracking/runs.py",
+    "tracking/store.py",
+    "training/terminal.py",
+    "trials.py",
+    "sweep/app.py",
+)
+
+
+@pytest.fixture(scope="module")
+def repo(reproduced: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    project = reproduced.copy(tmp_path_factory.mktemp("dependencies") / "clone")
+    before = Path.cwd()
+    os.chdir(project.root)
+    with Repo() as repo:
+        yield repo
+    os.chdir(before)
+
+
+def stale_after_an_edit(repo: Any, file: Path) -> set[str]:
+    """The stages that DVC would run after an edit of a file, which is undone."""
+    content = file.read_bytes()
+    file.write_bytes(content + b"# edited\n")
+    try:
+        return set(repo.status())
+    finally:
+        file.write_bytes(content)
+
+
+def test_nothing_is_stale_at_first(repo: Any) -> None:
+    assert repo.status() == {}
+
+
+def test_an_edit_of_any_listed_file_makes_its_stages_stale_and_no_other_s(repo: Any) -> None:
+    stages = {stage.addressing: [Path(dep.def_path) for dep in stage.deps] for stage in repo.index.stages}
+    listed = {path for deps in stages.values() for path in deps if PACKAGE in path.parents}
+    files = {file for path in listed for file in ([path] if path.is_file() else path.rglob("*.py"))}
+    assert len(files) > 30, "the listed code was found"
+    for file in sorted(files):
+        expected = {name for name, deps in stages.items() if any(dep == file or dep in file.parents for dep in deps)}
+        assert stale_after_an_edit(repo, file) == expected, file
+
+
+@pytest.mark.parametrize("name", UNRELATED)
+def test_an_edit_of_what_changes_no_output_makes_nothing_stale(repo: Any, name: str) -> None:
+    assert stale_after_an_edit(repo, PACKAGE / name) == set()
