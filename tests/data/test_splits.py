@@ -243,7 +243,23 @@ def save_with_summary(data: Data, raw: Path, folder: Path) -> None:
 
 def test_all_splits_are_loaded_that_are_as_they_were_saved(tiny_data: Data, tiny_raw: Path, tmp_path: Path) -> None:
     save_with_summary(tiny_data, tiny_raw, tmp_path)
-    assert summary(load_all(tmp_path)) == summary(read_raw(tiny_raw, tiny_data))
+    loaded, computed = load_all(tmp_path)
+    assert summary(loaded) == computed == summary(read_raw(tiny_raw, tiny_data))
+
+
+def test_each_split_is_hashed_once(
+    tiny_data: Data, tiny_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_with_summary(tiny_data, tiny_raw, tmp_path)
+    digest, hashed = Split.digest, []
+
+    def counted(split: Split) -> str:
+        hashed.append(len(split))
+        return digest(split)
+
+    monkeypatch.setattr(Split, "digest", counted)
+    loaded, _ = load_all(tmp_path)
+    assert hashed == [len(split) for split in loaded.values()]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -128,18 +128,21 @@ def load(folder: Path, name: SplitName) -> Split:
     return Split(images, labels)
 
 
-def load_all(folder: Path) -> dict[SplitName, Split]:
+def load_all(folder: Path) -> tuple[dict[SplitName, Split], Summary]:
     """Read the three splits that `save` wrote, and check them against `summary` in splits.json.
+
+    Returns:
+        The splits, and their sizes and digests as computed here.
 
     Raises:
         UserError: a file is missing or broken, or a split is not the one that was saved.
     """
     loaded = {name: load(folder, name) for name in NAMES}
-    saved = _load_summary(folder / SUMMARY)
-    for name, found in summary(loaded).items():
+    saved, computed = _load_summary(folder / SUMMARY), summary(loaded)
+    for name, found in computed.items():
         if found != saved.get(name):
             raise UserError(f"{folder}: the {name} split is not the one that {SUMMARY} has the SHA-256 of: {MEND}")
-    return loaded
+    return loaded, computed
 
 
 def _load_summary(path: Path) -> dict[str, Any]:

@@ -32,8 +32,7 @@ def main() -> None:
 
     configuration = config.load()
     histories = read_histories(configuration)
-    data = splits.load_all(PROCESSED)
-    summary = splits.summary(data)
+    data, summary = splits.load_all(PROCESSED)
     start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
     with stage_run(configuration, "evaluate", "evaluate") as run:
         trained = run.attempt(partial(training_runs, configuration, histories, data, summary)) or []
