@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqmnist.evidence.calibration import reliability
 from seqmnist.evidence.measures import Measures
 from seqmnist.training.history import METRICS, Row
 from seqmnist.training.runtime import start_tensorflow
@@ -48,6 +49,7 @@ def make_measures() -> Make:
             test_accuracy=1 - wrong / len(LABELS),
             after={f"{kind} {extra}": after for kind in ("blank", "noise") for extra in (28, 112)},
             flow=dict.fromkeys(("start", "end"), np.array([0.9**k for k in range(28)])),
+            bins=reliability(probabilities, LABELS),
             beliefs=random.dirichlet(np.ones(10), (4, 28)).astype(np.float32),
             gates={name: random.random((4, 28, 4)).astype(np.float32) for name in ("i", "f", "o")},
         )

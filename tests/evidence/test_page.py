@@ -37,7 +37,7 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture
-def written(tiny_config: Config, make_measures: Any, labels: Any, tmp_path: Path) -> Any:
+def written(tiny_config: Config, make_measures: Any, tmp_path: Path) -> Any:
     """Writes a page and gives its text."""
 
     def write(**changed: Any) -> str:
@@ -52,7 +52,6 @@ def written(tiny_config: Config, make_measures: Any, labels: Any, tmp_path: Path
             measured,
             claims(measured, {cell: cell for cell in measured}),
             SUMMARY,
-            labels,
             pictures,
         )
         return path.read_text()
@@ -108,11 +107,11 @@ def test_numbers_of_several_seeds_are_means_with_their_spread(written: Any, make
 
 
 def test_without_the_two_cells_the_page_says_so(
-    written: Any, tiny_config: Config, make_measures: Any, labels: Any, tmp_path: Path
+    written: Any, tiny_config: Config, make_measures: Any, tmp_path: Path
 ) -> None:
     del written
     path = tmp_path / "one.html"
-    page.write(path, tiny_config, {"gru": [make_measures()]}, {}, SUMMARY, labels, [])
+    page.write(path, tiny_config, {"gru": [make_measures()]}, {}, SUMMARY, [])
     assert "one of them is not configured" in path.read_text()
 
 

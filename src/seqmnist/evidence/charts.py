@@ -2,14 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from seqmnist.evidence.calibration import reliability, shown
+from seqmnist.evidence.calibration import shown
 from seqmnist.evidence.figures import COLOURS
 from seqmnist.evidence.measures import Measured
 
 if TYPE_CHECKING:
     import altair as alt
-    import numpy as np
-    from numpy.typing import NDArray
 
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 _CURVES = {
@@ -75,7 +73,7 @@ def gradient_flow(measured: Measured) -> dict[str, Any]:
     return _spec(_highlighting(chart))
 
 
-def calibration(measured: Measured, labels: "NDArray[np.uint8]") -> dict[str, Any]:
+def calibration(measured: Measured) -> dict[str, Any]:
     """The share right by the probability that the model gave its answer."""
     import altair as alt
 
@@ -83,7 +81,7 @@ def calibration(measured: Measured, labels: "NDArray[np.uint8]") -> dict[str, An
         {"cell": cell, "seed": one.seed, "probability": bin_.confidence, "right": bin_.accuracy, "images": bin_.count}
         for cell, models in measured.items()
         for one in models
-        for bin_ in shown(reliability(one.probabilities, labels))
+        for bin_ in shown(one.bins)
     ]
     ideal = alt.Chart(alt.InlineData(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])).mark_line(
         color="#777777", strokeDash=[2, 2]

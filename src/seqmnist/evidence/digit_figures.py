@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seqmnist.config import View
 from seqmnist.data.splits import CLASSES, SIZE
 from seqmnist.evidence.beliefs import GATES, READ
-from seqmnist.evidence.calibration import most_wrong, reliability, shown
+from seqmnist.evidence.calibration import most_wrong, shown
 from seqmnist.evidence.figures import COLOURS, LABEL, LINES, TICK, new_figure, save_figure
 from seqmnist.evidence.measures import Measured, Measures
 
@@ -80,14 +80,14 @@ def wrong_digits(path: Path, one: Measures, images: NDArray[np.uint8], labels: N
     save_figure(figure, path)
 
 
-def calibration(path: Path, measured: Measured, labels: NDArray[np.uint8]) -> None:
+def calibration(path: Path, measured: Measured) -> None:
     """The share of right answers by the probability of the answer; the model of each seed a line."""
     figure = new_figure(width=6.5, height=5.5)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":", label="as it says")
     for index, (cell, models) in enumerate(measured.items()):
         for k, one in enumerate(models):
-            bins = shown(reliability(one.probabilities, labels))
+            bins = shown(one.bins)
             axes.plot(
                 [bin_.confidence for bin_ in bins],
                 [bin_.accuracy for bin_ in bins],

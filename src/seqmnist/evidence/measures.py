@@ -10,6 +10,7 @@ from seqmnist.config import SplitName
 from seqmnist.data.splits import Split
 from seqmnist.evidence import memory
 from seqmnist.evidence.beliefs import beliefs, example_digits, gates
+from seqmnist.evidence.calibration import Bin, reliability
 from seqmnist.training import history
 from seqmnist.training.graph import ScoringGraph, score_logits
 from seqmnist.training.history import Row
@@ -33,6 +34,7 @@ class Measures:
         test_accuracy: the share right.
         after: accuracy with rows after the digit, by their kind and number, as `blank 28`.
         flow: the mean spectral norm by k, see `memory.gradient_flow`, at the `start` and the `end` of training [steps].
+        bins: Reliability of the test predictions, in bins of their probability.
         beliefs: of the example digits, float32 [digits, steps, 10].
         gates: of the example digits, by name [digits, steps, units]; of an LSTM alone.
     """
@@ -45,6 +47,7 @@ class Measures:
     test_accuracy: float
     after: dict[str, float]
     flow: dict[str, NDArray[np.float64]]
+    bins: list[Bin]
     beliefs: NDArray[np.float32]
     gates: dict[str, NDArray[np.float32]]
 
@@ -93,10 +96,11 @@ def measure(
     loss, accuracy = score_logits(logits, test.labels)
     digits = data["validation"].images[:FLOW_DIGITS]
     examples = test.images[example_digits(test.labels)]
+    probabilities = softmax(logits)
     return Measures(
         seed=rows[0].seed,
         rows=rows,
-        probabilities=softmax(logits),
+        probabilities=probabilities,
         right=logits.argmax(axis=1) == test.labels,
         test_loss=loss,
         test_accuracy=accuracy,
@@ -108,6 +112,7 @@ def measure(
         flow={
             name: memory.gradient_flow(model, digits, shards) for name, model in (("start", fresh), ("end", trained))
         },
+        bins=reliability(probabilities, test.labels),
         beliefs=beliefs(trained, examples),
         gates=gates(trained, examples) if is_lstm else {},
     )

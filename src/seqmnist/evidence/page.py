@@ -8,14 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from seqmnist.config import Config
 from seqmnist.data.splits import Summary
 from seqmnist.evidence import charts
 from seqmnist.evidence.alternatives import CALIBRATION_ALT, curves_alt, flow_alt
-from seqmnist.evidence.calibration import calibration_error, reliability
+from seqmnist.evidence.calibration import calibration_error
 from seqmnist.evidence.claims import EFFECTS, NAMES, remark, remembered
 from seqmnist.evidence.convergence import THRESHOLDS, area, epochs_to
 from seqmnist.evidence.measures import Measured
@@ -47,7 +44,6 @@ def write(
     measured: Measured,
     tests: Mapping[str, Test],
     summary: Summary,
-    labels: NDArray[np.uint8],
     pictures: list[Picture],
 ) -> None:
     """Write the page; the same arguments give the same bytes.
@@ -58,7 +54,6 @@ def write(
         measured: for each cell what was measured of each seed's model.
         tests: of the claims, by name.
         summary: sizes and digests of the splits.
-        labels: of the test images.
         pictures: the figures to show, in this order.
     """
     from jinja2 import Environment, StrictUndefined
@@ -74,8 +69,8 @@ def write(
         results=results(measured),
         training_notes=training_notes(configuration),
         speeds=speeds(measured),
-        memories=memories(measured, labels),
-        charts=_charts(measured, labels),
+        memories=memories(measured),
+        charts=_charts(measured),
         pictures=pictures,
         splits=summary,
         parameters=flatten(configuration.model_dump(exclude={"data", "tracking"})),
@@ -142,24 +137,24 @@ def speeds(measured: Measured) -> list[dict[str, Any]]:
     ]
 
 
-def memories(measured: Measured, labels: NDArray[np.uint8]) -> list[dict[str, Any]]:
+def memories(measured: Measured) -> list[dict[str, Any]]:
     """For each cell the accuracies with rows after the digit, and how far its probabilities are from the truth."""
     return [
         {
             "cell": cell,
             "after": {name: spread([one.after[name] for one in models]) for name in models[0].after},
             "mean": spread([remembered(one) for one in models]),
-            "calibration": spread([calibration_error(reliability(one.probabilities, labels)) for one in models]),
+            "calibration": spread([calibration_error(one.bins) for one in models]),
         }
         for cell, models in measured.items()
     ]
 
 
-def _charts(measured: Measured, labels: NDArray[np.uint8]) -> list[dict[str, str]]:
+def _charts(measured: Measured) -> list[dict[str, str]]:
     drawn = [
         ("curves", "Accuracy by epoch", charts.learning_curves(measured), curves_alt(measured)),
         ("flow", "Gradient flow at the end of training", charts.gradient_flow(measured), flow_alt(measured)),
-        ("calibration", "Calibration", charts.calibration(measured, labels), CALIBRATION_ALT),
+        ("calibration", "Calibration", charts.calibration(measured), CALIBRATION_ALT),
     ]
     return [{"name": name, "title": title, "spec": _in_script(spec), "alt": alt} for name, title, spec, alt in drawn]
 

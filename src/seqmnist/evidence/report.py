@@ -23,7 +23,7 @@ def write(configuration: Config, measured: Measured, tests: dict[str, Test], tes
     for cell, models in measured.items():
         write_csv(curves_file(cell), curves([one.rows for one in models]))
     pictures = draw(measured, test, configuration.sequence.view)
-    page.write(PAGE, configuration, measured, tests, summary, test.labels, pictures)
+    page.write(PAGE, configuration, measured, tests, summary, pictures)
 
 
 def curves(seeds: list[list[Row]]) -> list[list[object]]:
@@ -80,7 +80,7 @@ def draw(measured: Measured, test: Split, view: View) -> list[Picture]:
     digit_figures.beliefs(paths["beliefs"], measured, test.images[chosen], view)
     memory_figures.rows_after(paths["rows_after"], measured)
     memory_figures.gradient_flow(paths["gradient_flow"], measured)
-    digit_figures.calibration(paths["calibration"], measured, test.labels)
+    digit_figures.calibration(paths["calibration"], measured)
     made = [Picture(paths[name], caption, alt) for name, (caption, alt) in pictures.items()]
     for cell, models in measured.items():
         made += [_confusion(cell, models, test), _wrong(cell, models[0], test)]
