@@ -76,6 +76,14 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, cell: Cell, sequence: S
     np.testing.assert_array_equal(loaded(IMAGES).numpy(), model(IMAGES).numpy())
 
 
+@pytest.mark.parametrize(("cell", "sequence"), [(LSTM, ROWS), (RNN, Sequence(view="columns"))], ids=["cell", "view"])
+def test_a_saved_model_is_checked_against_a_configuration(tmp_path: Path, cell: Cell, sequence: Sequence) -> None:
+    saved.save(tmp_path, trained(), RNN, ROWS, SEED)
+    saved.check(tmp_path, RNN, ROWS)
+    with pytest.raises(UserError, match=r"holds a model of another configuration than params\.yaml"):
+        saved.check(tmp_path, cell, sequence)
+
+
 def test_seeds_share_a_folder(tmp_path: Path) -> None:
     first, second = build(RNN, ROWS, 1), build(RNN, ROWS, 2)
 

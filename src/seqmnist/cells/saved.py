@@ -80,6 +80,16 @@ def describe(folder: Path) -> tuple[Cell, Sequence]:
         raise _unreadable(path, error) from None
 
 
+def check(folder: Path, cell: Cell, sequence: Sequence) -> None:
+    """Refuse a saved model of another cell or sequence view than the configured ones.
+
+    Raises:
+        UserError: The model is another one, or its description is missing or broken.
+    """
+    if describe(folder) != (cell, sequence):
+        raise UserError(f"{folder} holds a model of another configuration than params.yaml: run `dvc repro` again")
+
+
 def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
     """Build the model that `save` described, with the weights of a seed.
 

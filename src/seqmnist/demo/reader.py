@@ -10,7 +10,6 @@ from seqmnist.cells import saved
 from seqmnist.config import Config
 from seqmnist.evidence.beliefs import GATES, beliefs, gates
 from seqmnist.paths import model_folder
-from seqmnist.stages.evaluate import check_model
 
 if TYPE_CHECKING:
     import keras
@@ -52,8 +51,8 @@ def load_readers(configuration: Config) -> list[Reader]:
         UserError: a model is missing, broken, or of another configuration.
     """
     readers = []
-    for cell in configuration.cells:
-        check_model(configuration, cell)
-        model, described = saved.load(model_folder(cell), configuration.seeds[0])
-        readers.append(Reader(cell, model, has_gates=described.type == "lstm"))
+    for name, cell in configuration.cells.items():
+        saved.check(model_folder(name), cell, configuration.sequence)
+        model, described = saved.load(model_folder(name), configuration.seeds[0])
+        readers.append(Reader(name, model, has_gates=described.type == "lstm"))
     return readers

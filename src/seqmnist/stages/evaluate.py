@@ -9,16 +9,16 @@ from seqmnist.cells.model import build
 from seqmnist.config import Config, SplitName
 from seqmnist.data import splits
 from seqmnist.data.splits import Split
-from seqmnist.errors import UserError
 from seqmnist.evidence import report
 from seqmnist.evidence.claims import NAMES, claims, remark
 from seqmnist.evidence.measures import Measures, measure
 from seqmnist.evidence.metrics import cells_of, content, figures_of_seeds, numbers, spread
 from seqmnist.experiments import run_stage
 from seqmnist.files import sha256_file, write_json
-from seqmnist.paths import CLASSES, FIGURES, METRICS, PAGE, PROCESSED, history_file, model_folder
+from seqmnist.paths import CLASSES, FIGURES, METRICS, PAGE, PROCESSED, model_folder
 from seqmnist.training import history
 from seqmnist.training.history import Row
+from seqmnist.training.outputs import read_histories
 from seqmnist.training.runtime import start_tensorflow
 
 if TYPE_CHECKING:
@@ -71,18 +71,6 @@ def identity() -> dict[str, str]:
     return {"metrics.sha256": sha256_file(METRICS)}
 
 
-def read_histories(configuration: Config) -> dict[str, list[Row]]:
-    """The history of each cell.
-
-    Raises:
-        UserError: one is missing, or a cell was trained otherwise than it is configured.
-    """
-    histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
-    for cell, rows in histories.items():
-        check_trained_as_configured(configuration, cell, rows)
-    return histories
-
-
 def training_runs(
     configuration: Config,
     histories: dict[str, list[Row]],
@@ -108,32 +96,6 @@ def measure_cell(configuration: Config, cell: str, rows: list[Row], data: dict[S
         own = history.by_seed(rows)[seed]
         measured.append(measure(trained, fresh, data, own, shards=described.shards, is_lstm=is_lstm))
     return measured
-
-
-def check_trained_as_configured(configuration: Config, cell: str, rows: list[Row]) -> None:
-    """Refuse a cell that was trained with another configuration than the present one.
-
-    params.yaml can change while the pipeline runs, by an experiment that is started in the same workspace.
-
-    Raises:
-        UserError: the saved cell or the history's seeds and epochs are not the configured ones.
-    """
-    epochs = list(range(configuration.train_of(cell).epochs))
-    trained = {seed: [row.epoch for row in part] for seed, part in history.by_seed(rows).items()}
-    if trained != dict.fromkeys(configuration.seeds, epochs):
-        raise UserError(f"{history_file(cell)} has other seeds or epochs than params.yaml: run `dvc repro` again")
-    check_model(configuration, cell)
-
-
-def check_model(configuration: Config, cell: str) -> None:
-    """Refuse a saved model of another configuration than the present one.
-
-    Raises:
-        UserError: it is, or it is missing.
-    """
-    folder = model_folder(cell)
-    if saved.describe(folder) != (configuration.cells[cell], configuration.sequence):
-        raise UserError(f"{folder} holds a model of another configuration than params.yaml: run `dvc repro` again")
 
 
 def model_digests(cell: str, seeds: list[int]) -> str:
