@@ -22,6 +22,7 @@ from seqmnist.evidence.claims import EFFECTS, NAMES
 from seqmnist.evidence.convergence import THRESHOLDS
 from seqmnist.evidence.metrics import cells_of, figures_of_seeds, spread
 from seqmnist.files import atomic_path, sha256_file
+from seqmnist.metric_names import SELECTED, TEST_ACCURACY
 from seqmnist.paths import CONF, METRICS, PARAMS, REPORTS
 from seqmnist.process import run_command, signals_waiting
 from seqmnist.settings import flatten, read_yaml
@@ -131,7 +132,7 @@ def _claims(claims: dict[str, dict[str, Any]]) -> str:
 
 
 def _accuracies(cells: dict[str, Any]) -> str:
-    accuracies = {cell: figures_of_seeds(part, "selected.test.accuracy") for cell, part in cells.items()}
+    accuracies = {cell: figures_of_seeds(part, SELECTED + TEST_ACCURACY) for cell, part in cells.items()}
     rows: Rows = [
         [cell, f"**{spread(values)}**", ", ".join(f"{value:.4f}" for value in values)]
         for cell, values in accuracies.items()
@@ -141,8 +142,8 @@ def _accuracies(cells: dict[str, Any]) -> str:
 
 def _cells(cells: dict[str, Any]) -> str:
     lines = {
-        "test accuracy": "selected.test.accuracy",
-        "test loss (nats)": "selected.test.loss",
+        "test accuracy": SELECTED + TEST_ACCURACY,
+        "test loss (nats)": f"{SELECTED}test.loss",
         "mean validation accuracy over the epochs": "convergence.area",
         "accuracy after 28 blank rows": "after.blank_28",
         "accuracy after 112 blank rows": "after.blank_112",
@@ -184,7 +185,7 @@ def _between(reached: dict[str, int], seconds: dict[str, list[float]], seeds: in
 def _seeds(cells: dict[str, Any]) -> str:
     """Every single value that a claim rests on, and the epochs to accuracies."""
     keys = {
-        "test accuracy": "selected.test.accuracy",
+        "test accuracy": SELECTED + TEST_ACCURACY,
         "mean validation accuracy": "convergence.area",
         "mean accuracy after rows": "after.mean",
         **{f"epochs to {percent} %": f"convergence.epochs_to_{percent}" for percent in _percents()},

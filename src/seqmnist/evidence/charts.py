@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 from seqmnist.evidence.calibration import shown
 from seqmnist.evidence.figures import COLOURS
 from seqmnist.evidence.measures import Measured
+from seqmnist.metric_names import TEST_ACCURACY, VALIDATION_ACCURACY
 
 if TYPE_CHECKING:
     import altair as alt
 
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 _CURVES = {
-    "val.accuracy": "validation accuracy",
-    "test.accuracy": "test accuracy",
+    VALIDATION_ACCURACY: "validation accuracy",
+    TEST_ACCURACY: "test accuracy",
     "train.accuracy": "training accuracy",
 }
 _WIDTH, _HEIGHT = "container", 320

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from seqmnist.data.splits import CLASSES
 from seqmnist.files import atomic_path
+from seqmnist.metric_names import VALIDATION_ACCURACY
 from seqmnist.training.history import Row, by_seed
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _curve(axes: "Axes", rows: list[Row], metric: str, cell: str, index: int) ->
 
 def _lowest_shown(histories: Mapping[str, list[Row]]) -> float:
     """Where the accuracy axis begins: below all but the first training epoch, whose mean is far below the rest."""
-    shown = [row.metrics["val.accuracy"] for rows in histories.values() for row in rows]
+    shown = [row.metrics[VALIDATION_ACCURACY] for rows in histories.values() for row in rows]
     return max(0.0, min(shown) - 0.01)
 
 

@@ -11,6 +11,7 @@ from seqmnist.data.splits import Split
 from seqmnist.evidence import memory
 from seqmnist.evidence.beliefs import beliefs, example_digits, gates
 from seqmnist.evidence.calibration import Bin, reliability
+from seqmnist.metric_names import SELECTED, TEST_ACCURACY, VALIDATION_ACCURACY
 from seqmnist.training import history
 from seqmnist.training.graph import ScoringGraph, score_logits
 from seqmnist.training.history import Row
@@ -54,7 +55,7 @@ class Measures:
     @property
     def curve(self) -> list[float]:
         """The validation accuracy by epoch."""
-        return [row.metrics["val.accuracy"] for row in self.rows]
+        return [row.metrics[VALIDATION_ACCURACY] for row in self.rows]
 
     @property
     def predicted(self) -> NDArray[np.uint8]:
@@ -65,7 +66,7 @@ class Measures:
     @property
     def summary(self) -> dict[str, float]:
         """`selected.*` and `last.*`, the selected model's test figures as measured here."""
-        measured = {"selected.test.loss": self.test_loss, "selected.test.accuracy": self.test_accuracy}
+        measured = {f"{SELECTED}test.loss": self.test_loss, SELECTED + TEST_ACCURACY: self.test_accuracy}
         return history.summary(self.rows) | measured
 
 

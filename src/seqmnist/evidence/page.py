@@ -19,6 +19,7 @@ from seqmnist.evidence.measures import Measured
 from seqmnist.evidence.metrics import spread
 from seqmnist.evidence.statistics import Test
 from seqmnist.files import write_text
+from seqmnist.metric_names import EPOCH, SELECTED
 from seqmnist.settings import flatten
 
 _SIGNS = {"shown": "✓", "not shown": "–", "opposite shown": "✗", "one seed: not tested": "?"}
@@ -115,7 +116,7 @@ def results(measured: Measured) -> list[dict[str, Any]]:
             "cell": cell,
             "accuracy": spread([one.test_accuracy for one in models]),
             "loss": spread([one.test_loss for one in models]),
-            "epochs": ", ".join(f"{one.summary['selected.epoch']:.0f}" for one in models),
+            "epochs": ", ".join(f"{one.summary[SELECTED + EPOCH]:.0f}" for one in models),
             "each": ", ".join(f"{one.test_accuracy:.4f}" for one in models),
         }
         for cell, models in measured.items()

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from seqmnist.errors import MEND, UserError
 from seqmnist.files import write_csv
+from seqmnist.metric_names import EPOCH, TEST_ACCURACY, VALIDATION_ACCURACY
 
 METRICS = (
     "train.loss",
     "train.accuracy",
     "train.last_batch_accuracy",
     "val.loss",
-    "val.accuracy",
+    VALIDATION_ACCURACY,
     "test.loss",
-    "test.accuracy",
+    TEST_ACCURACY,
 )
 _COLUMNS = ("seed", "epoch", *METRICS)
 
@@ -31,7 +32,7 @@ class Row:
 
 def selected(rows: list[Row]) -> Row:
     """The epoch with the best validation accuracy, the earlier one on ties. Test figures play no part."""
-    return max(rows, key=lambda row: (row.metrics["val.accuracy"], -row.epoch))
+    return max(rows, key=lambda row: (row.metrics[VALIDATION_ACCURACY], -row.epoch))
 
 
 def summary(rows: list[Row]) -> dict[str, float]:
@@ -41,8 +42,8 @@ def summary(rows: list[Row]) -> dict[str, float]:
 
 def figures(name: str, row: Row) -> dict[str, float]:
     """Return an epoch's number, val.accuracy, test.accuracy and test.loss as `<name>.*`."""
-    metrics = {metric: row.metrics[metric] for metric in ("val.accuracy", "test.accuracy", "test.loss")}
-    return {f"{name}.{key}": value for key, value in {"epoch": row.epoch, **metrics}.items()}
+    metrics = {metric: row.metrics[metric] for metric in (VALIDATION_ACCURACY, TEST_ACCURACY, "test.loss")}
+    return {f"{name}.{key}": value for key, value in {EPOCH: row.epoch, **metrics}.items()}
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
