@@ -32,7 +32,7 @@ def test_a_port_in_use_is_passed_over(busy: int) -> None:
 
 
 def test_without_a_free_port_the_user_is_told(busy: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_PORTS", 1)
+    monkeypatch.setattr(local, "_MAX_PORTS", 1)
 
     with pytest.raises(UserError, match=f"no port from {busy} to {busy} is free"):
         local.free_port(busy)

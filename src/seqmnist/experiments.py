@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _LOCKS = ("index.lock", "HEAD.lock")
-_INTERRUPTED = 252  # exit code of DVC after Ctrl-C
+_INTERRUPTED_EXIT_CODE = 252  # of DVC after Ctrl-C
 _REMEDIES = {  # by words of git's messages
     "not a git repository": "run `git init` and `git commit`, or work in a clone",
     "Needed a single revision": "there is no such commit; a new repository needs its first one",
@@ -50,7 +50,7 @@ def run(name: str, *settings: str) -> str:
     if _git("for-each-ref", ref) and dvc(["exp", "remove", "--quiet", name]):
         raise UserError(f"DVC can't remove the earlier experiment {name}: run `dvc exp remove {name}`")
     code = dvc(["exp", "run", "--temp", "--name", name, *(f"--set-param={setting}" for setting in settings)])
-    if code == _INTERRUPTED:
+    if code == _INTERRUPTED_EXIT_CODE:
         raise KeyboardInterrupt
     if code:
         raise UserError(f"the experiment {name} failed: see the output above")

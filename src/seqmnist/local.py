@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")  # by which a browser on this machine may ask
-_PORTS = 100
+_MAX_PORTS = 100
 
 
 def listener(first: int) -> socket.socket:
@@ -22,7 +22,7 @@ def listener(first: int) -> socket.socket:
     Raises:
         UserError: none of a hundred ports is free.
     """
-    for port in range(first, first + _PORTS):
+    for port in range(first, first + _MAX_PORTS):
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also just after another server's end
         try:
@@ -32,7 +32,7 @@ def listener(first: int) -> socket.socket:
             listening.close()
             continue
         return listening
-    raise UserError(f"no port from {first} to {first + _PORTS - 1} is free: end one of the programs there")
+    raise UserError(f"no port from {first} to {first + _MAX_PORTS - 1} is free: end one of the programs there")
 
 
 def free_port(first: int) -> int:

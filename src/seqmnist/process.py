@@ -14,8 +14,8 @@ from typing import NoReturn
 from seqmnist.errors import UserError
 from seqmnist.paths import enter_project, project_root
 
-_SOON = 0.05  # seconds
-_PATIENCE = 0.5  # seconds between looks at whether who started this lives
+_RESEND_SECONDS = 0.05
+_POLL_SECONDS = 0.5
 
 
 class Terminated(BaseException):
@@ -92,7 +92,7 @@ def end_when(is_orphan: Callable[[], bool]) -> None:
 
     def watch() -> None:
         while not is_orphan():
-            time.sleep(_PATIENCE)
+            time.sleep(_POLL_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -110,7 +110,7 @@ def _ask_again(dropped: "sys.UnraisableHookArgs") -> None:
     """Send a signal again whose exception was raised in a finaliser or callback, where Python drops it."""
     if isinstance(dropped.exc_value, KeyboardInterrupt | Terminated):
         number = signal.SIGINT if isinstance(dropped.exc_value, KeyboardInterrupt) else signal.SIGTERM
-        threading.Timer(_SOON, os.kill, (os.getpid(), number)).start()  # here it would be dropped again
+        threading.Timer(_RESEND_SECONDS, os.kill, (os.getpid(), number)).start()  # here it would be dropped again
     else:
         sys.__unraisablehook__(dropped)
 

@@ -289,7 +289,7 @@ def test_search_is_bounded(tiny_data: Data, raw_copy: Path, tmp_path: Path, monk
     deep.mkdir(parents=True)
     (raw_copy / TEST_LABELS).rename(deep / TEST_LABELS)
     assert refuse(tiny_data, raw_copy, tmp_path / "raw").startswith(f"{TEST_LABELS} can't be found")
-    monkeypatch.setattr(module, "_MOST_ENTRIES", 3)
+    monkeypatch.setattr(module, "_MAX_ENTRIES", 3)
     assert "only 3 files and folders were looked at" in refuse(tiny_data, raw_copy, tmp_path / "raw")
 
 

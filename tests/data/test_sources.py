@@ -341,7 +341,7 @@ def test_wheel_with_a_pickle_of_something_else_is_one_line(tiny_data: Data, inde
 def test_a_member_that_is_a_bomb_is_not_extracted(
     tiny_data: Data, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 1000)
     _, said = refuse(from_pypi(tiny_data, put_wheel(index, bytes(1001))), tmp_path / "raw")
     assert said[0].endswith(f"tiny_digits-1.0-py3-none-any.whl: {MEMBER} has 1001 bytes, at most 1000 are taken")
 
@@ -354,7 +354,7 @@ def test_no_more_of_a_member_is_read_than_it_says(tmp_path: Path, monkeypatch: p
     content = wheel.read_bytes()
     assert content.count(size) == 2
     wheel.write_bytes(content.replace(size, said))
-    monkeypatch.setattr(sources, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 1000)
     with pytest.raises(zipfile.BadZipFile):
         sources._extract(wheel, "member", tmp_path / "target")
     assert (tmp_path / "target").stat().st_size <= 1000

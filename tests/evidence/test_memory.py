@@ -68,7 +68,7 @@ def test_gradient_flow_is_the_spectral_norm_of_the_product_of_jacobians(kind: st
 
 
 def test_gradient_flow_of_any_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_AT_ONCE", 2)
+    monkeypatch.setattr(memory, "_JACOBIAN_BATCH_IMAGES", 2)
     model, digits = model_of("gru"), images(3)
     whole = memory.gradient_flow(model, digits, shards=1)
     assert whole.shape == (28,)

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-_TOGETHER = 7  # steps whose weight gradients are one product: few enough for what they read to stay in cache
+_GROUP_STEPS = 7  # steps whose weight gradients are one product: few enough for what they read to stay in cache
 
 Tensors = list[tf.Tensor]
 
@@ -25,8 +25,8 @@ def weight_gradients(read: Sequence[Tensors], d_products: Tensors) -> Tensors:
         The gradients of the kernel [sum of k, m] and of the bias [m].
     """
     kernel, bias = [], []
-    for first in range(0, len(read), _TOGETHER):
-        group = slice(first, first + _TOGETHER)
+    for first in range(0, len(read), _GROUP_STEPS):
+        group = slice(first, first + _GROUP_STEPS)
         columns = [tf.concat(tensors, 0) for tensors in zip(*read[group], strict=True)]
         d_product = tf.concat(d_products[group], 0)
         kernel.append(tf.matmul(tf.concat(columns, 1), d_product, transpose_a=True))

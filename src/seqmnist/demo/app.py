@@ -20,7 +20,7 @@ _HOW: dict[View, str] = {
     "permuted_pixels": "pixel by pixel, in one fixed random order,",
 }
 
-_LARGEST = 1 << 20  # bytes of a drawing: some 25,000 points
+_MAX_DRAWING_BYTES = 1 << 20  # some 25,000 points
 _Number = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -33,7 +33,7 @@ class Drawing(BaseModel):
 def application(readers: list[Reader], view: View) -> FastAPI:
     """The server of a page on which these cells read digits by a view."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    guard(app, largest=_LARGEST)
+    guard(app, largest=_MAX_DRAWING_BYTES)
     page = resources.files("seqmnist.demo").joinpath("page.html").read_text()
     page = page.replace("{{how}}", _HOW[view]).replace("{{read}}", READ[view])
 

@@ -14,10 +14,10 @@ from seqmnist.data.splits import SIZE
 
 Stroke = Sequence[tuple[float, float]]
 
-_BOX = 20  # pixels of the larger side, the line's thickness included
-_PEN = 2.4  # pixels: as thick as MNIST's lines
-_FINE = 16  # lines are drawn so many times larger, for smooth edges
-_SMALLEST = 0.1  # of the canvas: a dot stays one
+_BOX_PIXELS = 20  # the larger side, the line's thickness included
+_PEN_PIXELS = 2.4  # as thick as MNIST's lines
+_OVERSAMPLING = 16  # lines are drawn so many times larger, for smooth edges
+_MIN_SIZE = 0.1  # of the canvas: a dot stays one
 
 
 def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
@@ -32,7 +32,7 @@ def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
         return np.zeros((SIZE, SIZE), np.uint8)
     points = np.concatenate(lines)
     low, high = points.min(axis=0), points.max(axis=0)
-    scale = (_BOX - _PEN) / max((high - low).max(), _SMALLEST)
+    scale = (_BOX_PIXELS - _PEN_PIXELS) / max((high - low).max(), _MIN_SIZE)
     centred = [(line - (low + high) / 2) * scale + SIZE / 2 for line in lines]
     return _drawn([line + _to_centre(_drawn(centred)) for line in centred])
 
@@ -42,7 +42,7 @@ def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     rows, columns = np.indices(image.shape) + 0.5
     mass = image.sum(dtype=float)
     offset = np.array([(columns * image).sum(), (rows * image).sum()]) / mass
-    margin = (SIZE - _BOX) / 2
+    margin = (SIZE - _BOX_PIXELS) / 2
     shift: NDArray[np.float64] = np.clip((SIZE + 1) / 2 - offset, -margin, margin)
     return shift
 
@@ -51,12 +51,12 @@ def _drawn(lines: list[NDArray[np.float64]]) -> NDArray[np.uint8]:
     """Lines through points in pixels as an image [28, 28] with smooth edges."""
     from PIL import Image, ImageDraw
 
-    canvas = Image.new("L", (SIZE * _FINE, SIZE * _FINE))
+    canvas = Image.new("L", (SIZE * _OVERSAMPLING, SIZE * _OVERSAMPLING))
     pen = ImageDraw.Draw(canvas)
-    radius = _PEN / 2 * _FINE
+    radius = _PEN_PIXELS / 2 * _OVERSAMPLING
     for line in lines:
-        fine = [(float(x), float(y)) for x, y in line * _FINE]
+        fine = [(float(x), float(y)) for x, y in line * _OVERSAMPLING]
         pen.line(fine, fill=255, width=round(2 * radius))
         for x, y in fine:  # round ends and joints
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    return np.asarray(canvas.reduce(_FINE))
+    return np.asarray(canvas.reduce(_OVERSAMPLING))

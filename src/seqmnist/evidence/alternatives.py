@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from seqmnist.evidence.calibration import FEWEST
+from seqmnist.evidence.calibration import MIN_BIN_IMAGES
 from seqmnist.evidence.measures import FLOW_DIGITS, Measured, Measures
 from seqmnist.evidence.metrics import spread
 
 CALIBRATION_ALT = (
-    f"Share of right answers by their probability, of {FEWEST} images and more; "
+    f"Share of right answers by their probability, of {MIN_BIN_IMAGES} images and more; "
     "the expected calibration errors are in the table of them."
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
-FEWEST = 20  # images in a bin that a picture shows: the share right of fewer is chance
+MIN_BIN_IMAGES = 20  # images in a bin that a picture shows: the share right of fewer is chance
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def reliability(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -
 
 def shown(bins: list[Bin]) -> list[Bin]:
     """Those of enough images for a picture."""
-    return [one for one in bins if one.count >= FEWEST]
+    return [one for one in bins if one.count >= MIN_BIN_IMAGES]
 
 
 def calibration_error(bins: list[Bin]) -> float:

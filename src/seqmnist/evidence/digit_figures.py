@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _GATE_COLOURS = {"i": "#009E73", "f": "#CC79A7", "o": "#E69F00"}
 _GATE_LINES = {"i": "-", "f": "--", "o": ":"}
-_WRONG = 12
+_WRONG_DIGITS = 12
 
 
 def beliefs(path: Path, measured: Measured, images: NDArray[np.uint8], view: View) -> None:
@@ -68,9 +68,9 @@ def beliefs(path: Path, measured: Measured, images: NDArray[np.uint8], view: Vie
 
 def wrong_digits(path: Path, one: Measures, images: NDArray[np.uint8], labels: NDArray[np.uint8], cell: str) -> None:
     """The test digits that a model is wrong about with the highest probability."""
-    chosen = most_wrong(one.probabilities, labels, _WRONG)
+    chosen = most_wrong(one.probabilities, labels, _WRONG_DIGITS)
     figure = new_figure(width=9, height=4.6)
-    for axes in figure.subplots(2, _WRONG // 2).flat:
+    for axes in figure.subplots(2, _WRONG_DIGITS // 2).flat:
         axes.set_axis_off()
     for axes, index in zip(figure.axes, chosen, strict=False):
         axes.imshow(images[index], cmap="gray_r")

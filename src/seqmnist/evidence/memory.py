@@ -17,10 +17,10 @@ Kind = Literal["blank", "noise"]
 KINDS: tuple[Kind, ...] = ("blank", "noise")
 EXTRA = (28, 112)  # rows after the digit
 
-_NOISE = 28  # the seed of the one noise
-_SCORED_AT_ONCE = 1_000
-_AT_ONCE = 64  # digits whose Jacobians are in memory: 300 x 300 each for an LSTM of 150 units
-_ITERATIONS = 16  # of the Lanczos method: see _spectral_norm
+_NOISE_SEED = 28
+_BATCH_IMAGES = 1_000  # images scored at once
+_JACOBIAN_BATCH_IMAGES = 64  # digits whose Jacobians are in memory: 300 x 300 each for an LSTM of 150 units
+_LANCZOS_ITERATIONS = 16  # see _spectral_norm
 
 
 def gradient_flow(model: "keras.Model", images: NDArray[np.uint8], shards: int) -> NDArray[np.float64]:
@@ -41,8 +41,8 @@ def gradient_flow(model: "keras.Model", images: NDArray[np.uint8], shards: int) 
     sequences = sequences_of(model, images)
     step = _Step(model.get_layer("cell"), shards)
     total = np.zeros(sequences.shape[1])
-    for first in range(0, len(sequences), _AT_ONCE):
-        total += step.norms(sequences[first : first + _AT_ONCE]).sum(axis=0)
+    for first in range(0, len(sequences), _JACOBIAN_BATCH_IMAGES):
+        total += step.norms(sequences[first : first + _JACOBIAN_BATCH_IMAGES]).sum(axis=0)
     return total / len(images)
 
 
@@ -122,7 +122,7 @@ def _spectral_norm(matrices: "tf.Tensor") -> "tf.Tensor":
     right, left, above = tf.ones_like(matrices[:, :, :1]), 0.0, 1.0
     right /= tf.norm(right, axis=1, keepdims=True)
     diagonal, upper = [], []
-    for _ in range(min(_ITERATIONS, matrices.shape[1])):
+    for _ in range(min(_LANCZOS_ITERATIONS, matrices.shape[1])):
         left = matrices @ right - above * left
         beside = tf.norm(left, axis=1, keepdims=True)
         left = tf.math.divide_no_nan(left, beside)
@@ -151,7 +151,7 @@ def accuracy_after(model: "keras.Model", split: Split, *, kind: Kind, extra: int
 
     sequences = sequences_of(model, split.images)
     steps, inputs = extra * SIZE // sequences.shape[2], sequences.shape[2]
-    random = generator(_NOISE, f"{kind} rows after a digit")
+    random = generator(_NOISE_SEED, f"{kind} rows after a digit")
     cell, logits = model.get_layer("cell"), model.get_layer("logits")
 
     @tf.function(input_signature=[tf.TensorSpec([None, sequences.shape[1] + steps, inputs])])  # type: ignore[untyped-decorator]
@@ -159,12 +159,12 @@ def accuracy_after(model: "keras.Model", split: Split, *, kind: Kind, extra: int
         return tf.concat([tf.argmax(logits(cell(rows)), axis=1) for rows in split_rows(part, shards)], 0)
 
     right = 0
-    for first in range(0, len(split), _SCORED_AT_ONCE):
-        digits = sequences[first : first + _SCORED_AT_ONCE]
+    for first in range(0, len(split), _BATCH_IMAGES):
+        digits = sequences[first : first + _BATCH_IMAGES]
         shape = (len(digits), steps, inputs)
         rows = np.zeros(shape, np.float32) if kind == "blank" else random.random(shape, np.float32)
         answers = predicted(tf.constant(np.concatenate([digits, rows], axis=1))).numpy()
-        right += int((answers == split.labels[first : first + _SCORED_AT_ONCE]).sum())
+        right += int((answers == split.labels[first : first + _BATCH_IMAGES]).sum())
     return right / len(split)
 
 
@@ -173,5 +173,5 @@ def sequences_of(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.
     import keras
 
     front = keras.Model(model.input, model.get_layer("cell").input)
-    parts = [front(images[first : first + _SCORED_AT_ONCE]).numpy() for first in range(0, len(images), _SCORED_AT_ONCE)]
+    parts = [front(images[first : first + _BATCH_IMAGES]).numpy() for first in range(0, len(images), _BATCH_IMAGES)]
     return np.concatenate(parts)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-_SCORED_AT_ONCE = 1_000  # images a graph call: well under half a second
+_BATCH_IMAGES = 1_000  # images a graph call: well under half a second
 
 
 class TrainingGraph:
@@ -164,8 +164,8 @@ class ScoringGraph:
         """Logits float32 [n, 10] of images uint8 [n, 28, 28]."""
         import tensorflow as tf
 
-        starts = range(0, len(images), _SCORED_AT_ONCE)
-        return np.concatenate([self._logits(tf.constant(images[s : s + _SCORED_AT_ONCE])).numpy() for s in starts])
+        starts = range(0, len(images), _BATCH_IMAGES)
+        return np.concatenate([self._logits(tf.constant(images[s : s + _BATCH_IMAGES])).numpy() for s in starts])
 
     def score(self, split: Split) -> tuple[float, float]:
         """Mean cross-entropy (nats) and accuracy."""
