@@ -26,7 +26,7 @@ SHARDS = 2
 def main() -> None:
     """Train every cell with both kinds of layers and every seed."""
     configuration = config.load()
-    data = splits.load_all(PROCESSED)
+    data, _ = splits.load_all(PROCESSED)
     start_tensorflow(SHARDS)
     table: list[tuple[object, ...]] = [("cell", "layers", "seed", "epoch", "val_accuracy", "test_accuracy")]
     for cell in CELLS:
