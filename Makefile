@@ -66,10 +66,10 @@ repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did n
 	@PYTHONPATH=src python -m seqmnist check --quick --repair && python -m dvc repro && PYTHONPATH=src python -m seqmnist sync
 
 ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and to the cells compared
-	@PYTHONPATH=src python -m seqmnist.tracking.ui
+	@PYTHONPATH=src python -m seqmnist.ui
 
 serve: $(READY) ## answer requests with the best model, MLflow's champion, on this machine
-	@PYTHONPATH=src python -m seqmnist.tracking.serve
+	@PYTHONPATH=src python -m seqmnist.serve
 
 demo: $(READY) ## open a page on this machine to draw a digit on, and watch the cells read it
 	@PYTHONPATH=src python -m seqmnist.demo

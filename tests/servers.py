@@ -10,7 +10,7 @@ import mlflow
 from mlflow.entities import Run
 
 from seqmnist.local import HOST
-from seqmnist.tracking.ui import stop_server, wait_until_up
+from seqmnist.ui import stop_server, wait_until_up
 from tests.ports import free_port
 
 

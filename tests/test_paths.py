@@ -92,8 +92,8 @@ COMMANDS = [
     "seqmnist.stages.train rnn",
     "seqmnist.stages.evaluate",
     "seqmnist.sweep -m cell=rnn,lstm",
-    "seqmnist.tracking.ui",
-    "seqmnist.tracking.serve",
+    "seqmnist.ui",
+    "seqmnist.serve",
     "seqmnist.demo",
     "seqmnist.publish evidence",
 ]

@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from seqmnist.local import HOST
-from seqmnist.tracking.ui import wait_until_up
+from seqmnist.ui import wait_until_up
 from tests.cluster.conftest import need, need_root, running
 from tests.ports import free_port
 from tests.system.conftest import ROOT, Project

@@ -15,7 +15,7 @@ PHONE = {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def links(reproduced: Any, serving: Any) -> Iterator[dict[str, str]]:
     """What `make ui` prints: addresses by what they show."""
-    with serving(reproduced, "seqmnist.tracking.ui") as output:
+    with serving(reproduced, "seqmnist.ui") as output:
         yield dict(re.findall(r"^  (.+): (http://\S+)$", output, re.MULTILINE))
 
 

@@ -18,7 +18,7 @@ from seqmnist.training.runtime import start_tensorflow
 @pytest.fixture(scope="module")
 def served(reproduced: Any, serving: Any) -> Iterator[tuple[str, str]]:
     """The champion's cell, and the address that answers."""
-    with serving(reproduced, "seqmnist.tracking.serve") as output:
+    with serving(reproduced, "seqmnist.serve") as output:
         cell = re.search(r"version \d+ \((\w+) seed=42", output)
         address = re.search(r"http://\S+/invocations", output)
         assert cell, output
@@ -96,7 +96,7 @@ def test_a_champion_whose_files_were_removed_is_named(served: Any, reproduced: A
 
 def assert_refused(project: Any, *said: str, **environment: str) -> None:
     """`make serve` ends at once with one line that says this."""
-    result = project.run("python", "-m", "seqmnist.tracking.serve", PYTHONPATH="src", **environment)
+    result = project.run("python", "-m", "seqmnist.serve", PYTHONPATH="src", **environment)
     assert result.code == 1
     *_, last = result.output.splitlines()
     assert last.startswith("error: ")

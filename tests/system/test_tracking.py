@@ -129,7 +129,7 @@ def test_diverged_training_ends_at_once_as_failed(project: Any) -> None:
 
 
 def test_page_serves_on_this_machine_only_and_prints_links(reproduced: Any) -> None:
-    process = reproduced.start("python", "-m", "seqmnist.tracking.ui", PYTHONPATH="src")
+    process = reproduced.start("python", "-m", "seqmnist.ui", PYTHONPATH="src")
     assert process.stdout is not None
     (port,) = re.findall(r"^starting MLflow on 127.0.0.1:(\d+) \.\.\.$", process.stdout.readline())
     with socket.create_server(("127.0.0.1", int(port))):  # as another user's server that was a moment faster

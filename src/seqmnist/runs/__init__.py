@@ -1,1 +1,1 @@
-"""What the experiment's stages leave in MLflow."""
+"""What the trainings and stages of this project leave in MLflow."""

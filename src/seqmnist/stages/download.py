@@ -7,6 +7,7 @@ from seqmnist.config import Data
 from seqmnist.data import raw, sources
 from seqmnist.experiments import run_stage
 from seqmnist.paths import RAW
+from seqmnist.runs import data_sets
 
 if TYPE_CHECKING:
     from seqmnist.tracking.runs import Run
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the stage."""
-    from seqmnist.tracking.runs import stage_run
+    from seqmnist.tracking.runs import RunRequest, stage_run
 
     configuration = config.load()
     data = configuration.data
-    with stage_run(configuration, "download", "download") as run:
+    request = RunRequest("download", "download", extra_tags=data_sets.tags(data))
+    with stage_run(configuration.tracking, request) as run:
         log_inputs(run, data)
         RAW.mkdir(parents=True, exist_ok=True)
         for name in raw.remove_others(RAW, data.files.all()):
@@ -36,7 +38,7 @@ def log_inputs(run: "Run", data: Data) -> None:
 
 def log_results(run: "Run", data: Data) -> None:
     """Tell MLflow what the stage made."""
-    run.raw_data(data)
+    data_sets.log_raw(run, data)
     run.metrics({f"data.{file.name}.bytes": file.bytes for file in data.files.all()})
 
 

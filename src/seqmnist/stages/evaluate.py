@@ -16,6 +16,8 @@ from seqmnist.evidence.metrics import cells_of, content, figures_of_seeds, numbe
 from seqmnist.experiments import run_stage
 from seqmnist.files import sha256_file, write_json
 from seqmnist.paths import CLASSES, FIGURES, METRICS, PAGE, PROCESSED, model_folder
+from seqmnist.runs import data_sets
+from seqmnist.runs.registered import register
 from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.outputs import read_histories
@@ -27,14 +29,14 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the stage."""
-    from seqmnist.tracking.registry import register
-    from seqmnist.tracking.runs import stage_run
+    from seqmnist.tracking.runs import RunRequest, stage_run
 
     configuration = config.load()
     histories = read_histories(configuration)
     data, summary = splits.load_all(PROCESSED)
     start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
-    with stage_run(configuration, "evaluate", "evaluate") as run:
+    request = RunRequest("evaluate", "evaluate", extra_tags=data_sets.tags(configuration.data))
+    with stage_run(configuration.tracking, request) as run:
         trained = run.attempt(partial(training_runs, configuration, histories, data, summary)) or []
         log_inputs(run, configuration, summary, trained)
         measured = {cell: measure_cell(configuration, cell, rows, data) for cell, rows in histories.items()}
@@ -52,7 +54,7 @@ def main() -> None:
 def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, trained: list[str]) -> None:
     """Tell MLflow what the stage reads; `trained` are the ids of the trainings' runs."""
     run.params(configuration.model_dump(include={"cells", "train", "sequence", "seeds"}))
-    run.splits(configuration.data, {"test": summary["test"]})
+    data_sets.log_splits(run, configuration.data, {"test": summary["test"]})
     run.tags({"train.runs": " ".join(trained)})
     run.tags({f"model.sha256.{cell}": model_digests(cell, configuration.seeds) for cell in configuration.cells})
 

@@ -8,6 +8,7 @@ from seqmnist.data import splits
 from seqmnist.experiments import run_stage
 from seqmnist.files import sha256_json, write_json
 from seqmnist.paths import PROCESSED, RAW
+from seqmnist.runs import data_sets
 
 if TYPE_CHECKING:
     from seqmnist.tracking.runs import Run
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the stage."""
-    from seqmnist.tracking.runs import stage_run
+    from seqmnist.tracking.runs import RunRequest, stage_run
 
     configuration = config.load()
     data = configuration.data
-    with stage_run(configuration, "preprocess", "preprocess") as run:
+    request = RunRequest("preprocess", "preprocess", extra_tags=data_sets.tags(data))
+    with stage_run(configuration.tracking, request) as run:
         log_inputs(run, data)
         parts = splits.read_raw(RAW, data)
         splits.save(PROCESSED, parts)
@@ -32,12 +34,12 @@ def main() -> None:
 def log_inputs(run: "Run", data: Data) -> None:
     """Tell MLflow what the stage reads."""
     run.params({"data": data.model_dump()})
-    run.raw_data(data)
+    data_sets.log_raw(run, data)
 
 
 def log_results(run: "Run", data: Data, summary: splits.Summary) -> None:
     """Tell MLflow what the stage made."""
-    run.splits(data, summary)
+    data_sets.log_splits(run, data, summary)
     run.metrics({f"data.{name}.images": part["images"] for name, part in summary.items()})
     run.artifact(PROCESSED / splits.SUMMARY)
     run.tags(identity(summary))

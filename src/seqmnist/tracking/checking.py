@@ -28,8 +28,8 @@ _Login = tuple[str, str] | Callable[[requests.PreparedRequest], requests.Prepare
 _SEARCH = "/api/2.0/mlflow/experiments/search"
 _DEFAULT = ("admin", "password1234")  # of MLflow before 3.17, published
 _FOREIGN = "10.evil.example"  # MLflow takes 10.* for private addresses where it is given no names
-_SECONDS = 30
-_CLOCK_SECONDS = 5
+_REQUEST_TIMEOUT_SECONDS = 30
+_MAX_CLOCK_DIFFERENCE_SECONDS = 5
 _METRIC = 0.1 + 0.2  # all of its bits must come back
 _ARTIFACT = secrets.token_bytes(100_000)
 
@@ -98,7 +98,7 @@ def _send(
         json=json,
         auth=login,
         headers=headers,
-        timeout=_SECONDS,
+        timeout=_REQUEST_TIMEOUT_SECONDS,
         allow_redirects=False,
         verify=told.verify,
         cert=told.client_cert_path,
@@ -171,9 +171,9 @@ def _clock(answer: requests.Response) -> Finding:
     if date is None:
         return Finding("its clock can't be seen")
     seconds = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
-    wrong = abs(seconds) > _CLOCK_SECONDS
+    wrong = abs(seconds) > _MAX_CLOCK_DIFFERENCE_SECONDS
     return Finding(
-        f"its clock is this machine's to {_CLOCK_SECONDS} s",
+        f"its clock is this machine's to {_MAX_CLOCK_DIFFERENCE_SECONDS} s",
         f"it differs by {seconds:.0f} s: let both follow a time server (chrony)" if wrong else "",
     )
 

@@ -7,22 +7,19 @@ from typing import Any
 
 from mlflow.entities import Dataset
 
-from seqmnist.config import SplitName
-
-CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
-_DIGEST = 32  # hexadecimal digits that MLflow's column has room for
+_MAX_HEX_DIGITS = 32  # of a digest, for which MLflow's column has room
 
 
 def described(name: str, sha256: str, folder: Path, profile: Mapping[str, Any]) -> Dataset:
     """Return a data set for `log_inputs`.
 
     Args:
-        name: The data set's name, with that of the split if it is one.
+        name: The data set's name.
         sha256: The SHA-256 of its content.
         folder: The folder with its files, relative to the repository.
         profile: Further facts.
     """
-    return Dataset(name, sha256[:_DIGEST], *source(folder, sha256), profile=json.dumps(profile))
+    return Dataset(name, sha256[:_MAX_HEX_DIGITS], *source(folder, sha256), profile=json.dumps(profile))
 
 
 def source(folder: Path, sha256: str) -> tuple[str, str]:

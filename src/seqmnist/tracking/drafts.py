@@ -1,4 +1,4 @@
-"""What a stage would tell a run: compared with runs that were cut off, before one is completed."""
+"""Compare what a stage would log with runs that were cut off, before one of them is completed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _TIMES = "time."  # of metrics that no file has
 
 
 class Draft(Run):
-    """Takes parameters and metrics down and sends nothing."""
+    """A run that takes parameters and metrics down and sends nothing."""
 
     def __init__(self) -> None:
         link = Link("draft", "", None)
@@ -31,7 +31,7 @@ class Draft(Run):
         self._points |= {(name, step or 0): value for name, value in values.items()}
 
     def has_part(self, client: MlflowClient, run: LoggedRun) -> bool:
-        """Whether all parameters and metrics of a run are among those taken down, times apart."""
+        """Return whether all parameters and metrics of a run are among those taken down, times apart."""
         if not run.data.params.items() <= self._parameters.items():
             return False
         return all(

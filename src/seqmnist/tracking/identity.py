@@ -1,10 +1,9 @@
-"""Tags that find the runs of one configuration, data set, commit or DVC experiment."""
+"""Tags that find the runs of one configuration, commit or DVC experiment."""
 
 import os
 from functools import cache
 
-from seqmnist.config import Data
-from seqmnist.files import sha256_file, sha256_json
+from seqmnist.files import sha256_file
 from seqmnist.git import GitError, git, is_expected
 from seqmnist.paths import PARAMS
 
@@ -12,14 +11,9 @@ CONFIG = "config.sha256"  # the tag with the SHA-256 of params.yaml
 CODE = ("git.commit", "git.dirty", "git.error")
 
 
-def data_sha256(data: Data) -> str:
-    """One digest for the four raw files: of their names and SHA-256."""
-    return sha256_json({file.name: file.sha256 for file in data.files.all()})
-
-
-def identity_tags(data: Data) -> dict[str, str]:
-    """What finds the runs of one configuration, data set, commit or DVC experiment."""
-    return {"data.sha256": data_sha256(data), **experiment_tags(), **_code_tags()}
+def identity_tags() -> dict[str, str]:
+    """Return the tags that find the runs of one configuration, commit or DVC experiment."""
+    return {**experiment_tags(), **_code_tags()}
 
 
 def _code_tags() -> dict[str, str]:
@@ -48,7 +42,7 @@ def _tell(reason: str) -> None:
 
 
 def experiment_tags() -> dict[str, str]:
-    """The digest of the configuration, and the name of the DVC experiment if this is in one.
+    """Return the digest of the configuration, and the name of the DVC experiment if this is in one.
 
     A run whose outputs serve others too has all of theirs, separated by spaces.
     """

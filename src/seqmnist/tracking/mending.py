@@ -1,8 +1,9 @@
 """Mend what earlier versions logged: the figures of models, and the sources of data sets."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,16 +13,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from sqlalchemy import Engine, MetaData, Table, bindparam, create_engine, select
 
-from seqmnist.paths import PROCESSED, RAW
+from seqmnist.metric_names import EPOCH, LAST, SELECTED
 from seqmnist.settings import Tracking
 from seqmnist.tracking.away import telling
-from seqmnist.tracking.datasets import CONTEXTS, source
+from seqmnist.tracking.datasets import source
 from seqmnist.tracking.runs import find_run, whole_transactions
 from seqmnist.tracking.store import open_store
 
-_EPOCH = "selected.epoch"  # the metric that says which epoch a model's weights are of
-_AT_ONCE = 10_000  # experiments
-_ENDINGS = tuple(f".{name}" for name in CONTEXTS)  # of the names of splits
+_EPOCH = f"{SELECTED}{EPOCH}"  # the metric that says which epoch a model's weights are of
+_MAX_EXPERIMENTS = 10_000
 
 
 class _Figures(NamedTuple):
@@ -31,8 +31,12 @@ class _Figures(NamedTuple):
     missing: list[Metric]
 
 
-def mend(tracking: Tracking) -> list[str]:
+def mend(tracking: Tracking, data_folder: Callable[[str], Path]) -> list[str]:
     """Mend all models and data sets of a store; a second time there is nothing to mend.
+
+    Args:
+        tracking: Configuration of the store.
+        data_folder: Function that returns the folder with the files of a data set, by the data set's name.
 
     Returns:
         A line for each kind of thing that was mended.
@@ -49,7 +53,7 @@ def mend(tracking: Tracking) -> list[str]:
         if models := _mend_models(client, engine):
             rest = "" if engine else "; its table shows the first epoch's until `seqmnist sync` is given the database"
             lines.append(f"MLflow: corrected the metrics of logged models: {models}{rest}")
-        if engine and (data_sets := _mend_data_sets(engine)):
+        if engine and (data_sets := _mend_data_sets(engine, data_folder)):
             lines.append(f"MLflow: corrected the sources of data sets: {data_sets}")
     return lines
 
@@ -70,7 +74,7 @@ def _mend_models(client: MlflowClient, engine: Engine | None) -> int:
 
 def _trained_models(client: MlflowClient) -> Iterator[LoggedModel]:
     """Yield all models that have a selected epoch."""
-    experiments = [one.experiment_id for one in client.search_experiments(max_results=_AT_ONCE)]
+    experiments = [one.experiment_id for one in client.search_experiments(max_results=_MAX_EXPERIMENTS)]
     token = None
     while True:
         page = client.search_logged_models(experiments, f"metrics.`{_EPOCH}` >= 0", page_token=token)
@@ -88,11 +92,11 @@ def _compare(client: MlflowClient, model: LoggedModel, *, can_remove: bool) -> _
     by_name: dict[str, list[Metric]] = {}
     for point in model.metrics:
         by_name.setdefault(point.key, []).append(point)
-    last = list(chain.from_iterable(points for name, points in by_name.items() if name.startswith("last.")))
+    last = list(chain.from_iterable(points for name, points in by_name.items() if name.startswith(LAST)))
     last = last if can_remove else []
     steps = {name: {point.step for point in points} for name, points in by_name.items()}
     names = [name for name in steps if steps[name] != {selected} and (can_remove or selected not in steps[name])]
-    names = [name for name in names if not name.startswith(("selected.", "last."))]
+    names = [name for name in names if not name.startswith((SELECTED, LAST))]
     run = find_run(client, model.source_run_id) if names or last else None
     if run is None or run.data.tags.get("stage") != "train":
         return _Figures([], [])
@@ -135,14 +139,13 @@ def _remove(engine: Engine, points: list[Metric]) -> None:
 
 
 @whole_transactions()
-def _mend_data_sets(engine: Engine) -> int:
+def _mend_data_sets(engine: Engine, data_folder: Callable[[str], Path]) -> int:
     """Return how many data sets had a source of a type that MLflow does not know."""
     table = Table("datasets", MetaData(), autoload_with=engine)
     with engine.begin() as connection:
         rows = connection.execute(select(table).where(table.c.dataset_source_type == "sha256")).mappings().all()
         for row in rows:
-            folder = PROCESSED if row["name"].endswith(_ENDINGS) else RAW
-            kind, leads = source(folder, json.loads(row["dataset_source"])["sha256"])
+            kind, leads = source(data_folder(row["name"]), json.loads(row["dataset_source"])["sha256"])
             mended = {"dataset_source_type": kind, "dataset_source": leads}
             connection.execute(table.update().where(table.c.dataset_uuid == row["dataset_uuid"]).values(mended))
     return len(rows)

@@ -23,7 +23,7 @@ from seqmnist.tracking.away import shown
 from seqmnist.tracking.relocation import follow
 from seqmnist.tracking.remedies import reason
 
-_AT_ONCE = 1000  # rows
+_BATCH_ROWS = 1000
 _VERSION = "alembic_version"  # MLflow's table with the version of its tables
 _DEFAULT = 0  # the number of the experiment that every store has
 _FILLED = {_VERSION, "workspaces"}  # the tables that have rows from the start
@@ -180,7 +180,7 @@ def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table,
         if isinstance(column.type, JSON):
             column.type.none_as_null = True  # no value stays none, and does not become JSON's null
     address = _ADDRESSES.get(table.name, "")
-    for rows in old.execution_options(yield_per=_AT_ONCE).execute(select(table)).mappings().partitions(_AT_ONCE):
+    for rows in old.execution_options(yield_per=_BATCH_ROWS).execute(select(table)).mappings().partitions(_BATCH_ROWS):
         values: list[dict[str, Any]] = [
             {one.name: _cast(row[one.name], is_boolean=isinstance(one.type, Boolean)) for one in columns}
             for row in rows

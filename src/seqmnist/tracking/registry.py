@@ -8,59 +8,50 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from seqmnist.config import Config
+from seqmnist.metric_names import SELECTED, VALIDATION_ACCURACY
+from seqmnist.settings import Tracking
 from seqmnist.tracking.away import telling
 from seqmnist.tracking.runs import whole_transactions
 from seqmnist.tracking.store import one_at_a_time, open_store
 
 CHAMPION = "champion"
-ACCURACY = "selected.val.accuracy"
+_ACCURACY = f"{SELECTED}{VALIDATION_ACCURACY}"
 _BECAUSE = f"{CHAMPION}.because"
-_IMAGES = "validation.sha256"
-_DESCRIPTION = """\
-Models of {data}: images uint8 [n, 28, 28] in, probabilities of the ten classes out.
-
-Every evaluation makes a version of each model that it measured, once. The alias `champion` moves to a version whose
-validation accuracy on the same images is higher; its tag `champion.because` says against what. Test figures choose
-nothing.
-`make serve` answers with the champion.
-"""
+_SELECTION = "validation.sha256"
+# Tags that a version has of its run.
+_COPIED = ("cell", "model.sha256", "train.sha256", "data.sha256", "config.sha256")
 
 
-def registered_name(data: str) -> str:
-    """The registered model of a data set."""
-    return f"seqmnist-{data}"
-
-
-def register(config: Config, run_ids: list[str], validation_sha256: str) -> str:
+def register(tracking: Tracking, name: str, description: str, run_ids: list[str], selection_sha256: str) -> str:
     """Make a version of the model of each training, once, and let `champion` move to the best if it is better.
 
     A champion that a user put somewhere by hand stays there.
 
     Args:
-        config: the pipeline's.
-        run_ids: of finished trainings.
-        validation_sha256: the digest of the images by which they were selected.
+        tracking: Configuration of the store.
+        name: Name of the registered model.
+        description: Description of a registered model that has to be made.
+        run_ids: Ids of the runs of finished trainings.
+        selection_sha256: Digest of the examples by which the models were selected.
 
     Returns:
         A line that says which version is champion, and why.
 
     Raises:
-        UserError: the store can't be used.
+        UserError: The store can't be used.
     """
-    client, _ = open_store(config.tracking)
+    client, _ = open_store(tracking)
     mlflow.set_tracking_uri(client.tracking_uri)  # there MLflow looks for a version's model
     with telling(client.tracking_uri), one_at_a_time(client.tracking_uri), whole_transactions():
-        return _register(client, config.data.name, run_ids, validation_sha256)
+        _create(client, name, description)
+        for run_id in run_ids:
+            _add_version(client, name, client.get_run(run_id), selection_sha256)
+        return _move_champion(client, name, selection_sha256)
 
 
-def _register(client: MlflowClient, data: str, run_ids: list[str], validation_sha256: str) -> str:
-    name = registered_name(data)
-    _create(client, name, data)
-    for run_id in run_ids:
-        _add_version(client, name, client.get_run(run_id), validation_sha256)
-    same_images = client.search_model_versions(f"name = '{name}' and tags.`{_IMAGES}` = '{validation_sha256}'")
-    best = max(same_images, key=lambda one: (_accuracy(one), -int(one.version)), default=None)
+def _move_champion(client: MlflowClient, name: str, selection_sha256: str) -> str:
+    same_examples = client.search_model_versions(f"name = '{name}' and tags.`{_SELECTION}` = '{selection_sha256}'")
+    best = max(same_examples, key=lambda one: (_accuracy(one), -int(one.version)), default=None)
     if best is None:
         return f"no {CHAMPION} of {name}: the models of these runs were deleted"
     decision = _decide(find_champion(client, name), best)
@@ -83,7 +74,7 @@ def _decide(champion: ModelVersion | None, best: ModelVersion) -> _Decision:
         return _Decision(False, f"{described(champion)}")
     if _BECAUSE not in champion.tags:
         return _Decision(False, f"{described(champion)} stays: it was chosen by hand")
-    if champion.tags[_IMAGES] != best.tags[_IMAGES]:
+    if champion.tags[_SELECTION] != best.tags[_SELECTION]:
         other = f"{described(best)} was selected by other images; move the alias by hand to have it"
         return _Decision(False, f"{described(champion)} stays: {other}")
     if _accuracy(best) > _accuracy(champion):
@@ -92,28 +83,28 @@ def _decide(champion: ModelVersion | None, best: ModelVersion) -> _Decision:
 
 
 def described(version: ModelVersion) -> str:
-    """A version in words; one that a user registered has no more than its number."""
+    """Describe a version in words; one that a user registered has no more than its number."""
     tags = version.tags
-    if not {"cell", "seed", ACCURACY} <= set(tags):
+    if not {"cell", "seed", _ACCURACY} <= set(tags):
         return f"version {version.version}"
     trained = f"{tags['cell']} seed={tags['seed']}"
     return f"version {version.version} ({trained}, validation accuracy {_accuracy(version):.4f})"
 
 
 def _accuracy(version: ModelVersion) -> float:
-    return float(version.tags[ACCURACY])
+    return float(version.tags[_ACCURACY])
 
 
-def _create(client: MlflowClient, name: str, data: str) -> None:
+def _create(client: MlflowClient, name: str, description: str) -> None:
     try:
-        client.create_registered_model(name, description=_DESCRIPTION.format(data=data))
+        client.create_registered_model(name, description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
 def find_champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    """The champion of a registered model; None where there is none, or no such model."""
+    """Return the champion of a registered model; None where there is none, or no such model."""
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
@@ -122,7 +113,7 @@ def find_champion(client: MlflowClient, name: str) -> ModelVersion | None:
         return None
 
 
-def _add_version(client: MlflowClient, name: str, run: Run, validation_sha256: str) -> None:
+def _add_version(client: MlflowClient, name: str, run: Run, selection_sha256: str) -> None:
     """Make a version of the run's model, unless there is one of its weights, or the model was deleted."""
     weights = run.data.tags["model.sha256"]
     if client.search_model_versions(f"name = '{name}' and tags.`model.sha256` = '{weights}'"):
@@ -132,9 +123,9 @@ def _add_version(client: MlflowClient, name: str, run: Run, validation_sha256: s
     ready = [one.model_id for one in own if one.model_id in logged and one.status == "READY"]  # others were interrupted
     if not ready:
         return
-    tags = {key: run.data.tags[key] for key in ("cell", "model.sha256", "train.sha256", "data.sha256", "config.sha256")}
-    tags |= {key: str(value) for key, value in run.data.metrics.items() if key.startswith("selected.")}
-    tags |= {"seed": run.data.params["seed"], _IMAGES: validation_sha256}
+    tags = {key: run.data.tags[key] for key in _COPIED}
+    tags |= {key: str(value) for key, value in run.data.metrics.items() if key.startswith(SELECTED)}
+    tags |= {"seed": run.data.params["seed"], _SELECTION: selection_sha256}
     client.create_model_version(
         name, source=f"models:/{ready[0]}", run_id=run.info.run_id, tags=tags, model_id=ready[0]
     )

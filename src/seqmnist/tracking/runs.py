@@ -1,46 +1,60 @@
-"""One MLflow run for each thing that a stage does."""
+"""MLflow runs of stages and trials: how they start and end, and what can be logged into them."""
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import partial, update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import mlflow
-import numpy as np
 from mlflow.entities import DatasetInput, InputTag, Metric, RunTag
 from mlflow.entities import Run as LoggedRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
-from numpy.typing import NDArray
 
-from seqmnist.config import Config, Data
-from seqmnist.data.splits import Summary
 from seqmnist.errors import UserError
-from seqmnist.paths import PARAMS, PROCESSED, RAW
+from seqmnist.paths import PARAMS
 from seqmnist.process import Terminated, signals_waiting
-from seqmnist.settings import flatten
+from seqmnist.settings import Tracking, flatten
 from seqmnist.tracking.away import Link, ServerAway, refused
-from seqmnist.tracking.datasets import CONTEXTS, described
-from seqmnist.tracking.identity import CODE, data_sha256, identity_tags
-from seqmnist.tracking.models import log_model
+from seqmnist.tracking.datasets import described
+from seqmnist.tracking.identity import CODE, identity_tags
 from seqmnist.tracking.processes import end_stale_runs, process_tags
 from seqmnist.tracking.store import open_store, tracking_uri
 
-if TYPE_CHECKING:
-    import keras
-
 ERROR = "error"  # the tag that says why a run failed
-_GRAPH, _TENSORBOARD = "graph", "graph/tensorboard"  # the artifacts' folders
 LATER = "`seqmnist sync` sends the rest"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """How the MLflow run of a stage or trial is named, found again, and resumed.
+
+    Attributes:
+        stage: Stage that makes the run.
+        name: Name of the run.
+        tags: Tags by which the run is found, beside its stage.
+        extra_tags: Tags that are set but not used to find the run.
+        resume: Id of a run to resume where the store has it.
+        remedy: What sends the rest when the server is away, for people; None where that is an error.
+        away: Error that says that the server is known to be away.
+    """
+
+    stage: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    extra_tags: Mapping[str, str] = field(default_factory=dict)
+    resume: str | None = None
+    remedy: str | None = LATER
+    away: ServerAway | None = None
 
 
 @contextmanager
 def whole_transactions() -> Iterator[None]:
-    """An exception of a signal would leave SQLite's transaction open, and the database locked for this very process."""
+    """Let signals wait: an exception of theirs would leave SQLite's transaction open, and the database locked."""
     with signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext():
         yield
 
@@ -59,7 +73,7 @@ def _sent(method: Callable[Concatenate["Run", P], None]) -> Callable[Concatenate
 
 
 class Run:
-    """A running MLflow run: what can be logged into it.
+    """A running MLflow run.
 
     What a resumed run has already is left out: no metric stands twice at a step, and no second model is logged. When
     a server goes away, the run takes nothing more, and stays without an end and without what it lacks.
@@ -87,10 +101,10 @@ class Run:
         return not self._link.is_cut
 
     def attempt(self, request: Callable[[], T]) -> T | None:
-        """What another request to the store gives; None if the server is away, now or since an earlier request.
+        """Return what another request to the store gives; None if the server is away, now or since an earlier request.
 
         Raises:
-            UserError: the store refuses it.
+            UserError: The store refuses it.
         """
         return self._link.attempt(request)
 
@@ -131,39 +145,22 @@ class Run:
         else:
             mlflow.log_artifact(str(path), folder, run_id=self.id)
 
-    def raw_data(self, data: Data) -> None:
-        """Log the raw files as one data set."""
-        files = {file.name: file.sha256 for file in data.files.all()}
-        self._dataset(data.name, data_sha256(data), RAW, files, "raw")
-
-    def splits(self, data: Data, summary: Summary) -> None:
-        """Log each split as a data set with its digest."""
-        for name, split in summary.items():
-            self._dataset(f"{data.name}.{name}", split["sha256"], PROCESSED, dict(split), CONTEXTS[name])
+    @_sent
+    def once(self, marker: str, log: Callable[[], None]) -> None:
+        """Call `log` unless the run has an artifact at `marker`, which `log` makes at its end."""
+        if not mlflow.MlflowClient().list_artifacts(self.id, marker):
+            log()
 
     @_sent
-    def graph(self, model: "keras.Model") -> None:
-        """Log a picture of a model's graph and what TensorBoard draws it from, once."""
-        from seqmnist.tracking.graphs import draw, write_tensorboard
-
-        if mlflow.MlflowClient().list_artifacts(self.id, _TENSORBOARD):
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            picture, events = Path(folder, "model.png"), Path(folder, "tensorboard")
-            draw(model, picture)
-            write_tensorboard(model, events)
-            self.artifact(picture, _GRAPH)
-            self.artifact(events, _TENSORBOARD)  # the last: where it is, both are
-
-    @_sent
-    def model(self, model: "keras.Model", example: NDArray[np.uint8], step: int) -> None:
-        """Log a model with the metrics of the epoch `step`; see `log_model`."""
+    def model(self, log: Callable[[str], None]) -> None:
+        """Call `log` with the run's id unless the run has a model, which `log` makes."""
         if not self._has_model:
-            log_model(self.id, model, example, step)
+            log(self.id)
 
     @_sent
     @whole_transactions()
-    def _dataset(self, name: str, sha256: str, folder: Path, profile: Mapping[str, Any], context: str) -> None:
+    def dataset(self, name: str, sha256: str, folder: Path, profile: Mapping[str, Any], context: str) -> None:
+        """Log a data set; see `described`. `context` says what it is used for."""
         inputs = [DatasetInput(described(name, sha256, folder, profile), [InputTag("mlflow.data.context", context)])]
         try:
             mlflow.MlflowClient().log_inputs(self.id, inputs)
@@ -174,46 +171,32 @@ class Run:
 
 
 def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Nested values as MLflow keeps them: texts with dotted names."""
+    """Return nested values as MLflow keeps them: texts with dotted names."""
     flat = flatten(dict(values))
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
 
 
 @contextmanager
-def stage_run(
-    config: Config,
-    stage: str,
-    name: str,
-    tags: Mapping[str, str] | None = None,
-    *,
-    resume: str | None = None,
-    later: str | None = LATER,
-    away: ServerAway | None = None,
-) -> Iterator[Run]:
+def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
     """Start a run and end it as what it came to: FINISHED, FAILED with its error, or KILLED.
 
     Runs whose process was ended before it could say so become KILLED; so do those that a server lost sight of.
 
     Args:
-        config: the pipeline's configuration.
-        stage: download, preprocess, train or evaluate.
-        name: of the run: the name of the stage in DVC.
-        tags: further tags.
-        resume: the id of a run to go on with, where this store has it.
-        later: what sends the rest when the server is away, for people; None where that is an error.
-        away: says that the server is known to be away.
+        tracking: Configuration of the store.
+        request: Name, tags and further properties of the run.
 
     Raises:
-        UserError: the store can't be used, or no longer; a server that is away is no error, unless `later` is None.
+        UserError: The store can't be used, or no longer. A server that is away is no error, unless `remedy` is None.
     """
-    link = Link(name, tracking_uri(config.tracking), later)
-    own, given = identity_tags(config.data), dict(tags or {})
+    link = Link(request.name, tracking_uri(tracking), request.remedy)
+    own, given = identity_tags(), {**request.tags, **request.extra_tags}
     if not given.keys().isdisjoint(CODE):  # a trial has its sweep's, also where its machine has no repository
         own = {key: value for key, value in own.items() if key not in CODE}
-    all_tags = {"stage": stage, **own, **process_tags(), **given}
-    if away:
-        link.cut(away)
-    run = link.attempt(partial(_started, config, name, all_tags, resume, link)) or Run(resume or "", link)
+    tags = {"stage": request.stage, **own, **process_tags(), **given}
+    if request.away:
+        link.cut(request.away)
+    run = link.attempt(partial(_started, tracking, request, tags, link)) or Run(request.resume or "", link)
     try:
         run.artifact(PARAMS)
         yield run
@@ -228,11 +211,12 @@ def stage_run(
     run.end("FINISHED")
 
 
-def _started(config: Config, name: str, tags: dict[str, str], resume: str | None, link: Link) -> Run:
-    """A new run, or the one to resume where this experiment has it."""
-    client, experiment_id = open_store(config.tracking)
+def _started(tracking: Tracking, request: RunRequest, tags: dict[str, str], link: Link) -> Run:
+    """Start a new run, or the one to resume where this experiment has it."""
+    client, experiment_id = open_store(tracking)
     mlflow.set_tracking_uri(client.tracking_uri)
     end_stale_runs(client, experiment_id)
+    resume = request.resume
     if resume and (before := find_run(client, resume)) and before.info.experiment_id == experiment_id:
         run = Run(resume, link)
         for key in (ERROR, *CODE):
@@ -242,12 +226,12 @@ def _started(config: Config, name: str, tags: dict[str, str], resume: str | None
         client.update_run(resume, status="RUNNING")
         run.find_logged()
         return run
-    started = client.create_run(experiment_id, run_name=name, tags=resolve_tags(tags))
+    started = client.create_run(experiment_id, run_name=request.name, tags=resolve_tags(tags))
     return Run(started.info.run_id, link)
 
 
 def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
-    """The run with this id, unless it is deleted or the store has none."""
+    """Return the run with this id, unless it is deleted or the store has none."""
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

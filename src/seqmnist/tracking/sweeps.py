@@ -27,9 +27,9 @@ A run for each sweep, and below it (the *+* before its name) a run for each tria
 A sweep's *Artifacts* hold the table of its trials, their parallel coordinates and the learning curves of the best;
 its tag `best.run_id` names the best trial. `seqmnist promote <run id>` carries a trial's values into the pipeline.
 """
-_AT_ONCE = 1000  # runs a page
-_LOOK = 0.5  # seconds between looks at a run
-_PATIENCE = 10  # seconds that a trial has to end itself in
+_PAGE_RUNS = 1000
+_POLL_SECONDS = 0.5
+_END_TIMEOUT_SECONDS = 10  # that a trial has to end itself in
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -144,10 +144,10 @@ class Sweep:
 
         It was on a machine that is not this one, where its worker was killed.
         """
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _END_TIMEOUT_SECONDS
         while (run := self._trial_run(number, config)) and run.info.status == "RUNNING" and time.monotonic() < until:
             self.settle_stale()  # of this machine it is known
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
 
     def trial_run_id(self, number: int, config: str) -> str | None:
         """The newest run of a trial with this configuration, by the SHA-256 of its params.yaml."""
@@ -203,7 +203,7 @@ class Sweep:
     def _search(self, condition: str) -> list[Run]:
         runs, token = [], None
         while True:
-            page = self._client.search_runs([self._experiment], condition, max_results=_AT_ONCE, page_token=token)
+            page = self._client.search_runs([self._experiment], condition, max_results=_PAGE_RUNS, page_token=token)
             runs += page
             token = page.token
             if not token:

@@ -1,6 +1,6 @@
 from seqmnist.config import Config
 from seqmnist.tracking.runs import stage_run
-from seqmnist.tracking.times import epoch_seconds
+from seqmnist.runs.epoch_times import epoch_seconds
 
 
 def trained(config: Config, cell: str, seed: int, seconds: list[float]) -> str:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from seqmnist.errors import UserError
 from seqmnist.local import HOST
 from seqmnist.settings import Tracking
-from seqmnist.tracking import ui
+from seqmnist import ui
 from seqmnist.tracking.store import open_store
 from tests.ports import free_port
 

@@ -1,5 +1,6 @@
-"""How long epochs took: MLflow alone knows, since outputs hold no seconds."""
+"""Durations of epochs, which only MLflow knows: outputs hold no seconds."""
 
+from seqmnist.metric_names import VALIDATION_ACCURACY
 from seqmnist.settings import Tracking
 from seqmnist.tracking.lineage import newest_finished
 from seqmnist.tracking.runs import find_run
@@ -7,17 +8,17 @@ from seqmnist.tracking.store import open_store
 
 
 def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str, list[float]]]:
-    """The seconds of each epoch of the trainings that an evaluation is of, by cell and seed.
+    """Return the seconds of each epoch of the trainings of an evaluation, by cell and seed.
 
     Args:
-        tracking: where MLflow is.
-        metrics_sha256: the digest of the evaluation's metrics.json.
+        tracking: Configuration of the store.
+        metrics_sha256: Digest of the evaluation's metrics.json.
 
     Returns:
-        Nothing of an evaluation or a training that MLflow does not know, or has without some of the times.
+        Seconds by epoch; trainings that MLflow does not know, or has without some of the times, are left out.
 
     Raises:
-        UserError: the store can't be used.
+        UserError: The store can't be used.
     """
     client, experiment = open_store(tracking)
     evaluation = newest_finished(client, experiment, {"stage": "evaluate", "metrics.sha256": metrics_sha256})
@@ -26,7 +27,7 @@ def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str
         if (run := find_run(client, run_id)) is None:
             continue
         history = sorted(client.get_metric_history(run_id, "time.epoch_seconds"), key=lambda metric: metric.step)
-        epochs = client.get_metric_history(run_id, "val.accuracy")
+        epochs = client.get_metric_history(run_id, VALIDATION_ACCURACY)
         if history and len(history) == len(epochs):  # a run that was completed from files has times of a part
             seeds = found.setdefault(run.data.tags["cell"], {})
             seeds[run.data.params["seed"]] = [metric.value for metric in history]

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
-from seqmnist.tracking.graphs import draw, write_tensorboard
+from seqmnist.runs.model_graph import draw, write_tensorboard
 from seqmnist.training.runtime import start_tensorflow
 
 

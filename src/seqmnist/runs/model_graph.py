@@ -1,5 +1,6 @@
-"""A model's graph for people: a picture, and TensorBoard's interactive one. Neither needs Graphviz's program."""
+"""Pictures of a model's graph: an image, and TensorBoard's interactive graph. Neither needs Graphviz's program."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,20 +12,37 @@ from matplotlib.patches import FancyBboxPatch
 if TYPE_CHECKING:
     import keras
 
+    from seqmnist.tracking.runs import Run
+
 Point = tuple[float, float]
 
+_FOLDER, _TENSORBOARD = "graph", "graph/tensorboard"  # the artifacts' folders
 _BOX, _GAP = 1.0, 0.8  # heights, in the unit of both axes
 _WIDTH = 10.0
-_SHOWN = 3  # steps drawn before the dots
+_SHOWN_STEPS = 3  # before the dots
 _LAYER, _CELL = "#DCE9F5", "#FBE3D0"
+
+
+def log_graph(run: "Run", model: "keras.Model") -> None:
+    """Log a picture of a model's graph and the event file that TensorBoard draws it from, once."""
+
+    def log() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            picture, events = Path(folder, "model.png"), Path(folder, "tensorboard")
+            draw(model, picture)
+            write_tensorboard(model, events)
+            run.artifact(picture, _FOLDER)
+            run.artifact(events, _TENSORBOARD)  # the last: where it is, both are
+
+    run.once(_TENSORBOARD, log)
 
 
 def draw(model: "keras.Model", path: Path) -> None:
     """Draw a model whose operations follow one another, the input below, a recurrent layer unrolled over its steps.
 
     Args:
-        model: of Keras's layers and operations and at most one of `seqmnist.cells.layers`.
-        path: of the PNG file.
+        model: Model of Keras's layers and operations and at most one of `seqmnist.cells.layers`.
+        path: Path of the PNG file.
     """
     height = len(model.operations) * (_BOX + _GAP)
     figure = Figure(figsize=(_WIDTH, height * 0.7), layout="tight")
@@ -53,17 +71,17 @@ def write_tensorboard(model: "keras.Model", folder: Path) -> None:
 
 
 def _plain(axes: Axes, operation: "keras.Operation", bottom: float) -> tuple[list[Point], Point]:
-    """A box; where arrows come in, and where one leaves."""
+    """Draw a box; return the points where arrows come in, and the point where one leaves."""
     text = f"{operation.name}: {type(operation).__name__}\n{_shape(operation.output)}{_weights(operation)}"
     _box(axes, (_WIDTH - 5) / 2, bottom, 5, text, _LAYER)
     return [(_WIDTH / 2, bottom)], (_WIDTH / 2, bottom + _BOX)
 
 
 def _unrolled(axes: Axes, layer: "keras.Layer", bottom: float) -> tuple[list[Point], Point]:
-    """The same for a row of boxes: the first steps, dots, the last step, with arrows that carry the states."""
+    """Do the same for a row of boxes: the first steps, dots, the last step, with arrows that carry the states."""
     steps = layer.input.shape[1]
-    shown = [str(step) for step in range(min(_SHOWN, steps))]
-    labels = [*shown, "...", str(steps - 1)] if steps > _SHOWN else shown
+    shown = [str(step) for step in range(min(_SHOWN_STEPS, steps))]
+    labels = [*shown, "...", str(steps - 1)] if steps > _SHOWN_STEPS else shown
     pitch, middle = _WIDTH / len(labels), bottom + _BOX / 2
     entries = []
     for index, label in enumerate(labels):

@@ -10,14 +10,15 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from typing import TYPE_CHECKING
 
 import psutil
-from mlflow import MlflowClient
 
 from seqmnist import config
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file
 from seqmnist.local import HOST, NAMES, free_port
+from seqmnist.metric_names import VALIDATION_ACCURACY
 from seqmnist.paths import PARAMS
 from seqmnist.process import Terminated, run_command
 from seqmnist.settings import Tracking
@@ -26,9 +27,13 @@ from seqmnist.tracking.identity import CONFIG
 from seqmnist.tracking.lineage import newest_finished
 from seqmnist.tracking.store import open_store, tracking_uri
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 _FIRST_PORT = 5000
-_CURVE = "val.accuracy"
 START_SECONDS = 120
+_PROBE_TIMEOUT_SECONDS = 5
+_POLL_SECONDS = 0.2
 
 
 class PortTakenError(UserError):
@@ -69,10 +74,10 @@ def _serve(tracking: Tracking, port: int, found: dict[str, str]) -> None:
         stop_server(server)
 
 
-def links(client: MlflowClient, experiment: str, cells: list[str], config: str) -> dict[str, str]:
-    """Paths on the server by what they show: all runs; one finished train run of each cell compared, and their curves.
+def links(client: "MlflowClient", experiment: str, cells: list[str], config: str) -> dict[str, str]:
+    """Return paths on the server by what they show: all runs; a finished train run of each cell compared, and curves.
 
-    It is the newest of the configuration with the digest `config`; the newest of all where that has none.
+    A cell's run is the newest of the configuration with the digest `config`; where that has none, the newest of all.
     """
     found = {"all runs": experiment_link(experiment)}
     newest = {}
@@ -86,11 +91,11 @@ def links(client: MlflowClient, experiment: str, cells: list[str], config: str) 
         both = {"runs": json.dumps(ids), "experiments": json.dumps([experiment])}
         chosen = ", ".join(f"'{run_id}'" for run_id in ids)
         charts = {"compareRunsMode": "CHART", "searchFilter": f"attributes.run_id IN ({chosen})"}
-        curve = {"metric": json.dumps(_CURVE), "plot_metric_keys": json.dumps([_CURVE])}
+        curve = {"metric": json.dumps(VALIDATION_ACCURACY), "plot_metric_keys": json.dumps([VALIDATION_ACCURACY])}
         metric = {**both, **curve, "plot_layout": "{}", "x_axis": "step"}
         found[f"{names} compared"] = f"/#/compare-runs?{_query(both)}"
         found[f"charts of {names}"] = f"{experiment_link(experiment)}&{_query(charts)}"
-        found[f"{_CURVE} of {names}"] = f"/#/metric?{_query(metric)}"
+        found[f"{VALIDATION_ACCURACY} of {names}"] = f"/#/metric?{_query(metric)}"
     return found
 
 
@@ -99,12 +104,12 @@ def _query(values: dict[str, str]) -> str:
 
 
 def experiment_link(experiment: str) -> str:
-    """The path to an experiment's runs, in the view for training models."""
+    """Return the path to an experiment's runs, in the view for training models."""
     return f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
 
 
 def print_links(address: str, paths: dict[str, str]) -> None:
-    """A line for each link."""
+    """Print a line for each link."""
     for name, path in paths.items():
         print(f"  {name}: {address}{path}", flush=True)
 
@@ -140,21 +145,21 @@ def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
         if code is not None:
             raise UserError(f"mlflow server ended with exit code {code}; its messages are above")
         try:
-            with direct.open(f"http://{HOST}:{port}/health", timeout=5):
+            with direct.open(f"http://{HOST}:{port}/health", timeout=_PROBE_TIMEOUT_SECONDS):
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.2)
+            time.sleep(_POLL_SECONDS)
     raise UserError(f"mlflow server did not answer within {START_SECONDS} s")
 
 
 def _connects(port: int) -> bool:
     with socket.socket() as probe:
-        probe.settimeout(5)  # what listens may take no connections
+        probe.settimeout(_PROBE_TIMEOUT_SECONDS)  # what listens may take no connections
         return probe.connect_ex((HOST, port)) == 0
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Whether a process, or one that it started, listens on a port."""
+    """Return whether a process, or one that it started, listens on a port."""
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""Trained models as MLflow keeps them: Keras's, with a signature, and nothing of this package."""
+"""Trained models in MLflow: Keras models with a signature, which load without this package."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mlflow import MlflowClient
 from numpy.typing import NDArray
 
 from seqmnist.data.splits import CLASSES, SIZE
@@ -19,13 +18,14 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
     """Log a model of images uint8 [n, 28, 28] into a run.
 
     Args:
-        run_id: The run's id.
-        model: The model.
-        example: Images to show how the model is called.
-        step: The epoch that the weights are of; the model gets the run's metrics of this step, and no others.
+        run_id: Id of the run.
+        model: Keras model.
+        example: Images that show how the model is called, uint8 [n, 28, 28].
+        step: Epoch of the weights; the model gets the run's metrics of this step, and no others.
     """
     import keras
     import tensorflow as tf
+    from mlflow import MlflowClient
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -56,7 +56,7 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
 
 @contextmanager
 def _without_retracing_warnings() -> Iterator[None]:
-    """The model of each seed is traced anew for its example, of which TensorFlow warns from the fifth on."""
+    """Silence TensorFlow, which warns of retracing from the fifth model on: each is traced anew for its example."""
     import tensorflow as tf
 
     logger = tf.get_logger()

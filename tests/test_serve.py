@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 
 from seqmnist.local import HOST, listener
-from seqmnist.tracking import serve
-from seqmnist.tracking.serve import application, problem
+from seqmnist import serve
+from seqmnist.serve import application, problem
 
 # Raised where MLflow's loaders are imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")

@@ -17,8 +17,8 @@ from seqmnist import config as configuration
 from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Sequence
 from seqmnist.errors import UserError
-from seqmnist.tracking import serve
-from seqmnist.tracking.loading import ModelError, check_model
+from seqmnist import serve
+from seqmnist.runs.model_guard import ModelError, check_model
 from seqmnist.tracking.registry import CHAMPION, registered_name
 from seqmnist.tracking.runs import stage_run
 from seqmnist.tracking.store import open_store

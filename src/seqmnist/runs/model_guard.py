@@ -1,4 +1,4 @@
-"""What a model in MLflow must be to be loaded here: Keras's layers and their weights, and nothing that runs code.
+"""Refuse models in MLflow that could run code when they are loaded: Keras's layers and their weights are let through.
 
 MLflow imports whatever module an MLmodel file names and puts a model's own code on the path; several of its flavours
 unpickle. Anyone who can write to the store could so have code run by `make serve`.
@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlflow.models import Model
-from mlflow.models.model import MLMODEL_FILE_NAME
-
 _FIELDS: dict[str, Any] = {"loader_module": "mlflow.keras", "env": None, "python_version": None}  # None: any value
 _KERAS_FIELDS: dict[str, Any] = {
     "data": "data",
@@ -21,8 +18,9 @@ _KERAS_FIELDS: dict[str, Any] = {
     "keras_backend": None,
 }
 _FLAVOURS = {"python_function": _FIELDS, "keras": _KERAS_FIELDS}
+_DESCRIPTION = "MLmodel"
 _CONFIG = "config.json"
-_LARGEST = 1 << 20  # bytes of it; ours have some thousands
+_MAX_CONFIG_BYTES = 1 << 20  # ours have some thousands
 _CODE = {
     "Lambda",
     "__lambda__",
@@ -41,18 +39,20 @@ def check_model(folder: Path) -> None:
     """Refuse a model that is more than Keras's or this package's layers; nothing of it is loaded.
 
     Args:
-        folder: of the model's files, as MLflow downloads them.
+        folder: Folder of the model's files, as MLflow downloads them.
 
     Raises:
-        ModelError: it is more, or its description can't be read.
+        ModelError: It is more, or its description can't be read.
     """
-    flavours = Model.load(str(folder / MLMODEL_FILE_NAME)).flavors
+    from mlflow.models import Model
+
+    flavours = Model.load(str(folder / _DESCRIPTION)).flavors
     for flavour, fields in flavours.items():
         if flavour not in _FLAVOURS:
-            raise ModelError(f"its {MLMODEL_FILE_NAME} has the flavour {flavour}, which may run code")
+            raise ModelError(f"its {_DESCRIPTION} has the flavour {flavour}, which may run code")
         _check_fields(flavour, fields)
     if absent := _FLAVOURS.keys() - flavours:
-        raise ModelError(f"its {MLMODEL_FILE_NAME} has no flavour {', '.join(absent)}")
+        raise ModelError(f"its {_DESCRIPTION} has no flavour {', '.join(absent)}")
     for part in _serialized(_layers(folder / "data" / "model.keras")):
         _check_class(part)
 
@@ -61,22 +61,22 @@ def _check_fields(flavour: str, fields: dict[str, Any]) -> None:
     allowed = _FLAVOURS[flavour]
     for key, value in fields.items():
         if key not in allowed and value is not None:
-            raise ModelError(f"its {MLMODEL_FILE_NAME} has {flavour}.{key} = {value!r}, which may run code")
+            raise ModelError(f"its {_DESCRIPTION} has {flavour}.{key} = {value!r}, which may run code")
     for key, wanted in allowed.items():
         if wanted is not None and fields.get(key) != wanted:
-            raise ModelError(f"its {MLMODEL_FILE_NAME} has {flavour}.{key} = {fields.get(key)!r}, not {wanted!r}")
+            raise ModelError(f"its {_DESCRIPTION} has {flavour}.{key} = {fields.get(key)!r}, not {wanted!r}")
 
 
 def _layers(path: Path) -> Any:
-    """The description of the layers in a .keras file."""
+    """Return the description of the layers in a .keras file."""
     with zipfile.ZipFile(path) as archive:
-        if archive.getinfo(_CONFIG).file_size > _LARGEST:
-            raise ModelError(f"the {_CONFIG} in its {path.name} has more than {_LARGEST:,} bytes")
+        if archive.getinfo(_CONFIG).file_size > _MAX_CONFIG_BYTES:
+            raise ModelError(f"the {_CONFIG} in its {path.name} has more than {_MAX_CONFIG_BYTES:,} bytes")
         return json.loads(archive.read(_CONFIG))
 
 
 def _serialized(value: Any) -> Iterator[dict[str, Any]]:
-    """Every part of a description that names a class or function, at whatever depth."""
+    """Yield every part of a description that names a class or function, at whatever depth."""
     pending = [value]
     while pending:
         one = pending.pop()

@@ -1,4 +1,4 @@
-"""Serve the champion on this machine: `python -m seqmnist.tracking.serve`, by `make serve`.
+"""Serve the champion on this machine: `python -m seqmnist.serve`, by `make serve`.
 
 The server is MLflow's own. In front of it stands a check of the images, because MLflow makes whole numbers of any:
 an image scaled to 0 to 1 would be answered as a blank one.
@@ -9,9 +9,8 @@ import tempfile
 import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlflow
 import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -22,17 +21,23 @@ from seqmnist.data.splits import SIZE
 from seqmnist.errors import UserError
 from seqmnist.local import guard, serve
 from seqmnist.process import run_command
-from seqmnist.tracking.loading import check_model
-from seqmnist.tracking.registry import CHAMPION, described, find_champion, registered_name
+from seqmnist.runs.model_guard import check_model
+from seqmnist.runs.registered import registered_name
+from seqmnist.tracking.registry import CHAMPION, described, find_champion
 from seqmnist.tracking.store import open_store
 
+if TYPE_CHECKING:
+    from mlflow.pyfunc import PyFuncModel
+
 _FIRST_PORT = 5100
-_LARGEST = 1 << 26  # bytes of a request: more than 10,000 images
+_MAX_REQUEST_BYTES = 1 << 26  # more than 10,000 images
 _FIELDS = ("inputs", "instances")  # where MLflow looks for tensors
 
 
 def main() -> None:
     """Load the champion, print how to ask it, and serve until Ctrl-C."""
+    import mlflow
+
     from seqmnist.training.runtime import start_tensorflow
 
     configuration = config.load()
@@ -56,8 +61,8 @@ def main() -> None:
     serve(application(model), _FIRST_PORT, "  answers at {address}/invocations; docs/serving.md has requests")
 
 
-def application(model: "mlflow.pyfunc.PyFuncModel") -> FastAPI:
-    """MLflow's scoring server of a model, with the check in front of it."""
+def application(model: "PyFuncModel") -> FastAPI:
+    """Return MLflow's scoring server of a model, with the check in front of it."""
     from mlflow.pyfunc import scoring_server
 
     app: FastAPI = scoring_server.init(model)
@@ -71,12 +76,12 @@ def application(model: "mlflow.pyfunc.PyFuncModel") -> FastAPI:
             return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status_code=400)
         return await call_next(request)
 
-    guard(app, largest=_LARGEST)
+    guard(app, largest=_MAX_REQUEST_BYTES)
     return app
 
 
 def problem(body: bytes) -> str | None:
-    """What is wrong with the images of a request, for its sender; None if nothing is, or if MLflow will say it."""
+    """Tell the sender of a request what is wrong with its images; None if nothing is, or if MLflow will say it."""
     try:
         request = json.loads(body)
     except ValueError:
