@@ -5,7 +5,8 @@ import gzip
 import hashlib
 import pickle
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 
 from seqmnist.compose import compose
 from seqmnist.config import Config, Data, validate
+from seqmnist.settings import Tracking
 
 CONF = Path(__file__).parents[1] / "conf"
 CLUSTER = Path(__file__).parent / "cluster"
 COUNTS = {"train": 60, "test": 20}
 VALIDATION = 10
+# What decides where runs go; MLflow itself sets the first when it is given a store.
+STORE_VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")
 
 settings.register_profile("seqmnist", deadline=None)
 settings.load_profile("seqmnist")
@@ -139,3 +143,44 @@ def _shrink(composed: dict[str, Any], data: Data) -> dict[str, Any]:
     for cell in values["cells"].values():
         cell["units"] = 4
     return values
+
+
+@pytest.fixture
+def no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No variable names a store, and none that the test sets stays."""
+    for name in STORE_VARIABLES:
+        monkeypatch.setenv(name, "")  # so that it is removed afterwards, whoever sets it meanwhile
+        monkeypatch.delenv(name)
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def _project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("a project")
+    (folder / "params.yaml").write_text("seeds: [42]\n")
+    return folder
+
+
+@pytest.fixture
+def project(_project: Path, no_store: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory and the repository's root. All tests share its store: making one takes a second."""
+    del no_store
+    monkeypatch.chdir(_project)
+    monkeypatch.setenv("DVC_ROOT", str(_project))
+    return _project
+
+
+@pytest.fixture
+def tracking(project: Path, request: pytest.FixtureRequest) -> Iterator[Tracking]:
+    """An experiment of the test's own in the store of `project`; params.yaml is put back afterwards."""
+    before = (project / "params.yaml").read_bytes()
+    yield Tracking(uri=None, experiment=request.node.nodeid)
+    (project / "params.yaml").write_bytes(before)
+
+
+@pytest.fixture
+def config(tiny_config: Config, tracking: Tracking) -> Config:
+    """`tiny_config` with the experiment of `tracking`."""
+    return tiny_config.model_copy(update={"tracking": tracking})

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import uvicorn
 
-from seqmnist.local import HOST, listener
 from seqmnist import serve
+from seqmnist.local import HOST, listener
 from seqmnist.serve import application, problem
 
 # Raised where MLflow's loaders are imported.
@@ -65,7 +65,7 @@ def test_what_is_no_request_for_tensors_is_left_to_mlflow(request_: bytes) -> No
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Of MLflow's server in a thread, with a model that must not be asked and a small limit of the body."""
-    monkeypatch.setattr(serve, "_LARGEST", 1000)
+    monkeypatch.setattr(serve, "_MAX_REQUEST_BYTES", 1000)
     model: Any = SimpleNamespace(metadata=SimpleNamespace(get_input_schema=lambda: None))
     with listener(0) as listening:
         server = uvicorn.Server(uvicorn.Config(application(model), log_level="error"))

@@ -8,29 +8,31 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow import MlflowClient
 
+from seqmnist import ui
 from seqmnist.errors import UserError
 from seqmnist.local import HOST
 from seqmnist.settings import Tracking
-from seqmnist import ui
 from seqmnist.tracking.store import open_store
 from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 AddRun = Callable[..., str]
 
 
 @pytest.fixture
-def client_and_experiment(project: object, request: pytest.FixtureRequest) -> tuple[MlflowClient, str]:
+def client_and_experiment(tracking: Tracking) -> tuple["MlflowClient", str]:
     """An experiment without runs."""
-    del project
-    return open_store(Tracking(uri=None, experiment=request.node.nodeid))
+    return open_store(tracking)
 
 
 @pytest.fixture
-def add_run(client_and_experiment: tuple[MlflowClient, str]) -> AddRun:
+def add_run(client_and_experiment: tuple["MlflowClient", str]) -> AddRun:
     """Adds runs, each a second after the one before."""
     client, experiment = client_and_experiment
     starts = iter(range(1_000_000, 2_000_000, 1_000))
@@ -52,7 +54,7 @@ def compared(link: str) -> dict[str, list[str]]:
 
 
 def test_links_lead_to_all_runs_and_to_the_cells_compared(
-    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
 ) -> None:
     client, experiment = client_and_experiment
     rnn, lstm = add_run("rnn"), add_run("lstm")
@@ -72,7 +74,7 @@ def test_links_lead_to_all_runs_and_to_the_cells_compared(
 
 
 def test_the_newest_run_of_each_cell_is_compared(
-    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
 ) -> None:
     client, experiment = client_and_experiment
     for cell in ("rnn", "lstm", "rnn"):
@@ -90,7 +92,7 @@ def test_the_newest_run_of_each_cell_is_compared(
     ids=["failed", "killed", "running", "other stage"],
 )
 def test_only_finished_trainings_are_compared(
-    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun, status: str, stage: str
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun, status: str, stage: str
 ) -> None:
     client, experiment = client_and_experiment
     rnn, lstm = add_run("rnn"), add_run("lstm")
@@ -102,7 +104,7 @@ def test_only_finished_trainings_are_compared(
 
 
 def test_a_cell_without_a_run_leaves_nothing_to_compare(
-    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
 ) -> None:
     client, experiment = client_and_experiment
     add_run("rnn")
@@ -112,7 +114,7 @@ def test_a_cell_without_a_run_leaves_nothing_to_compare(
 
 
 def test_runs_of_another_experiment_are_not_compared(
-    client_and_experiment: tuple[MlflowClient, str], add_run: AddRun
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
 ) -> None:
     client, _ = client_and_experiment
     add_run("rnn")

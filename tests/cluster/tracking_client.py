@@ -6,19 +6,17 @@ import time
 from pathlib import Path
 
 from seqmnist import config
-from seqmnist.tracking.runs import stage_run
+from seqmnist.tracking.runs import RunRequest, stage_run
 
 
 def main(experiment: str, epochs: int, number: int) -> None:
     """Log parameters, a call of metrics for each epoch and a file of 1 MB; print when, and the slowest call."""
-    configuration = config.load()
-    tracking = configuration.tracking.model_copy(update={"experiment": experiment})
-    configuration = configuration.model_copy(update={"tracking": tracking})
+    tracking = config.load().tracking.model_copy(update={"experiment": experiment})
     file = Path("load", str(number), "big.bin")
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(1_000_000))
     start, slowest = time.time(), 0.0
-    with stage_run(configuration, "train", f"client {number}", {"client": str(number)}) as run:
+    with stage_run(tracking, RunRequest("train", f"client {number}", {"client": str(number)})) as run:
         run.params({"number": number, "experiment": experiment})
         for epoch in range(epochs):
             before = time.monotonic()

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.image import imread
+from mlflow import MlflowClient
 
 from seqmnist.cells.model import build
-from seqmnist.config import Cell, Sequence
-from seqmnist.runs.model_graph import draw, write_tensorboard
+from seqmnist.config import Cell, Config, Sequence
+from seqmnist.runs.model_graph import draw, log_graph, write_tensorboard
+from seqmnist.tracking.runs import RunRequest, stage_run
 from seqmnist.training.runtime import start_tensorflow
 
 
@@ -67,3 +69,16 @@ def test_tensorboards_graph_holds_the_operations_of_the_cell(tmp_path: Path) -> 
     events = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
     (graph,) = [tf.compat.v1.GraphDef.FromString(event.graph_def) for event in events if event.graph_def]
     assert sum(node.op == "Tanh" for node in graph.node) == 28
+
+
+def test_a_graph_is_logged_once(config: Config) -> None:
+    model = build(config.cells["rnn"], config.sequence, 42)
+
+    with stage_run(config.tracking, RunRequest("train", "train@rnn")) as run:
+        log_graph(run, model)
+    with stage_run(config.tracking, RunRequest("train", "train@rnn", resume=run.id)) as again:
+        log_graph(again, model)
+
+    client = MlflowClient()
+    assert [file.path for file in client.list_artifacts(run.id, "graph")] == ["graph/model.png", "graph/tensorboard"]
+    assert len(client.list_artifacts(run.id, "graph/tensorboard")) == 1

@@ -14,13 +14,15 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from seqmnist import config as configuration
+from seqmnist import serve
 from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Sequence
 from seqmnist.errors import UserError
-from seqmnist import serve
 from seqmnist.runs.model_guard import ModelError, check_model
-from seqmnist.tracking.registry import CHAMPION, registered_name
-from seqmnist.tracking.runs import stage_run
+from seqmnist.runs.models import log_model
+from seqmnist.runs.registered import registered_name
+from seqmnist.tracking.registry import CHAMPION
+from seqmnist.tracking.runs import RunRequest, stage_run
 from seqmnist.tracking.store import open_store
 from seqmnist.training.runtime import start_tensorflow
 
@@ -72,8 +74,9 @@ def test_what_a_training_logs_is_let_through(config: Config, kind: str, image: N
     start_tensorflow(2)
     cell = config.cells["lstm"].model_copy(update={"type": kind})
     sequence = Sequence(view="permuted_pixels" if kind == "gru" else "columns")
-    with stage_run(config, "train", f"train@{kind}") as run:
-        run.model(exported(build(cell, sequence, 42), cell, sequence), image, step=0)
+    model = exported(build(cell, sequence, 42), cell, sequence)
+    with stage_run(config.tracking, RunRequest("train", f"train@{kind}")) as run:
+        run.model(lambda run_id: log_model(run_id, model, image, step=0))
 
     check_model(Path(mlflow.artifacts.download_artifacts(f"runs:/{run.id}/model")))
 

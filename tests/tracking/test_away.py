@@ -1,89 +1,86 @@
 """A tracking server that goes away at any request, and what becomes of the run."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import Run as Logged
 from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException, RestException
+from mlflow.models import Model
 from requests import HTTPError, Response
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import SSLError
 
-from seqmnist.cells.model import build, exported
-from seqmnist.config import Config
-from seqmnist.data.splits import Split, summary
 from seqmnist.errors import UserError
+from seqmnist.settings import Tracking
 from seqmnist.tracking import processes
 from seqmnist.tracking.away import Link, ServerAway, refused
 from seqmnist.tracking.lineage import found_or_restored
-from seqmnist.tracking.runs import Run, stage_run
+from seqmnist.tracking.runs import Run, RunRequest, stage_run
 from seqmnist.tracking.store import open_store
-from seqmnist.training.runtime import start_tensorflow
 
 SERVER = "http://name:secret@server:5000"
 REQUESTS = 16  # of a run
 IDENTITY = {"train.sha256": "abc"}
 CELL = {"cell": "rnn"}
-SPLIT = Split(np.zeros((3, 28, 28), np.uint8), np.array([1, 1, 9], np.uint8))
 POINTS = {"val.loss": [(0, 0.5), (1, 0.1 + 0.2)], "selected.epoch": [(0, 1.0)]}
 
 Log = Callable[[Run], None]
 
 
-def log(config: Config, run: Run) -> None:
+def log(run: Run) -> None:
     """What a training tells, but its model."""
     run.params({"cell": {"units": 4}, "seed": 42})
-    run.splits(config.data, summary({"train": SPLIT, "validation": SPLIT, "test": SPLIT}))
+    for number, name in enumerate(("train", "validation", "test")):
+        run.dataset(f"digits.{name}", str(number) * 64, Path("data"), {"examples": 3}, name)
     for step, value in POINTS["val.loss"]:
         run.metrics({"val.loss": value, "time.epoch_seconds": step + 1.5}, step=step)
     run.artifact(Path("params.yaml"), "more")
     run.metrics({"selected.epoch": 1})
 
 
-def log_from_files(config: Config, run: Run) -> None:
+def log_from_files(run: Run) -> None:
     """The same without times, which no file has."""
     run.params({"cell": {"units": 4}, "seed": 42})
-    run.splits(config.data, summary({"train": SPLIT, "validation": SPLIT, "test": SPLIT}))
+    for number, name in enumerate(("train", "validation", "test")):
+        run.dataset(f"digits.{name}", str(number) * 64, Path("data"), {"examples": 3}, name)
     for name, points in POINTS.items():
         for step, value in points:
             run.metrics({name: value}, step=step)
     run.artifact(Path("params.yaml"), "more")
 
 
-def train(config: Config, tell: Log | None = None, **arguments: Any) -> Run:
+def train(tracking: Tracking, tell: Log | None = None, **arguments: Any) -> Run:
     """A training whose process seems to be gone afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         tags = processes.process_tags() | {processes.STARTED: "1.0"}
         patch.setattr("seqmnist.tracking.runs.process_tags", lambda: tags)
-        with stage_run(config, "train", "train@rnn", CELL, **arguments) as run:
-            (tell or partial(log, config))(run)
+        with stage_run(tracking, RunRequest("train", "train@rnn", CELL, **arguments)) as run:
+            (tell or log)(run)
             run.tags(IDENTITY)
     return run
 
 
-def complete(config: Config, tell: Log | None = None, identity: dict[str, str] = IDENTITY) -> str:
-    return found_or_restored(
-        config, "train", "train@rnn", identity, tell or partial(log_from_files, config), CELL, {"note": "a note"}
-    )
+def complete(tracking: Tracking, tell: Log | None = None, identity: dict[str, str] = IDENTITY) -> str:
+    request = RunRequest("train", "train@rnn", CELL, {"note": "a note"})
+    return found_or_restored(tracking, request, identity, tell or log_from_files)
 
 
-def runs(config: Config) -> list[Logged]:
-    client, experiment = open_store(config.tracking)
+def runs(tracking: Tracking) -> list[Logged]:
+    client, experiment = open_store(tracking)
     return list(client.search_runs([experiment]))
 
 
-def points(config: Config, run_id: str) -> dict[str, list[tuple[int, float]]]:
-    client, _ = open_store(config.tracking)
+def points(tracking: Tracking, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    client, _ = open_store(tracking)
     names = client.get_run(run_id).data.metrics
     return {name: [(one.step, one.value) for one in client.get_metric_history(run_id, name)] for name in names}
 
 
-def test_a_run_is_of_so_many_requests(remote: Config, proxy: Any) -> None:
-    open_store(remote.tracking)
+def test_a_run_is_of_so_many_requests(remote: Tracking, proxy: Any) -> None:
+    open_store(remote)
     proxy.pass_on()
     assert train(remote).is_whole
     assert proxy.count == REQUESTS
@@ -98,9 +95,9 @@ def test_a_run_is_of_so_many_requests(remote: Config, proxy: Any) -> None:
     ],
 )
 def test_whatever_request_fails_is_told_once_and_what_it_lacks_is_sent_later(
-    remote: Config, proxy: Any, capsys: pytest.CaptureFixture[str], fault: Any, after: int
+    remote: Tracking, proxy: Any, capsys: pytest.CaptureFixture[str], fault: Any, after: int
 ) -> None:
-    open_store(remote.tracking)
+    open_store(remote)
     proxy.fail(fault, after)
 
     run = train(remote)
@@ -122,7 +119,7 @@ def test_whatever_request_fails_is_told_once_and_what_it_lacks_is_sent_later(
     logged = points(remote, run_id)
     assert {name: logged[name] for name in POINTS} == POINTS
     assert len(finished.inputs.dataset_inputs) == 3
-    client, _ = open_store(remote.tracking)
+    client, _ = open_store(remote)
     assert [one.path for one in client.list_artifacts(run_id)] == ["more", "params.yaml"]
     assert finished.data.tags["train.sha256"] == "abc"
     assert begun <= {run_id}
@@ -132,9 +129,9 @@ def test_whatever_request_fails_is_told_once_and_what_it_lacks_is_sent_later(
 
 
 def test_a_server_that_stalls_is_waited_for_once(
-    remote: Config, proxy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    remote: Tracking, proxy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_store(remote.tracking)
+    open_store(remote)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     proxy.fail("stalls")
 
@@ -144,7 +141,7 @@ def test_a_server_that_stalls_is_waited_for_once(
     assert proxy.count == 1
 
 
-def test_ctrl_c_sends_nothing_to_a_server_that_is_away(remote: Config, proxy: Any) -> None:
+def test_ctrl_c_sends_nothing_to_a_server_that_is_away(remote: Tracking, proxy: Any) -> None:
     def interrupted(run: Run) -> None:
         proxy.fail("drops requests")
         run.metrics({"val.loss": 0.5}, step=0)
@@ -156,22 +153,24 @@ def test_ctrl_c_sends_nothing_to_a_server_that_is_away(remote: Config, proxy: An
     assert proxy.count == 1
 
 
-def test_a_resumed_training_keeps_its_run_while_the_server_is_away(remote: Config, proxy: Any) -> None:
+def test_a_resumed_training_keeps_its_run_while_the_server_is_away(remote: Tracking, proxy: Any) -> None:
     proxy.fail("drops requests")
     assert not train(remote).id
     assert train(remote, resume="0123").id == "0123"
 
 
-def test_a_server_known_to_be_away_is_not_asked(remote: Config, proxy: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    train(remote, away=ServerAway(proxy.uri, "no connection"), later="`this` sends the rest")
+def test_a_server_known_to_be_away_is_not_asked(
+    remote: Tracking, proxy: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(remote, away=ServerAway(proxy.uri, "no connection"), remedy="`this` sends the rest")
 
     assert proxy.count == 0
     assert "is away (no connection): going on without it; `this` sends the rest" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("after", [0, 4, 12])
-def test_what_only_sends_does_not_go_on_without_the_server(remote: Config, proxy: Any, after: int) -> None:
-    open_store(remote.tracking)
+def test_what_only_sends_does_not_go_on_without_the_server(remote: Tracking, proxy: Any, after: int) -> None:
+    open_store(remote)
     proxy.fail("drops requests", after)
 
     with pytest.raises(ServerAway, match=r"can't be used: the server is away \(no connection\)$"):
@@ -183,7 +182,7 @@ def test_what_only_sends_does_not_go_on_without_the_server(remote: Config, proxy
 
 
 @pytest.mark.parametrize("difference", ["a metric", "a parameter", "an epoch more"])
-def test_a_part_of_another_training_is_left_alone(remote: Config, proxy: Any, difference: str) -> None:
+def test_a_part_of_another_training_is_left_alone(remote: Tracking, proxy: Any, difference: str) -> None:
     def other(run: Run) -> None:
         if difference == "a parameter":
             run.params({"cell": {"units": 5}})
@@ -201,24 +200,38 @@ def test_a_part_of_another_training_is_left_alone(remote: Config, proxy: Any, di
     assert statuses == {part.id: ("KILLED", None), run_id: ("FINISHED", "dvc-cache")}
 
 
-def test_a_run_of_a_living_process_is_left_alone(remote: Config) -> None:
-    with stage_run(remote, "train", "train@rnn", CELL) as running:
+def test_a_run_of_a_living_process_is_left_alone(remote: Tracking) -> None:
+    with stage_run(remote, RunRequest("train", "train@rnn", CELL)) as running:
         run_id = complete(remote)
         assert run_id != running.id
 
 
-# Raised where MLflow's loaders are imported.
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
-def test_a_model_that_was_cut_off_is_logged_again(remote: Config, proxy: Any) -> None:
-    start_tensorflow(2)
-    cell = remote.cells["rnn"]
-    model = build(cell, remote.sequence, 42)
+class Flavour:
+    """Saves nothing but the description of a model."""
 
+    @staticmethod
+    def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
+        Path(path).mkdir()
+        mlflow_model.add_flavor("none")
+        mlflow_model.save(str(Path(path, "MLmodel")))
+
+
+def log_model(run_id: str) -> None:
+    client = MlflowClient()
+    made = client.create_logged_model(client.get_run(run_id).info.experiment_id, "model", run_id)
+    Model.log(artifact_path=None, flavor=Flavour, model_id=made.model_id, run_id=run_id)
+
+
+def test_a_model_that_was_cut_off_is_logged_again(remote: Tracking, proxy: Any) -> None:
     def tell(run: Run) -> None:
-        run.graph(model)
-        run.model(exported(model, cell, remote.sequence), SPLIT.images[:1], step=0)
+        def picture() -> None:
+            run.artifact(Path("params.yaml"), "graph")
+            run.artifact(Path("params.yaml"), "graph/marker")
 
-    open_store(remote.tracking)
+        run.once("graph/marker", picture)
+        run.model(log_model)
+
+    open_store(remote)
     proxy.pass_on()
     whole = train(remote, tell)
     requests = proxy.count
@@ -231,11 +244,11 @@ def test_a_model_that_was_cut_off_is_logged_again(remote: Config, proxy: Any) ->
         assert not part.is_whole
         proxy.pass_on()
         assert complete(remote, tell, identity) == part.id
-        client, _ = open_store(remote.tracking)
+        client, _ = open_store(remote)
         outputs = client.get_run(part.id).outputs.model_outputs
         assert [client.get_logged_model(one.model_id).status for one in outputs].count("READY") == 1
         files = {one.path for one in client.list_artifacts(part.id, "graph")}
-        assert files == {"graph/model.png", "graph/tensorboard"}
+        assert files == {"graph/params.yaml", "graph/marker"}
 
 
 def answer(status: int) -> HTTPError:
@@ -279,7 +292,7 @@ def test_a_database_is_never_away() -> None:
     assert not isinstance(refused("sqlite:///mlflow.db", error), ServerAway)
 
 
-def test_a_mistake_is_an_error_also_on_a_server(remote: Config, proxy: Any) -> None:
+def test_a_mistake_is_an_error_also_on_a_server(remote: Tracking, proxy: Any) -> None:
     def mistaken(run: Run) -> None:
         run.params({"a": 1})
         run.params({"a": 2})

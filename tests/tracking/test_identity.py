@@ -9,10 +9,10 @@ import pytest
 from mlflow import MlflowClient
 
 from seqmnist import git as asked
-from seqmnist.config import Config, Data
+from seqmnist.settings import Tracking
 from seqmnist.tracking import identity
 from seqmnist.tracking.identity import CODE, identity_tags
-from seqmnist.tracking.runs import stage_run
+from seqmnist.tracking.runs import RunRequest, stage_run
 
 Patch = pytest.MonkeyPatch
 
@@ -43,8 +43,8 @@ def repository(tmp_path: Path, monkeypatch: Patch) -> Path:
     return folder
 
 
-def code(data: Data) -> dict[str, str]:
-    return {key: value for key, value in identity_tags(data).items() if key in CODE}
+def code() -> dict[str, str]:
+    return {key: value for key, value in identity_tags().items() if key in CODE}
 
 
 def assume_another_owner(_root: Path, patch: Patch) -> None:
@@ -110,18 +110,17 @@ FAULTS = {
 
 @pytest.mark.parametrize(("break_it", "reason"), FAULTS.values(), ids=FAULTS)
 def test_a_git_that_can_not_say_is_told_of_once_and_tagged(
-    tiny_data: Data,
     repository: Path,
     monkeypatch: Patch,
     capsys: pytest.CaptureFixture[str],
     break_it: Callable[[Path, Patch], None],
     reason: str,
 ) -> None:
-    assert code(tiny_data)["git.dirty"] == "true"
+    assert code()["git.dirty"] == "true"
     break_it(repository, monkeypatch)
 
-    tags = code(tiny_data)
-    assert code(tiny_data) == tags
+    tags = code()
+    assert code() == tags
 
     assert list(tags) == ["git.error"]
     told = capsys.readouterr().out
@@ -130,12 +129,12 @@ def test_a_git_that_can_not_say_is_told_of_once_and_tagged(
 
 
 def test_a_broken_index_leaves_the_commit_and_not_whether_files_differ(
-    tiny_data: Data, repository: Path, capsys: pytest.CaptureFixture[str]
+    repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commit = code(tiny_data)["git.commit"]
+    commit = code()["git.commit"]
     (repository / ".git/index").write_text("x")
 
-    tags = code(tiny_data)
+    tags = code()
 
     assert tags == {"git.commit": commit, "git.error": tags["git.error"]}
     assert "index" in tags["git.error"]
@@ -143,33 +142,33 @@ def test_a_broken_index_leaves_the_commit_and_not_whether_files_differ(
 
 
 def test_files_without_a_repository_are_no_alarm(
-    tiny_data: Data, tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
-    assert code(tiny_data)["git.error"].startswith("not a git repository")
+    assert code()["git.error"].startswith("not a git repository")
     assert capsys.readouterr().out == ""
 
 
-def test_names_of_any_bytes_are_files(tiny_data: Data, repository: Path) -> None:
+def test_names_of_any_bytes_are_files(repository: Path) -> None:
     name = os.fsdecode(b"\xff")
     (repository / name).touch()
     run_git("config", "core.quotepath", "false")
     run_git("add", ".")
-    assert code(tiny_data)["git.dirty"] == "true"
+    assert code()["git.dirty"] == "true"
 
 
 def test_a_resumed_run_says_what_git_says_now(
-    config: Config, project: Path, repository: Path, monkeypatch: Patch
+    tracking: Tracking, project: Path, repository: Path, monkeypatch: Patch
 ) -> None:
     assert project != repository
     states = []
-    with stage_run(config, "train", "train") as run:
+    with stage_run(tracking, RunRequest("train", "train")) as run:
         pass
     for owner in ("1", "0"):
         states.append(set(MlflowClient().get_run(run.id).data.tags) & set(CODE))
         monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", owner)
-        with stage_run(config, "train", "train", resume=run.id):
+        with stage_run(tracking, RunRequest("train", "train", resume=run.id)):
             pass
     states.append(set(MlflowClient().get_run(run.id).data.tags) & set(CODE))
 
@@ -177,17 +176,17 @@ def test_a_resumed_run_says_what_git_says_now(
     assert states == [said, {"git.error"}, said]
 
 
-def test_a_git_that_hangs_stops_no_run(config: Config, project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_a_git_that_hangs_stops_no_run(tracking: Tracking, project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     """In a process of its own: MLflow asks git once in each."""
     hang_git(tmp_path, monkeypatch)
     (project / ".git").mkdir(exist_ok=True)
     program = "import sys\nfrom seqmnist import git\ngit._TIMEOUT_SECONDS = 0.2\n"
-    program += "from seqmnist.config import Config\nfrom seqmnist.tracking.runs import stage_run\n"
-    program += "with stage_run(Config.model_validate_json(sys.stdin.read()), 'train', 'train'): pass"
+    program += "from seqmnist.settings import Tracking\nfrom seqmnist.tracking.runs import RunRequest, stage_run\n"
+    program += "with stage_run(Tracking.model_validate_json(sys.stdin.read()), RunRequest('train', 'train')): pass"
     command = [sys.executable, "-c", program]
     try:
         ended = subprocess.run(
-            command, input=config.model_dump_json(), capture_output=True, text=True, check=True, timeout=100
+            command, input=tracking.model_dump_json(), capture_output=True, text=True, check=True, timeout=100
         )
     finally:
         (project / ".git").rmdir()
@@ -196,8 +195,8 @@ def test_a_git_that_hangs_stops_no_run(config: Config, project: Path, tmp_path: 
     assert ended.stderr == ""
 
 
-def test_a_trial_has_its_sweeps_code_where_its_machine_has_none(config: Config, project: Path) -> None:
-    with stage_run(config, "train", "train", {"git.commit": "abc", "git.dirty": "false"}) as run:
+def test_a_trial_has_its_sweeps_code_where_its_machine_has_none(tracking: Tracking, project: Path) -> None:
+    with stage_run(tracking, RunRequest("train", "train", {"git.commit": "abc", "git.dirty": "false"})) as run:
         pass
     tags = MlflowClient().get_run(run.id).data.tags
     assert (tags["git.commit"], tags["git.dirty"]) == ("abc", "false")

@@ -5,19 +5,21 @@ from typing import Any
 
 import mlflow
 import mlflow.data
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LoggedModel, Metric
 from mlflow.models import Model
 
-from seqmnist.config import Config
-from seqmnist.data.splits import NAMES, Split, save, summary
-from seqmnist.paths import PROCESSED, RAW
+from seqmnist.settings import Tracking
 from seqmnist.tracking.mending import mend
-from seqmnist.tracking.runs import stage_run
+from seqmnist.tracking.runs import RunRequest, stage_run
 
 pytestmark = pytest.mark.usefixtures("project")
+FOLDER = Path("a folder")
+
+
+def folder_of(name: str) -> Path:
+    return Path(f"folder of {name}")
 
 
 class Flavour:
@@ -30,10 +32,10 @@ class Flavour:
         mlflow_model.save(str(Path(path, "MLmodel")))
 
 
-def train(config: Config, epochs: Mapping[str, list[float]], selected: int, stage: str = "train") -> LoggedModel:
+def train(tracking: Tracking, epochs: Mapping[str, list[float]], selected: int, stage: str = "train") -> LoggedModel:
     """Log a run and its model as earlier versions did: MLflow gives the model what the run has at step 0."""
     count = len(next(iter(epochs.values())))
-    with stage_run(config, stage, "train@rnn") as run:
+    with stage_run(tracking, RunRequest(stage, "train@rnn")) as run:
         for step in range(count):
             run.metrics({name: values[step] for name, values in epochs.items()}, step=step)
         run.metrics({"selected.epoch": selected, "last.epoch": count - 1})
@@ -60,53 +62,53 @@ def points(model: LoggedModel) -> dict[str, list[tuple[int, float]]]:
 CURVES = {"val.accuracy": [0.5, 0.9, 0.7], "test.loss": [0.4, 0.3, 0.2]}
 
 
-def test_a_model_gets_the_figures_of_its_selected_epoch_and_loses_all_others(config: Config) -> None:
-    first, second = train(config, CURVES, selected=1), train(config, CURVES, selected=0)
-    sweeps = config.tracking.model_copy(update={"experiment": f"{config.tracking.experiment}-sweeps"})
-    trial = train(config.model_copy(update={"tracking": sweeps}), CURVES, selected=2)
+def test_a_model_gets_the_figures_of_its_selected_epoch_and_loses_all_others(tracking: Tracking) -> None:
+    first, second = train(tracking, CURVES, selected=1), train(tracking, CURVES, selected=0)
+    sweeps = tracking.model_copy(update={"experiment": f"{tracking.experiment}-sweeps"})
+    trial = train(sweeps, CURVES, selected=2)
     assert ("val.accuracy", 0.5, 0) in figures(first)
     before = points(first)
 
-    assert mend(config.tracking) == ["MLflow: corrected the metrics of logged models: 3"]
+    assert mend(tracking, folder_of) == ["MLflow: corrected the metrics of logged models: 3"]
 
     assert figures(first) == {("val.accuracy", 0.9, 1), ("test.loss", 0.3, 1), ("selected.epoch", 1, 0)}
     assert figures(second) == {("val.accuracy", 0.5, 0), ("test.loss", 0.4, 0), ("selected.epoch", 0, 0)}
     assert figures(trial) == {("val.accuracy", 0.7, 2), ("test.loss", 0.2, 2), ("selected.epoch", 2, 0)}
     assert points(first) == before
-    assert mend(config.tracking) == []
+    assert mend(tracking, folder_of) == []
 
 
-def test_what_is_not_of_the_training_stays(config: Config) -> None:
-    model = train(config, CURVES, selected=1)
-    foreign = train(config, CURVES, selected=1, stage="another project's")
-    deleted = train(config, CURVES, selected=1)
+def test_what_is_not_of_the_training_stays(tracking: Tracking) -> None:
+    model = train(tracking, CURVES, selected=1)
+    foreign = train(tracking, CURVES, selected=1, stage="another project's")
+    deleted = train(tracking, CURVES, selected=1)
     MlflowClient().delete_run(deleted.source_run_id)
     mlflow.log_metric("robustness", 0.8, run_id=model.source_run_id, model_id=model.model_id)
     before = figures(foreign), figures(deleted)
 
-    assert len(mend(config.tracking)) == 1
+    assert len(mend(tracking, folder_of)) == 1
 
     assert ("robustness", 0.8, 0) in figures(model)
     assert (figures(foreign), figures(deleted)) == before
-    assert mend(config.tracking) == []
+    assert mend(tracking, folder_of) == []
 
 
-def test_the_clock_may_have_been_set_back(config: Config) -> None:
-    model = train(config, CURVES, selected=1)
+def test_the_clock_may_have_been_set_back(tracking: Tracking) -> None:
+    model = train(tracking, CURVES, selected=1)
     late = Metric("val.accuracy", 0.5, 2**42, 0, model_id=model.model_id)
     MlflowClient().log_batch(model.source_run_id, metrics=[late])
 
-    mend(config.tracking)
+    mend(tracking, folder_of)
 
     [own] = [one for one in MlflowClient().get_logged_model(model.model_id).metrics if one.key == "val.accuracy"]
     assert own.value == 0.9
 
 
-def test_at_a_server_the_right_figures_are_the_newest(remote: Config) -> None:
+def test_at_a_server_the_right_figures_are_the_newest(remote: Tracking) -> None:
     model, worse = train(remote, CURVES, selected=1), train(remote, {"val.accuracy": [0.6, 0.65]}, selected=1)
     before = points(model)
 
-    (told,) = mend(remote.tracking)
+    (told,) = mend(remote, folder_of)
     assert told.startswith("MLflow: corrected the metrics of logged models: 2; its table shows the")
 
     assert figures(model) >= {("val.accuracy", 0.9, 1), ("test.loss", 0.3, 1)}
@@ -114,31 +116,29 @@ def test_at_a_server_the_right_figures_are_the_newest(remote: Config) -> None:
     found = MlflowClient().search_logged_models([model.experiment_id], order_by=by_accuracy)
     assert [one.model_id for one in found] == [model.model_id, worse.model_id]
     assert points(model) == before
-    assert mend(remote.tracking) == []
+    assert mend(remote, folder_of) == []
 
 
-def test_data_sets_lead_to_their_files_also_those_of_earlier_versions(config: Config, project: Path) -> None:
-    parts = {name: Split(np.full((2, 28, 28), i, np.uint8), np.array([i, 9], np.uint8)) for i, name in enumerate(NAMES)}
-    save(PROCESSED, parts)
-    (RAW).mkdir(parents=True, exist_ok=True)
-    (RAW / "file").write_text("raw")
-    described = summary(parts)
+def test_data_sets_of_earlier_versions_lead_to_their_files(tracking: Tracking, project: Path) -> None:
     old = [
-        Dataset("tiny", "0" * 32, "sha256", json.dumps({"sha256": "0" * 64}), profile="{}"),
-        Dataset("tiny.test", "1" * 32, "sha256", json.dumps({"sha256": "1" * 64}), profile="{}"),
+        Dataset(name, digit * 32, "sha256", json.dumps({"sha256": digit * 64}), profile="{}")
+        for name, digit in (("tiny", "0"), ("tiny.test", "1"))
     ]
-
-    with stage_run(config, "preprocess", "preprocess") as run:
+    with stage_run(tracking, RunRequest("preprocess", "preprocess")) as run:
         MlflowClient().log_inputs(run.id, [DatasetInput(one) for one in old])
-        run.raw_data(config.data)
-        run.splits(config.data, described)
-    assert mend(config.tracking) == ["MLflow: corrected the sources of data sets: 2"]
+        run.dataset("tiny", "2" * 64, FOLDER, {}, "raw")
+    for folder in (folder_of("tiny"), folder_of("tiny.test"), FOLDER):
+        folder.mkdir(exist_ok=True)
+    assert mend(tracking, folder_of) == ["MLflow: corrected the sources of data sets: 2"]
 
     inputs = MlflowClient().get_run(run.id).inputs.dataset_inputs
-    loaded = {(one.dataset.name, one.dataset.digest): mlflow.data.get_source(one).load() for one in inputs}
-    assert len(loaded) == 6
-    for (name, _), folder in loaded.items():
-        assert Path(folder) == project / (PROCESSED if "." in name else RAW)
-    [test] = [one for one in inputs if one.dataset.digest == described["test"]["sha256"][:32]]
-    assert json.loads(test.dataset.source)["sha256"] == described["test"]["sha256"]
-    assert mend(config.tracking) == []
+    loaded = {one.dataset.digest[0]: mlflow.data.get_source(one).load() for one in inputs}
+    assert {digit: Path(folder) for digit, folder in loaded.items()} == {
+        "0": project / "folder of tiny",
+        "1": project / "folder of tiny.test",
+        "2": project / FOLDER,
+    }
+    assert {one.dataset.digest[0]: json.loads(one.dataset.source)["sha256"][0] for one in inputs} == {
+        digit: digit for digit in "012"
+    }
+    assert mend(tracking, folder_of) == []

@@ -15,13 +15,6 @@ from seqmnist.tracking.sweeps import Sweep, read_run
 
 
 @pytest.fixture
-def tracking(project: Path, request: pytest.FixtureRequest) -> Tracking:
-    """An experiment of the test's own."""
-    del project
-    return Tracking(uri=None, experiment=request.node.nodeid)
-
-
-@pytest.fixture
 def sweep(tracking: Tracking, tmp_path: Path) -> Sweep:
     """A sweep that has started."""
     sweep = Sweep.configured(tracking, tmp_path)
@@ -78,7 +71,7 @@ def test_a_trial_that_another_machine_makes_is_waited_for(
     assert looks == [], "another trial"
     sweep.wait_for_end(3, "abc")
     assert looks == ["RUNNING"] * 3
-    monkeypatch.setattr(sweeps, "_PATIENCE", 0)
+    monkeypatch.setattr(sweeps, "_END_TIMEOUT_SECONDS", 0)
     client.update_run(run_id, status="RUNNING")
     sweep.wait_for_end(3, "abc")  # no end: its machine may be gone
 
