@@ -133,8 +133,8 @@ def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
     """Return when the server answers.
 
     Raises:
-        PortTakenError: what answers on the port is another program.
-        UserError: it ended, or didn't answer in time.
+        PortTakenError: Another program answers on the port.
+        UserError: The server ended, or didn't answer in time.
     """
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # also where a proxy is set
     deadline = time.monotonic() + START_SECONDS

@@ -1,1 +1,1 @@
-"""What the trainings and stages of this project leave in MLflow."""
+"""Models, graphs, data sets and durations of this project's trainings in MLflow."""

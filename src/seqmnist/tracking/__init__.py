@@ -1,4 +1,4 @@
-"""What the pipeline tells MLflow: the only part of the package that imports it."""
+"""MLflow: its store, and the runs, sweeps and registered models in it. Settings of MLflow are made here."""
 
 import logging
 import os

@@ -40,18 +40,18 @@ class Link:
         """Link a run with a store.
 
         Args:
-            name: of the run, for people.
-            uri: of the store.
-            later: what sends the rest, for people; None where `ServerAway` is raised instead of told.
+            name: Name of the run, for people.
+            uri: Address of the store.
+            later: Command that sends the rest, for people; None where `ServerAway` is raised instead of printed.
         """
         self.name, self.uri, self.later, self.is_cut = name, uri, later, False
 
     def attempt(self, request: Callable[[], T]) -> T | None:
-        """What a request gives; None when the server is away, which is told once.
+        """Return what a request gives; None when the server is away, which is printed once.
 
         Raises:
-            ServerAway: it is away, and `later` is None.
-            UserError: the store is there and refuses the request.
+            ServerAway: The server is away, and `later` is None.
+            UserError: The store is there and refuses the request.
         """
         if self.is_cut:
             return None
@@ -93,25 +93,25 @@ def telling(uri: str) -> Iterator[None]:
 
 
 def refused(uri: str, error: BaseException) -> UserError:
-    """What a user is told of a request that failed: `ServerAway` where a server is away."""
+    """Return the error for a user of a request that failed: `ServerAway` where a server is away."""
     if why := _why_away(uri, error):
         return ServerAway(uri, why)
     return UserError(f"tracking: {shown(uri)}: {reason(error)}")
 
 
 def shown(uri: str) -> str:
-    """A store's address without the name and password that it may hold."""
+    """Return a store's address without the name and password that it may hold."""
     parts = urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.password else uri
 
 
 def is_server(uri: str) -> bool:
-    """Whether a store is reached over HTTP; only such a one can be away."""
+    """Return whether a store is reached over HTTP; only such a store can be away."""
     return uri.startswith(("http://", "https://"))
 
 
 def _why_away(uri: str, error: BaseException) -> str | None:
-    """Why the server is away; None if it is there: then the request was a mistake."""
+    """Return why the server is away; None if it is there: then the request was a mistake."""
     if not is_server(uri):
         return None
     if status := _status(error):
@@ -126,7 +126,7 @@ def _why_away(uri: str, error: BaseException) -> str | None:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status that the server answered with, as far as the exception tells."""
+    """Return the HTTP status that the server answered with, as far as the exception tells."""
     if isinstance(error, HTTPError) and error.response is not None:
         return int(error.response.status_code)
     for pattern in _ANSWERED:

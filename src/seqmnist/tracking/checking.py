@@ -36,7 +36,7 @@ _ARTIFACT = secrets.token_bytes(100_000)
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look at a server found."""
+    """Result of one look at a server."""
 
     what: str
     problem: str = ""  # with what to do; empty where all is well
@@ -110,7 +110,7 @@ def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _credentials(uri: str) -> _Login:
-    """What MLflow's client sends: a name and password, else a token."""
+    """Return what MLflow's client sends: a name and password, else a token."""
     told = get_default_host_creds(uri)
     if told.username and told.password:
         return told.username, told.password
@@ -186,7 +186,7 @@ def _foreign(uri: str, header: str, value: str, remedy: str) -> Finding:
 
 @contextmanager
 def _experiment(uri: str) -> Iterator[tuple[MlflowClient, Run]]:
-    """An experiment with a run for the time of the block."""
+    """Make an experiment with a run for the time of the block."""
     client = MlflowClient(tracking_uri=uri)
     experiment = client.create_experiment(f"seqmnist-check-{secrets.token_hex(8)}")
     try:

@@ -53,9 +53,9 @@ def move_store(source: Path, target: str, destination: str) -> None:
     All rows come in one transaction, after all files: who is killed before its end gives the command again.
 
     Args:
-        source: the SQLite file.
-        target: postgresql://USER@HOST/DATABASE, without runs and models.
-        destination: what the server has as --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
+        source: SQLite file.
+        target: Address postgresql://USER@HOST/DATABASE of a database without runs and models.
+        destination: Value that the server has as --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
 
     Raises:
         UserError: one of them can't be used, or the target has experiments, runs or models.
@@ -141,7 +141,7 @@ def _lock_empty(new: Connection, tables: list[Table]) -> None:
 
 
 def _all_artifacts(old: Connection, tables: MetaData) -> Iterator[_Artifacts]:
-    """Of all runs and models, below their experiment's number: by it a server checks who may read them."""
+    """Return the artifacts of all runs and models, below their experiment's number: by it a server checks who may read them."""
     for name, column, key, folder in (
         ("runs", "artifact_uri", "run_uuid", ""),
         ("logged_models", "artifact_location", "model_id", "models/"),
@@ -191,7 +191,7 @@ def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table,
 
 
 def _new_address(table: str, row: Mapping[str, Any], address: Any, moved: Mapping[str, str]) -> Any:
-    """Where artifacts are for the server's clients."""
+    """Return where artifacts are for the server's clients."""
     return f"{_PROXY}{row['experiment_id']}" if table == "experiments" else moved.get(address, address)
 
 

@@ -1,4 +1,4 @@
-"""Which process makes a run, and what becomes of runs whose process is gone."""
+"""Tags of the process that makes a run, and the end of runs whose process is gone."""
 
 import hashlib
 import socket
@@ -13,7 +13,7 @@ HOST, PLACE, PID, STARTED = "process.host", "process.place", "process.pid", "pro
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that tell this process from any other, also from a later one with the same number."""
+    """Return tags that tell this process from any other, also from a later one with the same number."""
     process = psutil.Process()
     return {HOST: socket.gethostname(), PLACE: _place(), PID: str(process.pid), STARTED: _started(process)}
 
@@ -28,7 +28,7 @@ def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
 
 @cache
 def _place() -> str:
-    """Where a process's number means the same process.
+    """Return a name for the machine and container in which a process's number means the same process.
 
     Two laptops may have one name, and containers their host's name but numbers of their own. Systemd asks not to give
     the machine's id away: its hash tells machines apart as well.
@@ -48,5 +48,5 @@ def _is_alive(tags: Mapping[str, str]) -> bool:
 
 
 def _started(process: psutil.Process) -> str:
-    """Seconds from the machine's start to the process's: the time of day changes when the clock is set."""
+    """Return seconds from the machine's start to the process's: the time of day changes when the clock is set."""
     return f"{process.create_time() - psutil.boot_time():.2f}"

@@ -1,4 +1,4 @@
-"""What a store's errors come to, for people."""
+"""Hints for people about the errors of a store."""
 
 import textwrap
 
@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 def reason(error: BaseException) -> str:
-    """What a store's exception comes to, in a line: of known ones also what to do."""
+    """Describe a store's exception in a line; of known ones also say what to do."""
     text = " ".join(str(error).split()).partition(_ADVERTISED)[0]
     known = (f"{sign}: {remedy}" for signs, remedy in _REMEDIES.items() for sign in signs if sign in text)
     return next(known, textwrap.shorten(text, 200))

@@ -31,7 +31,7 @@ LATER = "`seqmnist sync` sends the rest"
 
 @dataclass(frozen=True)
 class RunRequest:
-    """How the MLflow run of a stage or trial is named, found again, and resumed.
+    """Request for the MLflow run of a stage or trial.
 
     Attributes:
         stage: Stage that makes the run.
@@ -39,7 +39,7 @@ class RunRequest:
         tags: Tags by which the run is found, beside its stage.
         extra_tags: Tags that are set but not used to find the run.
         resume: Id of a run to resume where the store has it.
-        remedy: What sends the rest when the server is away, for people; None where that is an error.
+        remedy: Text for people that names the command that sends the rest when the server is away; None where that is an error.
         away: Error that says that the server is known to be away.
     """
 
@@ -97,7 +97,7 @@ class Run:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that it was given has been sent."""
+        """All that the run was given has been sent."""
         return not self._link.is_cut
 
     def attempt(self, request: Callable[[], T]) -> T | None:

@@ -1,4 +1,4 @@
-"""Where runs are kept, and how the store comes to be."""
+"""The MLflow store: its address, its creation and its experiments."""
 
 import contextlib
 import fcntl
@@ -40,7 +40,7 @@ _EARLIER = (
 
 
 def tracking_uri(tracking: Tracking) -> str:
-    """MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root."""
+    """Return MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or "sqlite:///mlflow.db"
     if path := _sqlite_path(uri):
         # A temporary experiment's working directory is deleted with it: relative paths are the repository's.
@@ -49,10 +49,10 @@ def tracking_uri(tracking: Tracking) -> str:
 
 
 def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
-    """A client of the store and the id of the configured experiment; both are created if need be.
+    """Return a client of the store and the id of the configured experiment; both are created if need be.
 
     Raises:
-        UserError: the store can't be used, or the experiment was deleted; `ServerAway` where a server is away.
+        UserError: The store can't be used, or the experiment was deleted; `ServerAway` where a server is away.
     """
     uri = tracking_uri(tracking)
     try:
@@ -102,7 +102,7 @@ def _set_description(client: MlflowClient, experiment: str, description: str) ->
 
 
 def quoted(text: str) -> str:
-    """Text as a value in a search condition, which knows both kinds of quotes and no escapes."""
+    """Quote a text as a value in a search condition, which knows both kinds of quotes and no escapes."""
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
@@ -121,7 +121,7 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 
 
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
-    """Artifacts go beside a local database, by an absolute path; a server decides for itself."""
+    """Create an experiment whose artifacts are beside a local database; a server decides for itself."""
     path = _sqlite_path(uri)
     artifacts = path and (path.resolve().parent / ARTIFACTS).as_uri()
     return str(client.create_experiment(name, artifacts, tags={_NOTE: _DESCRIPTION}))

@@ -36,18 +36,18 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True)
 class Trial:
-    """What MLflow knows of one trial.
+    """A trial as MLflow knows it.
 
     Attributes:
-        number: of the job in its sweep.
-        run_id: of its run.
-        name: of its run: what was swept.
-        status: MLflow's.
-        error: why it failed; empty if it did not.
-        minutes: from start to end; not a number where MLflow was not asked.
-        command: of its sweep.
-        parameters: by dotted name.
-        metrics: the last value of each.
+        number: Number of the job in its sweep.
+        run_id: Id of its run.
+        name: Name of its run: what was swept.
+        status: MLflow's status of its run.
+        error: Reason why it failed; empty if it did not.
+        minutes: Minutes from start to end; not a number where MLflow was not asked.
+        command: Command of its sweep.
+        parameters: Parameters by dotted name.
+        metrics: Last value of each metric.
     """
 
     number: int
@@ -71,7 +71,7 @@ class Sweep:
 
     @classmethod
     def configured(cls, tracking: Tracking, folder: Path, former: Path | None = None) -> Self:
-        """The sweep of a folder in the configured experiment.
+        """Return the sweep of a folder in the configured experiment.
 
         Args:
             tracking: Configuration of the store.
@@ -131,11 +131,11 @@ class Sweep:
         self._client.log_artifacts(self.run_id, str(files))
 
     def trial_tags(self, number: int) -> dict[str, str]:
-        """Tags that make a run a trial of this sweep."""
+        """Return tags that make a run a trial of this sweep."""
         return {MLFLOW_PARENT_RUN_ID: self._parent.info.run_id, TRIAL: str(number)} if self._parent else {}
 
     def notes(self) -> dict[str, str]:
-        """Tags of the sweep that its trials have too: another machine may run them, where the repository is not."""
+        """Return tags of the sweep that its trials have too: another machine may run them, where the repository is not."""
         tags = self._parent.data.tags if self._parent else {}
         return {key: tags[key] for key in (COMMAND, *CODE) if key in tags}
 
@@ -150,7 +150,7 @@ class Sweep:
             time.sleep(_POLL_SECONDS)
 
     def trial_run_id(self, number: int, config: str) -> str | None:
-        """The newest run of a trial with this configuration, by the SHA-256 of its params.yaml."""
+        """Return the newest run of a trial with this configuration, by the SHA-256 of its params.yaml."""
         run = self._trial_run(number, config)
         return str(run.info.run_id) if run else None
 
@@ -158,11 +158,11 @@ class Sweep:
         """Make the run of a trial whose process is gone say how it ended; one is made where there is none.
 
         Args:
-            number: of the trial.
-            config: the SHA-256 of its params.yaml.
-            name: of the run that may have to be made.
-            status: what a run that is not ended yet ends as.
-            error: why, unless the run says it itself.
+            number: Number of the trial.
+            config: SHA-256 of its params.yaml.
+            name: Name of the run that may have to be made.
+            status: Status of a run that has not ended yet.
+            error: Reason, unless the run has one itself.
         """
         run = self._trial_run(number, config)
         if run is None:
@@ -178,14 +178,14 @@ class Sweep:
         end_stale_runs(self._client, self._experiment)
 
     def trials(self) -> list[Trial]:
-        """The newest run of every trial, by number."""
+        """Return the newest run of every trial, by number."""
         runs: dict[int, Run] = {}
         for run in self._search(self._children()):  # the newest first
             runs.setdefault(int(run.data.tags[TRIAL]), run)
         return [_trial(number, runs[number]) for number in sorted(runs)]
 
     def curve(self, trial: Trial, metric: str) -> list[float]:
-        """A trial's metric by epoch."""
+        """Return a trial's metric by epoch."""
         points = self._client.get_metric_history(trial.run_id, metric)
         return [point.value for point in sorted(points, key=lambda point: point.step)]
 
@@ -211,7 +211,7 @@ class Sweep:
 
 
 def read_run(tracking: Tracking, run_id: str) -> Trial | list[Trial]:
-    """The trial or other training with this run, or the trials of the sweep with it.
+    """Return the trial or other training with this run, or the trials of the sweep with it.
 
     Raises:
         UserError: the store can't be used or has no such run.
@@ -242,7 +242,7 @@ def _trial(number: int, run: Run) -> Trial:
 
 
 def _value(text: str) -> Any:
-    """A parameter as it was before `Run.params` made it a text."""
+    """Return a parameter as it was before `Run.params` made it a text."""
     try:
         return json.loads(text)
     except ValueError:
