@@ -12,13 +12,12 @@ from pydantic_core import PydanticCustomError
 
 from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS
-from seqmnist.settings import Folder, Section, Tracking, describe, impossible, read_yaml, within
+from seqmnist.settings import FILE_NAME, Folder, Section, Tracking, describe, impossible, read_yaml, within
 
 Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # of no folder, no option, not hidden
 FileName = Annotated[str, Field(pattern=FILE_NAME, max_length=100)]
 SplitName = Literal["train", "validation", "test"]
 View = Literal["rows", "columns", "pixels", "permuted_pixels"]

@@ -9,6 +9,7 @@ PROJECT = Project(
     metric=VALIDATION_ACCURACY,
     reported=(TEST_ACCURACY,),
     variant="cell",
+    keys=("cell", "data", "seed", "sequence", "tracking", "train"),
     run_tags="seqmnist.trials:run_tags",
     trial_values="seqmnist.trials:pipeline_values",
     ineffective="seqmnist.trials:shadowed",

@@ -2,7 +2,6 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -11,7 +10,7 @@ from typing import Any
 
 from seqmnist.errors import UserError
 
-_VARIABLE = "SEQMNIST_PROJECT"  # names the project in processes that a sweep starts, also on other machines
+_VARIABLE = "SEQMNIST_PROJECT"  # names the project where its pyproject.toml is not, as on a node of Ray
 _FILE = Path("pyproject.toml")
 
 
@@ -24,16 +23,20 @@ class Project:
         metric: Metric of an epoch that chooses epochs and trials; the highest is the best.
         reported: Further metrics of the selected epoch that tables show. Nothing is chosen by them.
         variant: Group of conf/ whose option is what a trial's name begins with; its key `type` has the option's name.
-        run_tags: (plain values of params.yaml) -> tags of every run of this configuration.
+        keys: Top-level keys of a composed trial.
+        run_tags: (plain values of params.yaml) -> tags of every run of this configuration, which is checked.
         trial_values: (plain values of a composed trial) -> plain values of its params.yaml.
-        ineffective: (composed trial, overrides, values of conf/search) -> why a value has no effect, or None.
+        ineffective: (plain values of a composed trial, overrides, values of conf/search as overrides) -> why a value
+            has no effect, or None.
         parameters: (plain values of a trial's params.yaml) -> nested parameters of its run.
-        train: (request, inputs, threads) -> `Outcome`: train what the working directory's params.yaml describes.
+        train: (request, inputs, threads) -> `Outcome`: train what the working directory's params.yaml describes;
+            its checkpoints stay until the trial's result is written.
         restore: (request, inputs) -> None: log what MLflow lacks of a finished trial in the working directory.
-        promotion: (parameters of a trial, plain values of the pipeline) -> `Promotion`.
+        promotion: (flat parameters of a trial, plain values of the pipeline) -> `Promotion`.
         sync: () -> None: log what MLflow lacks of all stages.
         data_folder: (name of a logged data set) -> the folder with its files.
-        sweep_figures: (folder, curves, columns, values) -> None: draw what a sweep came to.
+        sweep_figures: (folder, curves of the metric by name of a trial, values of the trials by name of a varied
+            parameter, metric of each trial) -> None: draw figures into the folder.
         inputs: Folder that trials read, relative to the repository.
         inputs_stage: DVC stage that makes it.
         inputs_section: Section of the configuration that it is made by, which can't be swept.
@@ -44,6 +47,7 @@ class Project:
     metric: str
     reported: tuple[str, ...]
     variant: str
+    keys: tuple[str, ...]
     run_tags: str
     trial_values: str
     ineffective: str
@@ -61,8 +65,7 @@ class Project:
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Call one of the functions by the name of its attribute."""
-        module, _, name = str(getattr(self, function)).partition(":")
-        return getattr(import_module(module), name)(*arguments)
+        return _imported(getattr(self, function))(*arguments)
 
 
 @dataclass(frozen=True)
@@ -99,25 +102,35 @@ class Promotion:
 def find() -> Project:
     """Return the project that the environment or the working directory's pyproject.toml names as `[tool.seqmnist]`.
 
-    Processes that this one starts find the same project.
-
     Raises:
         UserError: There is none.
     """
-    if not (name := os.environ.get(_VARIABLE)):
-        try:
-            name = str(tomllib.loads(_FILE.read_text())["tool"]["seqmnist"]["project"])
-        except (FileNotFoundError, KeyError):
-            raise UserError(
-                f'{Path.cwd() / _FILE} names no project: add [tool.seqmnist] project = "MODULE:NAME"'
-            ) from None
-    os.environ[_VARIABLE] = name
-    module, _, attribute = name.partition(":")
-    project: Project = getattr(import_module(module), attribute)
+    name = _name()
+    try:
+        project: Project = _imported(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"the project {name!r} can't be imported: {error}") from None
     return project
 
 
-def environment() -> Mapping[str, str]:
+def environment() -> dict[str, str]:
     """Return the variable by which a process elsewhere finds this project."""
-    find()
-    return {_VARIABLE: os.environ[_VARIABLE]}
+    return {_VARIABLE: _name()}
+
+
+def _name() -> str:
+    if name := os.environ.get(_VARIABLE):
+        return name
+    try:
+        return str(tomllib.loads(_FILE.read_text())["tool"]["seqmnist"]["project"])
+    except (FileNotFoundError, KeyError, TypeError):
+        told = f'{_FILE.resolve()} names no project: add [tool.seqmnist] project = "MODULE:NAME"'
+    except ValueError as error:
+        told = f"{_FILE.resolve()} can't be read: {error}"
+    raise UserError(told)
+
+
+def _imported(name: str) -> Any:
+    """Return what `module:attribute` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)

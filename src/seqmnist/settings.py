@@ -13,6 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from seqmnist.errors import UserError
+from seqmnist.paths import PARAMS
+
+FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # of no folder, no option, not hidden
 
 
 def within(path: str) -> str:
@@ -112,6 +115,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} can't be read: it must be a mapping of keys to values")
     return {str(key): value for key, value in values.items()}
+
+
+def load_tracking(path: Path = PARAMS) -> Tracking:
+    """Read and check the tracking section of a composed configuration.
+
+    Raises:
+        UserError: The file or its section can't be used.
+    """
+    return validate_tracking(read_yaml(path).get("tracking"), str(path))
+
+
+def validate_tracking(values: Any, origin: str) -> Tracking:
+    """Check plain values of the tracking section; `origin` says in the message where they come from.
+
+    Raises:
+        UserError: One is impossible.
+    """
+    try:
+        return Tracking.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {describe(error, 'tracking')}") from None
 
 
 @contextmanager
