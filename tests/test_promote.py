@@ -10,7 +10,6 @@ from seqmnist.config import Config
 from seqmnist.errors import UserError
 from seqmnist.promote import promote
 from seqmnist.settings import flatten
-from seqmnist.sweep.summary import ACCURACY, TEST
 from seqmnist.tracking.sweeps import Trial
 from seqmnist.trainings import run_parameters
 
@@ -19,13 +18,14 @@ from seqmnist.trainings import run_parameters
 def add_trial(tiny_values: dict[str, Any], tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes what MLflow would say of a trial: the tiny pipeline's values with some replaced."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEQMNIST_PROJECT", "seqmnist.project:PROJECT")
     monkeypatch.setattr(module, "compose", lambda _folder: ("", tiny_values))
 
     def add(cell: str = "lstm", accuracy: float = 0.9, number: int = 0, **replaced: Any) -> Trial:
         parameters = flatten(run_parameters(tiny_config, cell, 42)) | {
             key.replace("__", "."): value for key, value in replaced.items()
         }
-        metrics = {ACCURACY: accuracy, TEST: accuracy - 0.1}
+        metrics = {"selected.val.accuracy": accuracy, "selected.test.accuracy": accuracy - 0.1}
         return Trial(number, f"id{number}", f"{cell} a trial", "FINISHED", "", 1.5, "the command", parameters, metrics)
 
     return add

@@ -16,6 +16,25 @@ _BRIGHTEST = 0.85  # of the map of colours: its last yellow is too pale for a li
 _FEW = 8  # different numbers that are each marked on an axis
 
 
+def draw(
+    folder: Path,
+    curves: Mapping[str, Sequence[float]],
+    columns: Mapping[str, Sequence[Any]],
+    accuracies: Sequence[float],
+) -> None:
+    """Draw the learning curves of a sweep's best trials, and all trials' parameters if they differ.
+
+    Args:
+        folder: Folder of the PNG files.
+        curves: Validation accuracy by epoch of each of the best trials, by name.
+        columns: Value in each trial of every parameter that varies.
+        accuracies: Validation accuracy of each trial.
+    """
+    learning_curves(folder / "learning_curves.png", curves)
+    if columns:
+        parallel_coordinates(folder / "parallel_coordinates.png", columns, accuracies)
+
+
 def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
     """Validation accuracy by epoch of some trials, by name, the best first."""
     from matplotlib import colormaps
