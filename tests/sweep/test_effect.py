@@ -65,16 +65,12 @@ def test_the_command_line_wins_over_a_search(root: Path) -> None:
     assert config.hydra.launcher._target_.endswith(".JoblibLauncher")
 
 
-def test_values_of_train_in_a_search_are_looked_at_as_overrides_are(root: Path) -> None:
-    search(root, "train: {learning_rate: 0.5, shift: 2}\nseed: 2\n")
-    config = composed(root / "conf", "search=mine", "+cell.train={learning_rate: 1, shift: 1}")
-    values = effect.values_of_search(config.hydra)
-    assert values == ["train.learning_rate=0.5", "train.shift=2"]
-    assert effect.shadowed(config, ["seed=1"], values) == (
-        "train.learning_rate = 0.5 has no effect on lstm, whose own train has it: set cell.train.learning_rate"
-    )
-    assert str(effect.shadowed(config, ["cell.train.learning_rate=1"], values)).startswith("train.shift = 2 has no")
-    assert effect.shadowed(config, ["cell.train.learning_rate=1", "+cell.train.shift=1"], values) is None
+def test_values_of_a_search_are_known_as_overrides_but_for_hydras(root: Path) -> None:
+    search(root, FILE.replace("cell: {units: 9}", "cell: {units: 9}\ntrain: {shift: 2, clip_norm: null}"))
+    values = effect.values_of_search(composed(root / "conf", "search=mine").hydra)
+    assert values == ["seed=7", "cell.units=9", "train.shift=2", "train.clip_norm=None", "tracking.experiment=mine"]
+    search(root, "defaults: [override /cell: rnn]\n")
+    assert effect.values_of_search(composed(root / "conf", "search=mine").hydra) == []
     assert effect.values_of_search(composed(root / "conf").hydra) == []
 
 
@@ -134,17 +130,3 @@ def test_a_launcher_and_a_folder_may_have_values_of_the_environment(
     config = composed(root / "conf", "hydra.sweep.dir=${oc.env:SCRATCH}/${now:%Y}", "train.batch_size=${train.epochs}")
     assert effect.ineffective(config) is None
     assert config.hydra.sweep.dir.startswith("somewhere/2")
-
-
-@pytest.mark.parametrize("overrides", [["train.epochs=3"], ["cell=lstm", "+train.epochs=3", "train.batch_size=5"]])
-def test_a_value_that_the_cell_replaces_is_refused(overrides: list[str]) -> None:
-    config = composed(CONF, "+cell.train.epochs=2")
-    assert effect.shadowed(config, overrides) == (
-        "train.epochs = 3 has no effect on lstm, whose own train has it: set cell.train.epochs"
-    )
-
-
-@pytest.mark.parametrize("overrides", [["train.batch_size=5"], ["cell.train.epochs=3"], ["train=notebook"], ["seed=1"]])
-def test_values_that_have_an_effect_are_not_refused(overrides: list[str]) -> None:
-    assert effect.shadowed(composed(CONF, "+cell.train.epochs=2"), overrides) is None
-    assert effect.shadowed(composed(CONF), [*overrides, "train.epochs=3"]) is None

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,20 @@ def test_a_result_counts_for_its_configuration_alone(tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
     params.write_text("seeds: [1]\n")
     assert Result.read(tmp_path) is None
-    result = Result("FINISHED", sha256_file(params), accuracy=0.5, epoch=1)
+    result = Result("FINISHED", sha256_file(params), accuracy=0.5, epoch=1, metrics={"selected.val.accuracy": 0.5})
     result.write(tmp_path)
     assert Result.read(tmp_path) == result
     params.write_text("seeds: [2]\n")
     assert Result.read(tmp_path) is None
+
+
+def test_a_result_of_an_earlier_version_has_no_metrics(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch()
+    known = {"status": "FINISHED", "config": sha256_file(tmp_path / "params.yaml"), "accuracy": 0.5, "epoch": 1}
+    (tmp_path / "result.json").write_text(json.dumps(known | {"error": "", "is_logged": True}))
+    result = Result.read(tmp_path)
+    assert result is not None
+    assert (result.accuracy, result.epoch, result.metrics) == (0.5, 1, {})
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"status": "FINISHED"}', '{"other": 1}'])

@@ -1,37 +1,10 @@
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from seqmnist import config
-from seqmnist.compose import compose as compose_pipeline
-from seqmnist.errors import UserError
 from seqmnist.sweep import job, places
-
-CONF = Path(__file__).parents[2] / "conf"
-
-
-def composed(*overrides: str) -> Any:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("sweep", overrides=list(overrides))
-
-
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_without_overrides_a_trial_is_what_the_pipeline_trains(cell: str) -> None:
-    trial = config.validate(job.pipeline_values(composed(f"cell={cell}")), "trial")
-    pipeline = config.validate(compose_pipeline(CONF)[1], "pipeline")
-    assert trial.cells[cell] == pipeline.cells[cell]
-    assert trial.train_of(cell) == pipeline.train_of(cell)
-    assert (trial.data, trial.sequence, trial.seeds) == (pipeline.data, pipeline.sequence, pipeline.seeds)
-
-
-def test_an_added_key_reaches_the_schema_that_refuses_it() -> None:
-    values = job.pipeline_values(composed("+nonsense=1"))
-    with pytest.raises(UserError, match="nonsense: unknown key"):
-        config.validate(values, "trial")
 
 
 @pytest.mark.parametrize(("workers", "share"), [(1, 4), (2, 2), (4, 1), (9, 1), (-1, 1)])

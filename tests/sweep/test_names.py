@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from seqmnist.sweep.names import folder_value, trial_name
+from seqmnist.sweep.names import folder_value, in_words, trial_name
 
 VALUES: dict[str, Any] = {
     "cell.type": "lstm",
@@ -29,7 +29,12 @@ VALUES: dict[str, Any] = {
     ],
 )
 def test_a_trial_is_named_by_its_cell_and_by_what_varies(overrides: list[str], constant: list[str], name: str) -> None:
-    assert trial_name(VALUES, overrides, constant) == name
+    assert trial_name("cell", VALUES, overrides, constant) == name
+
+
+@pytest.mark.parametrize(("metric", "words"), [("val.accuracy", "validation accuracy"), ("test.loss", "test loss")])
+def test_a_metric_is_called_by_words(metric: str, words: str) -> None:
+    assert in_words(metric) == words
 
 
 @pytest.mark.parametrize(

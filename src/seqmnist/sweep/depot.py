@@ -12,7 +12,7 @@ from seqmnist.sweep import parcels
 from seqmnist.sweep.folders import Request
 from seqmnist.sweep.parcels import Change, Files
 
-_SILENCE = 20  # seconds; a trial that is ending may have to wait for the tracking server
+_SILENCE_SECONDS = 20  # a trial that is ending may have to wait for the tracking server
 _HYDRA = ".hydra/"  # Hydra writes it anew where the trial runs
 
 
@@ -23,14 +23,14 @@ class Supplies:
     Attributes:
         sweep: its folder on the driver's machine, absolute.
         environment: variables for the trials, in place of all others with MLflow's prefix.
-        digest: of the splits' files: see `parcels.digest`.
-        splits: where Ray has these files, in a list: what stands alone Ray would replace by what it stands for.
+        digest: Digest of the inputs' files: see `parcels.digest`.
+        inputs: Reference to these files in a list of one: Ray dereferences a bare one.
     """
 
     sweep: str
     environment: dict[str, str]
     digest: str
-    splits: list[Any]
+    inputs: list[Any]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Depot:
 
     def is_idle(self) -> bool:
         """Whether no trial is at work; one that has long said nothing has lost its worker or its machine."""
-        return all(time.monotonic() - heard > _SILENCE for heard in self._heard.values())
+        return all(time.monotonic() - heard > _SILENCE_SECONDS for heard in self._heard.values())
 
     def _folder(self, number: int) -> Path:
         return Path(self._supplies.sweep, str(number))

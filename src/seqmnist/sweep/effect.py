@@ -1,6 +1,5 @@
 """Refusals of values that would have no effect on a sweep's trials, or not the one that is meant."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from seqmnist import projects
 from seqmnist.paths import CONF
-from seqmnist.settings import in_one_line, self_contained
+from seqmnist.settings import flatten, in_one_line, self_contained
 from seqmnist.sweep.names import key_of
 
-_KEYS = {"data", "sequence", "train", "tracking", "cell", "seed"}
 _SWEEP_ONLY = ("hydra.sweep.", "hydra.sweeper", "hydra.launcher")
 _TRIAL_ONLY = ("hydra.run.",)
 
@@ -22,31 +21,17 @@ def ineffective(config: DictConfig) -> str | None:
     return _foreign(config) or _unresolved(config) or _of_the_other_mode(config.hydra)
 
 
-def shadowed(config: DictConfig, overrides: Sequence[str], searched: Iterable[str] = ()) -> str | None:
-    """Return what is wrong with a trial that sets a value of `train` which its cell replaces; None if nothing.
-
-    Args:
-        config: Composed configuration of the trial.
-        overrides: Overrides of the command line.
-        searched: Values of conf/search; one that an override of the cell replaces has no effect on purpose.
-    """
-    own, given = config.cell.get("train") or {}, {key_of(override) for override in overrides}
-    for override in [*(one for one in searched if f"cell.{key_of(one)}" not in given), *overrides]:
-        group, _, name = key_of(override).partition(".")
-        if group == "train" and name in own:
-            cell, value = config.cell.type, override.partition("=")[2]
-            return f"train.{name} = {value} has no effect on {cell}, whose own train has it: set cell.train.{name}"
-    return None
-
-
 def values_of_search(hydra: Any) -> list[str]:
-    """Return the values of `train` that the file of conf/search sets, as overrides."""
+    """Return the values that the file of conf/search sets, but for Hydra's own, as overrides."""
     if not (name := hydra.runtime.choices.get("search")):
         return []
     sources = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
     files = [file for folder in sources if (file := folder / "search" / f"{name}.yaml").is_file()]
-    values = OmegaConf.select(OmegaConf.load(files[0]), "train") if files else None  # Hydra takes the first, too
-    return [f"train.{key}={value}" for key, value in (values or {}).items()]
+    if not files:
+        return []
+    values: Any = OmegaConf.to_container(OmegaConf.load(files[0]))  # Hydra takes the first, too
+    own = {key: value for key, value in (values or {}).items() if key not in {"defaults", "hydra"}}
+    return [f"{key}={value}" for key, value in flatten(own).items()]
 
 
 def _foreign(config: DictConfig) -> str | None:
@@ -54,9 +39,9 @@ def _foreign(config: DictConfig) -> str | None:
         run = f"`dvc exp run -S experiment={name}`"
         return f"experiment={name}: {CONF}/experiment is for the pipeline, {run}; a sweep has values and {CONF}/search"
     keys = {str(key) for key in config} - {"hydra"}
-    if keys and keys != _KEYS:  # `--hydra-help` has none
-        wrong = ", ".join(sorted(keys ^ _KEYS))
-        return f"unknown or missing keys: {wrong}; a trial has {', '.join(sorted(_KEYS))}"
+    if keys and keys != (known := set(projects.find().keys)):  # `--hydra-help` has none
+        wrong = ", ".join(sorted(keys ^ known))
+        return f"unknown or missing keys: {wrong}; a trial has {', '.join(sorted(known))}"
     return None
 
 

@@ -60,7 +60,7 @@ class Request(_Written):
         overrides: of the sweep's command line, as typed, but for Hydra's own.
         hydra: Hydra's own.
         tracking: the configuration of the store that the sweep is in.
-        searched: Values of `train` that the file of conf/search sets, as overrides; a node of Ray does not have it.
+        searched: Values that the file of conf/search sets, as overrides; a node of Ray does not have the file.
     """
 
     overrides: list[str]
@@ -79,7 +79,7 @@ class Trial(_Written):
         name: what was swept, of the MLflow run too.
         sweep: the sweep's folder, absolute; None for a trial on its own.
         number: of the job in its sweep.
-        data: the folder of the processed splits, absolute.
+        data: folder of the inputs that trials read, absolute.
         threads: how many operations may run side by side; no result depends on it.
     """
 
@@ -108,10 +108,11 @@ class Result:
     Attributes:
         status: as in MLflow.
         config: the SHA-256 of its params.yaml: the same folder may be used again for another trial.
-        accuracy: the best on the validation images; None unless it is finished.
-        epoch: the one with that accuracy.
+        accuracy: best value of the project's metric; None unless it is finished.
+        epoch: the one with that value.
         error: why it is not finished.
         is_logged: whether MLflow has all of it; not where the tracking server was away.
+        metrics: metrics of the finished trial, by the names that MLflow has; earlier versions wrote none.
     """
 
     status: "Status"
@@ -120,6 +121,7 @@ class Result:
     epoch: int | None = None
     error: str = ""
     is_logged: bool = True
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write it into the trial's folder."""

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from seqmnist import projects
 from seqmnist.files import sha256_file, write_text
 from seqmnist.paths import PARAMS
 from seqmnist.settings import Tracking, flatten
-from seqmnist.sweep.effect import shadowed, values_of_search
+from seqmnist.sweep.effect import values_of_search
 from seqmnist.sweep.folders import LOG, Request, Result, Trial
-from seqmnist.sweep.names import trial_name
+from seqmnist.sweep.names import in_words, trial_name
 from seqmnist.sweep.places import Place, place_of
 from seqmnist.sweep.processes import MODULE
 
@@ -30,25 +31,26 @@ if TYPE_CHECKING:
     from seqmnist.tracking.sweeps import Status
 
 _WORST = 0.0  # sweepers of all kinds can deal with a number
-_PATIENCE = 1.0  # seconds between looks at whether the trial shall go on
+_POLL_SECONDS = 1.0  # between looks at whether the trial shall go on
 
 
 def run_trial(config: DictConfig) -> float:
     """Train the trial of a composed configuration unless its folder has the result.
 
     Returns:
-        The best validation accuracy; 0, the worst there is, if the trial failed.
+        The best value of the project's metric; 0, the worst there is, if the trial failed.
     """
     hydra = HydraConfig.get()
     folder, number = Path(hydra.runtime.output_dir), hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig
     place = place_of(folder, number, hydra)
     if place is None:
         return _WORST
-    trial = _prepare(folder, config, hydra, place)
+    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    trial = _prepare(folder, values, hydra, place)
     result = Result.read(folder)
     if result is None or result.status != "FINISHED":
         searched = Request.read(folder.parent).searched if place.sweep else values_of_search(hydra)
-        error = shadowed(config, hydra.overrides.task, searched)
+        error = projects.find().call("ineffective", values, list(hydra.overrides.task), searched)
         result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial, place)
         result.write(folder)
     elif not result.is_logged:
@@ -60,29 +62,14 @@ def run_trial(config: DictConfig) -> float:
     return result.accuracy or _WORST
 
 
-def pipeline_values(config: DictConfig) -> dict[str, Any]:
-    """A trial's configuration as that of a pipeline with one cell and one seed."""
-    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    cell, seed = values.pop("cell"), values.pop("seed")
-    return {
-        "data": values.pop("data"),
-        "sequence": values.pop("sequence"),
-        "cells": {str(cell["type"]): cell},
-        "train": values.pop("train"),
-        "tracking": values.pop("tracking"),
-        "seeds": [seed],
-        **values,  # nothing, or keys that the schema refuses
-    }
-
-
-def _prepare(folder: Path, config: DictConfig, hydra: "HydraConf", place: Place) -> Trial:
+def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", place: Place) -> Trial:
     """Write what the trial's process reads."""
-    write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(pipeline_values(config))))
-    values = flatten(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    project = projects.find()
+    write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(project.call("trial_values", values))))
     overrides = list(hydra.overrides.task)
     constant = Request.read(folder.parent).overrides if place.sweep else ()
     trial = Trial(
-        name=trial_name(values, overrides, constant),
+        name=trial_name(project.variant, flatten(values), overrides, constant),
         sweep=place.sweep,
         number=hydra.job.get("num", 0),  # type: ignore[attr-defined]  # missing outside a sweep
         data=place.data,
@@ -138,7 +125,7 @@ def _wait(process: "subprocess.Popen[bytes]", place: Place) -> int:
     """The exit code of a trial's process, which is ended when it is not wanted any more."""
     while True:
         try:
-            return process.wait(_PATIENCE)
+            return process.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
             if not place.is_wanted():
                 process.terminate()
@@ -161,4 +148,5 @@ def _line(trial: Trial, result: Result) -> str:
     if result.accuracy is None:
         return f"{number}{trial.name}: {result.status}: {result.error}"
     lack = "" if result.is_logged else ", not all of it in MLflow"
-    return f"{number}{trial.name}: validation accuracy {result.accuracy:.4f} (epoch {result.epoch}){lack}"
+    metric = in_words(projects.find().metric)
+    return f"{number}{trial.name}: {metric} {result.accuracy:.4f} (epoch {result.epoch}){lack}"

@@ -1,4 +1,4 @@
-"""What a trial is called: the cell, and each value that the sweep varies."""
+"""Names of trials: the variant, and each value that the sweep varies."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,21 +6,23 @@ from pathlib import Path
 from typing import Any
 
 _SHORT = {"learning_rate": "lr", "batch_size": "batch", "clip_norm": "clip", "label_smoothing": "smoothing"}
+_LONG = {"val": "validation"}
 
 
-def trial_name(values: Mapping[str, Any], overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
-    """The name of a trial, e.g. `lstm units=150 lr=0.003 seed=2`.
+def trial_name(variant: str, values: Mapping[str, Any], overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
+    """Return the name of a trial, e.g. `lstm units=150 lr=0.003 seed=2`.
 
     Args:
-        values: the trial's configuration, flat, with dotted keys.
-        overrides: the trial's, as `key=value`.
-        constant: overrides that all trials of the sweep have.
+        variant: Group whose option the name begins with.
+        values: Flat configuration of the trial, by dotted keys.
+        overrides: Overrides of the trial, as `key=value`.
+        constant: Overrides that all trials of the sweep have.
     """
     varied = [override for override in overrides if override not in constant]
     keys = [key_of(override) for override in varied]
     parts = [f"{short(key)}={_text(values[key])}" for key in keys if key in values]
-    groups = [override for override, key in zip(varied, keys, strict=True) if key not in values and key != "cell"]
-    return " ".join([values["cell.type"], *groups, *parts])
+    groups = [override for override, key in zip(varied, keys, strict=True) if key not in values and key != variant]
+    return " ".join([values[f"{variant}.type"], *groups, *parts])
 
 
 def key_of(override: str) -> str:
@@ -39,6 +41,11 @@ def short(key: str) -> str:
     """The last part of a dotted key, shorter still where the field has a short word for it."""
     last = key.rpartition(".")[2]
     return _SHORT.get(last, last)
+
+
+def in_words(metric: str) -> str:
+    """Return the name of a metric for people, e.g. `validation accuracy`."""
+    return " ".join(_LONG.get(part, part) for part in metric.split("."))
 
 
 def _text(value: Any) -> str:

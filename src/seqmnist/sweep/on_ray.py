@@ -12,16 +12,17 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, OmegaConf
 
+from seqmnist import projects
 from seqmnist.errors import UserError
-from seqmnist.paths import PROCESSED
 from seqmnist.sweep import parcels
 from seqmnist.sweep.depot import Depot, Supplies
 
@@ -33,9 +34,9 @@ _KEY = "hydra.launcher.ray.init.address"
 _NODE_FOLDER = "${{oc.env:TMPDIR,/tmp}}/seqmnist-{key}-${{hydra.job.num}}"
 _QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
 _TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (a variable's name)
-_CONNECT = 5.0  # seconds
-_LOOK = 0.5  # seconds between looks for news
-_PATIENCE = 60  # seconds that trials have to end themselves in, those on other nodes hear of it a second later
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_POLL_SECONDS = 0.5  # between looks for news
+_STOP_TIMEOUT_SECONDS = 60  # of trials; those on other nodes hear a second later that they shall end
 
 
 def is_ray(launcher: DictConfig) -> bool:
@@ -86,9 +87,10 @@ class Cluster:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = ray.get_runtime_context()
-        files = parcels.pack(PROCESSED, sorted(parcels.stamps(PROCESSED)))
+        inputs = Path(projects.find().inputs)
+        files = parcels.pack(inputs, sorted(parcels.stamps(inputs)))
         environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
-        environment["MLFLOW_TRACKING_URI"] = uri
+        environment |= {"MLFLOW_TRACKING_URI": uri, **projects.environment()}
         supplies = Supplies(str(sweep), environment, parcels.digest(files), [ray.put(files)])
         options = {
             "name": NAME.format(job=here.get_job_id()),
@@ -114,9 +116,9 @@ class Cluster:
         import ray
 
         ray.get(self._depot.stop.remote())
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _STOP_TIMEOUT_SECONDS
         while not ray.get(self._depot.is_idle.remote()) and time.monotonic() < until:
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
 
     def _print_news(self) -> None:
         """Print what trials tell: Ray itself would put the number of a process before each line."""
@@ -125,7 +127,7 @@ class Cluster:
         with suppress(ray.exceptions.RayError):
             is_last = False
             while not is_last:
-                is_last = self._is_over.wait(_LOOK)
+                is_last = self._is_over.wait(_POLL_SECONDS)
                 for line in ray.get(self._depot.lines.remote()):
                     print(line, flush=True)
 
@@ -172,15 +174,20 @@ def _connect(init: dict[str, Any]) -> None:
         import ray
     except ModuleNotFoundError:
         raise UserError(MISSING) from None
-    import seqmnist
 
-    code = {"py_modules": [str(Path(seqmnist.__file__).parent)], "excludes": ["**/__pycache__"]}
+    code = {"py_modules": packages(projects.find().packages), "excludes": ["**/__pycache__"]}
     with _stderr_kept() as kept, _handlers_kept():
         try:
             ray.init(**_QUIET | init | {"address": address, "runtime_env": code})
         except (Exception, SystemExit) as error:  # Ray ends the process where a cluster takes too long to answer
             why = _why(error, kept)
             raise UserError(f"{_KEY} = {address}: {why}") from None
+
+
+def packages(names: Iterable[str]) -> list[str]:
+    """Return the folders of packages that Ray ships to its nodes, that with this code among them."""
+    own = __name__.partition(".")[0]
+    return [str(Path(str(import_module(name).__file__)).parent) for name in dict.fromkeys([own, *names])]
 
 
 def check_address(address: str) -> None:
@@ -191,7 +198,7 @@ def check_address(address: str) -> None:
         raise UserError(f"{_KEY} = {address}: run `ray start --address=...` on this machine too, and give HOST:PORT")
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), _CONNECT).close()
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_SECONDS).close()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{_KEY} = {address}: no Ray cluster answers there ({reason}): see `ray status`") from None

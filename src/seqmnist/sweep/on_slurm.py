@@ -17,10 +17,10 @@ from seqmnist.errors import UserError
 
 MISSING = "hydra/launcher=submitit_slurm needs submitit: make setup-cluster, then . .venv-cluster/bin/activate"
 _LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
-_SHOWN = 400  # characters of what submitit says
+_MAX_MESSAGE_CHARACTERS = 400  # of what submitit says
 _KEPT = ".submitit"
-_PATIENCE = 90  # seconds in which jobs that are cancelled end; Slurm waits KillWait of them for each
-_LOOK = 1.0  # seconds
+_CANCEL_TIMEOUT_SECONDS = 90  # Slurm waits KillWait of them for each job
+_POLL_SECONDS = 1.0
 
 
 def is_slurm(launcher: DictConfig) -> bool:
@@ -59,14 +59,14 @@ def cancel(folder: Path) -> None:
     """End the jobs of a sweep and wait for their ends: each trial says in MLflow how it ended."""
     if jobs := queued(folder):
         subprocess.run(["scancel", *jobs], check=False)
-        wait(folder, _PATIENCE)
+        wait(folder, _CANCEL_TIMEOUT_SECONDS)
 
 
 def wait(folder: Path, seconds: float = math.inf) -> None:
     """Wait for the ends of a sweep's jobs, at most so many seconds."""
     until = time.monotonic() + seconds
     while queued(folder) and time.monotonic() < until:
-        time.sleep(_LOOK)
+        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
@@ -81,6 +81,6 @@ def telling_of_slurm(wait_for_others: Callable[[], None]) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("submitit."):
             raise
-        told = UserError(f"Slurm: {' '.join(str(error).split())[:_SHOWN]}")
+        told = UserError(f"Slurm: {' '.join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]}")
         wait_for_others()
         raise told from None

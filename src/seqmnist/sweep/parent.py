@@ -10,13 +10,13 @@ from typing import Any, ClassVar, TextIO
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError
 
-from seqmnist import config
-from seqmnist.config import Data
+from seqmnist import projects
+from seqmnist.compose import changes
 from seqmnist.errors import UserError
-from seqmnist.paths import PARAMS, PROCESSED, standing
-from seqmnist.settings import Tracking, describe
+from seqmnist.paths import PARAMS, standing
+from seqmnist.projects import Project
+from seqmnist.settings import read_yaml, validate_tracking
 from seqmnist.sweep import on_slurm, results, summary
 from seqmnist.sweep.effect import values_of_search
 from seqmnist.sweep.folders import Request, former_folder
@@ -54,9 +54,12 @@ class ParentRun(Callback):
     def _start(self, values: DictConfig) -> None:
         overrides = list(values.hydra.overrides.task)
         spaces = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
-        check_data(values.data, [*spaces, *overrides])
+        project, params = projects.find(), read_yaml(PARAMS)
+        section = OmegaConf.to_container(values[project.inputs_section], resolve=True)
+        check_inputs(project, section, params, [*spaces, *overrides])
+        run_tags = project.call("run_tags", params)
         folder = Path(values.hydra.sweep.dir).resolve()
-        tracking = _tracking(values)
+        tracking = validate_tracking(OmegaConf.to_container(values.tracking, resolve=True), "conf")
         uri = tracking_uri(tracking)
         wait_for_trials(folder)
         if on_slurm.is_slurm(values.hydra.launcher):
@@ -68,7 +71,7 @@ class ParentRun(Callback):
         with telling(uri):
             sweep = Sweep.configured(tracking, folder, former_folder(folder))
             ParentRun._lock = claim(folder)
-            sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(config.load().data)})
+            sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(), **run_tags})
         request.write(folder)
         ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
         where = f"{shown(uri)} shows them" if is_server(uri) else "`make ui` shows them"
@@ -137,38 +140,34 @@ def _recorded(sweep: Sweep, *, stopped: bool) -> list[Trial]:
     return trials
 
 
-def check_data(data: DictConfig, overrides: list[str]) -> None:
-    """Refuse a sweep over data sets, and one over another data set than data/processed holds.
+def check_inputs(project: Project, values: Any, params: dict[str, Any], overrides: list[str]) -> None:
+    """Refuse a sweep over inputs, and one over other inputs than those that are there.
+
+    Args:
+        project: Project whose trials they are.
+        values: Composed section that the inputs are made by.
+        params: Content of params.yaml.
+        overrides: Overrides and search spaces of the sweep.
 
     Raises:
-        UserError: it is one.
+        UserError: It is one, or there are no inputs.
     """
+    section, inputs = project.inputs_section, project.inputs
     for override in OverridesParser.create().parse_overrides(overrides):
-        if str(override.key_or_group).partition(".")[0] == "data" and override.is_sweep_override():
-            raise UserError(f"{override.input_line}: data can't be swept: all trials read {PROCESSED}")
-    if not PROCESSED.is_dir():
-        raise UserError(f"{PROCESSED} is missing: run `dvc repro preprocess`")
-    try:
-        wanted = Data.model_validate(OmegaConf.to_container(data, resolve=True))
-    except ValidationError as error:
-        raise UserError(f"conf: {describe(error, 'data')}") from None
-    if wanted != config.load().data:
+        if str(override.key_or_group).partition(".")[0] == section and override.is_sweep_override():
+            raise UserError(f"{override.input_line}: {section} can't be swept: all trials read {inputs}")
+    make = f"`dvc repro {project.inputs_stage}`"
+    if not Path(inputs).is_dir():
+        raise UserError(f"{inputs} is missing: run {make}")
+    if changes({section: params.get(section)}, {section: values}):
         raise UserError(
-            f"data: {PROCESSED} was made with other values, which are in {PARAMS}: set yours in conf/ and run"
-            " `dvc repro preprocess`"
+            f"{section}: {inputs} was made with other values, which are in {PARAMS}: set yours in conf/ and run {make}"
         )
 
 
 def command_line() -> str:
     """What the user typed."""
     return shlex.join(["python", "-m", "seqmnist.sweep", *sys.argv[1:]])
-
-
-def _tracking(values: DictConfig) -> Tracking:
-    try:
-        return Tracking.model_validate(OmegaConf.to_container(values.tracking, resolve=True))
-    except ValidationError as error:
-        raise UserError(f"conf: {describe(error, 'tracking')}") from None
 
 
 def _shown(folder: Path) -> str:

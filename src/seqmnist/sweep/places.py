@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 
-from seqmnist.paths import PROCESSED
+from seqmnist import projects
 from seqmnist.sweep import parcels
 from seqmnist.sweep.on_ray import NAME, is_ray
 from seqmnist.sweep.parcels import Change, Stamps
@@ -27,7 +27,7 @@ class Place(Protocol):
 
     Attributes:
         sweep: the sweep's folder on the driver's machine, absolute; None for a trial on its own.
-        data: the folder of the processed splits here, absolute.
+        data: folder here of the inputs that trials read, absolute.
         threads: how many operations may run side by side.
     """
 
@@ -56,7 +56,7 @@ class Here:
         """Enter it for a trial of a sweep, or one on its own."""
         if is_worker():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
-        self.sweep, self.data = sweep, str(PROCESSED.resolve())
+        self.sweep, self.data = sweep, str(Path(projects.find().inputs).resolve())
         self.threads = threads(launcher if sweep else OmegaConf.create({}))
 
     def is_wanted(self) -> bool:
@@ -97,7 +97,7 @@ class Node:
         _empty(folder)
         parcels.unpack(folder, Change(start.files, []))
         node._sent = {name: stamp for name, stamp in parcels.stamps(folder).items() if name in start.files}
-        node.sweep, node.data = start.supplies.sweep, str(_splits(start.supplies))
+        node.sweep, node.data = start.supplies.sweep, str(_inputs(start.supplies))
         return node
 
     def is_wanted(self) -> bool:
@@ -136,7 +136,7 @@ def threads(launcher: DictConfig) -> int:
 
 
 def _set_environment(variables: dict[str, str]) -> None:
-    """Make this process, which serves this sweep alone, and the trials that it starts use the driver's store."""
+    """Make this process, which serves this sweep alone, and its trials use the driver's store and project."""
     for name in [*os.environ]:
         if name.startswith("MLFLOW_") or name == DRIVER:  # Ray that the driver started has it from there
             del os.environ[name]
@@ -150,10 +150,10 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _splits(supplies: "Supplies") -> Path:
-    """The splits in this user's cache, by what is in them; they are fetched once, or again where they are damaged."""
+def _inputs(supplies: "Supplies") -> Path:
+    """Return the folder of the inputs in this user's cache, by their digest; fetch what is missing or damaged."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "seqmnist" / "splits" / supplies.digest
+    folder = cache / projects.find().name / "splits" / supplies.digest
     if parcels.digest(parcels.pack(folder, sorted(parcels.stamps(folder)))) != supplies.digest:
-        parcels.unpack(folder, Change(_answer(supplies.splits[0]), []))
+        parcels.unpack(folder, Change(_answer(supplies.inputs[0]), []))
     return folder

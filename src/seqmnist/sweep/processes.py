@@ -14,7 +14,7 @@ from seqmnist.errors import UserError
 MODULE = "seqmnist.sweep.trial"
 DRIVER = "SEQMNIST_SWEEP_DRIVER"  # in the environment of all: host and number of the driver
 _LOCK = ".lock"
-_PATIENCE = 30  # seconds that trials have to end themselves in
+_STOP_TIMEOUT_SECONDS = 30  # of trials
 
 
 def name_driver() -> None:
@@ -41,7 +41,7 @@ def end_trials() -> None:
     trials = _trials(lambda process: process.environ().get(DRIVER) == os.environ[DRIVER])
     for trial in trials:
         trial.terminate()
-    psutil.wait_procs(trials, timeout=_PATIENCE)
+    psutil.wait_procs(trials, timeout=_STOP_TIMEOUT_SECONDS)
 
 
 def wait_for_trials(folder: Path) -> None:
@@ -50,7 +50,9 @@ def wait_for_trials(folder: Path) -> None:
     Raises:
         UserError: one goes on.
     """
-    _, going_on = psutil.wait_procs(_trials(lambda one: folder in {_folder(one), _folder(one).parent}), _PATIENCE)
+    _, going_on = psutil.wait_procs(
+        _trials(lambda one: folder in {_folder(one), _folder(one).parent}), _STOP_TIMEOUT_SECONDS
+    )
     if going_on:
         raise UserError(f"{folder} is at work (process {going_on[0].pid}): end that, or wait for its end")
 

@@ -1,27 +1,26 @@
-"""The trials of a sweep as their folders have them: for when MLflow can't say."""
+"""Trials of a sweep as their folders have them: for when MLflow can't say."""
 
 import math
 from pathlib import Path
 
-from seqmnist import config
+from seqmnist import projects
 from seqmnist.errors import UserError
-from seqmnist.paths import PARAMS, history_file
-from seqmnist.settings import flatten
+from seqmnist.metric_names import EPOCH, SELECTED
+from seqmnist.paths import PARAMS
+from seqmnist.settings import flatten, read_yaml
 from seqmnist.sweep.folders import Result
 from seqmnist.sweep.folders import Trial as Described
 from seqmnist.tracking.sweeps import Trial
-from seqmnist.training import history
-from seqmnist.trainings import run_parameters
 
 
 def unsent(sweep: Path) -> int:
-    """How many trials have a result that MLflow does not have all of."""
+    """Count the trials with a result that MLflow does not have all of."""
     results = [Result.read(folder) for folder in _folders(sweep)]
     return sum(result is not None and not result.is_logged for result in results)
 
 
 def trials(sweep: Path) -> list[Trial]:
-    """The trials that have a result, by number; MLflow alone knows their runs and minutes."""
+    """Return the trials that have a result, by number; MLflow alone knows their runs and minutes."""
     found = [(folder, result) for folder in _folders(sweep) if (result := Result.read(folder))]
     return [_trial(folder, result) for folder, result in found]
 
@@ -32,14 +31,14 @@ def _folders(sweep: Path) -> list[Path]:
 
 
 def _trial(folder: Path, result: Result) -> Trial:
+    project = projects.find()
     try:
-        configuration = config.load(folder / PARAMS)
-        (cell,), (seed,) = configuration.cells, configuration.seeds
-        parameters = flatten(run_parameters(configuration, cell, seed))
-        is_finished = result.status == "FINISHED"
-        metrics = history.summary(history.read(folder / history_file(cell))) if is_finished else {}
+        parameters = flatten(project.call("parameters", read_yaml(folder / PARAMS)))
     except UserError:  # an impossible value is why it failed
-        parameters, metrics = {}, {}
+        parameters = {}
+    metrics = result.metrics
+    if not metrics and result.accuracy is not None and result.epoch is not None:  # an earlier version wrote it
+        metrics = {SELECTED + project.metric: result.accuracy, SELECTED + EPOCH: result.epoch}
     return Trial(
         number=int(folder.name),
         run_id="",

@@ -4,7 +4,7 @@ import subprocess
 
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
-_SECONDS = 60  # between looks; Slurm forgets a job some minutes after its end (MinJobAge)
+_POLL_SECONDS = 60  # Slurm forgets a job some minutes after its end (MinJobAge)
 
 
 class QueueWatcher(SlurmInfoWatcher):  # type: ignore[misc]  # submitit is in .venv-cluster alone
@@ -27,4 +27,4 @@ class QueueWatcher(SlurmInfoWatcher):  # type: ignore[misc]  # submitit is in .v
 def watch() -> None:
     """Have submitit's jobs watched by `squeue` unless Slurm keeps accounts."""
     if subprocess.run(["sacct", "--noheader"], check=False, capture_output=True).returncode:
-        SlurmJob.watcher = QueueWatcher(_SECONDS)
+        SlurmJob.watcher = QueueWatcher(_POLL_SECONDS)

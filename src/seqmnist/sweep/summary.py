@@ -1,4 +1,4 @@
-"""What a sweep came to: a table and two figures."""
+"""Tables and figures of a sweep's trials."""
 
 import math
 import tempfile
@@ -9,20 +9,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from seqmnist.evidence import sweep_figures
+from seqmnist import projects
 from seqmnist.files import write_csv
+from seqmnist.metric_names import EPOCH, SELECTED
 from seqmnist.sweep.names import short
 from seqmnist.tracking.sweeps import Sweep, Trial
 
-ACCURACY, TEST = "selected.val.accuracy", "selected.test.accuracy"
 SEED = "seed"
-_TOP = 5  # trials whose learning curves are drawn
-_SHOWN = 10  # trials in the printed table
+_MAX_CURVES = 5  # trials whose learning curves are drawn
+_MAX_ROWS = 10  # trials in the printed table
 
 
 def record(sweep: Sweep, trials: Sequence[Trial]) -> None:
     """Log the table of all trials, the figures, and the best trial to the sweep's own run."""
-    ranked = best_first(trials)
+    project, ranked = projects.find(), best_first(trials)
     metrics = {"trials.finished": float(len(ranked)), "trials.not_finished": float(len(trials) - len(ranked))}
     tags = {}
     with tempfile.TemporaryDirectory() as name:
@@ -30,21 +30,34 @@ def record(sweep: Sweep, trials: Sequence[Trial]) -> None:
         write_csv(folder / "trials.csv", rows(trials))
         if ranked:
             best = ranked[0]
-            metrics |= {"best.val.accuracy": best.metrics[ACCURACY], "best.test.accuracy": best.metrics[TEST]}
+            metrics |= {f"best.{name}": value for name in shown() if (value := _selected(best, name)) is not None}
             tags = {"best.trial": f"#{best.number} {best.name}", "best.run_id": best.run_id}
-            curves = {trial.name: sweep.curve(trial, "val.accuracy") for trial in ranked[:_TOP]}
-            sweep_figures.learning_curves(folder / "learning_curves.png", curves)
-            if columns := varied(ranked):
-                accuracies = [trial.metrics[ACCURACY] for trial in ranked]
-                named = {short(key) if key != "cell.type" else "cell": values for key, values in columns.items()}
-                sweep_figures.parallel_coordinates(folder / "parallel_coordinates.png", named, accuracies)
+            curves = {trial.name: sweep.curve(trial, project.metric) for trial in ranked[:_MAX_CURVES]}
+            kind = f"{project.variant}.type"
+            columns = {short(key) if key != kind else project.variant: one for key, one in varied(ranked).items()}
+            project.call("sweep_figures", folder, curves, columns, [score(trial) for trial in ranked])
         sweep.record(metrics, tags, folder)
 
 
+def score(trial: Trial) -> float:
+    """Return what a finished trial reached by the project's metric."""
+    return trial.metrics[SELECTED + projects.find().metric]
+
+
+def shown() -> list[str]:
+    """Return the names of the metrics in tables, the project's own first."""
+    project = projects.find()
+    return [project.metric, *project.reported]
+
+
+def _selected(trial: Trial, metric: str) -> float | None:
+    return trial.metrics.get(SELECTED + metric)
+
+
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
-    """The finished trials by validation accuracy; the earlier one first on ties."""
+    """Return the finished trials, the best one first and the earlier one on ties."""
     finished = [trial for trial in trials if trial.status == "FINISHED"]
-    return sorted(finished, key=lambda trial: (-trial.metrics[ACCURACY], trial.number))
+    return sorted(finished, key=lambda trial: (-score(trial), trial.number))
 
 
 def varied(trials: Sequence[Trial]) -> dict[str, list[Any]]:
@@ -55,19 +68,19 @@ def varied(trials: Sequence[Trial]) -> dict[str, list[Any]]:
 
 
 def configurations(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """Finished trials that differ in the seed alone together; the best mean validation accuracy first."""
+    """Group the finished trials that differ in the seed alone; the group with the best mean comes first."""
 
     def key(trial: Trial) -> str:
         return repr(sorted((name, value) for name, value in trial.parameters.items() if name != SEED))
 
     groups = [list(group) for _, group in groupby(sorted(best_first(trials), key=key), key)]
-    return sorted(groups, key=lambda group: -fmean(trial.metrics[ACCURACY] for trial in group))
+    return sorted(groups, key=lambda group: -fmean(map(score, group)))
 
 
 def rows(trials: Sequence[Trial]) -> list[list[Any]]:
     """A header and a row for each trial, by number."""
-    columns = varied(trials)
-    head = ["trial", "name", "status", *columns, "epoch", "val.accuracy", "test.accuracy", "minutes", "run_id", "error"]
+    columns, metrics = varied(trials), [EPOCH, *shown()]
+    head = ["trial", "name", "status", *columns, *metrics, "minutes", "run_id", "error"]
     return [
         head,
         *(
@@ -76,7 +89,7 @@ def rows(trials: Sequence[Trial]) -> list[list[Any]]:
                 trial.name,
                 trial.status,
                 *(values[k] for values in columns.values()),
-                *(trial.metrics.get(name) for name in ("selected.epoch", ACCURACY, TEST)),
+                *(_selected(trial, name) for name in metrics),
                 round(trial.minutes, 2),
                 trial.run_id,
                 trial.error,
@@ -90,17 +103,20 @@ def table(trials: Sequence[Trial]) -> str:
     """The best trials and all that did not finish, as text in columns."""
     ranked = best_first(trials)
     width = max(len(trial.name) for trial in trials)
-    lines = [f"{'trial':>5}  {'':<{width}} {'val accuracy':>13} {'test accuracy':>14} {'minutes':>8}"]
-    lines += [
-        f"{trial.number:>5}  {trial.name:<{width}} {trial.metrics[ACCURACY]:>13.4f} {trial.metrics[TEST]:>14.4f}"
-        f" {_minutes(trial):>8}"
-        for trial in ranked[:_SHOWN]
-    ]
-    if len(ranked) > _SHOWN:
-        lines.append(f"       ... and {len(ranked) - _SHOWN} more")
+    heads = {metric: f" {metric.replace('.', ' '):>8}" for metric in shown()}
+    lines = [f"{'trial':>5}  {'':<{width}}{''.join(f' {head}' for head in heads.values())} {'minutes':>8}"]
+    for trial in ranked[:_MAX_ROWS]:
+        figures = "".join(f" {_text(_selected(trial, metric)):>{len(head)}}" for metric, head in heads.items())
+        lines.append(f"{trial.number:>5}  {trial.name:<{width}}{figures} {_minutes(trial):>8}")
+    if len(ranked) > _MAX_ROWS:
+        lines.append(f"       ... and {len(ranked) - _MAX_ROWS} more")
     failed = sorted((trial for trial in trials if trial.status != "FINISHED"), key=attrgetter("number"))
     lines += [f"{trial.number:>5}  {trial.name:<{width}} {trial.status}: {trial.error}" for trial in failed]
     return "\n".join(lines)
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _minutes(trial: Trial) -> str:

@@ -5,68 +5,71 @@ It works in the trial's folder as the train stage does in the repository's, and 
 
 import os
 import shlex
+import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from seqmnist import config
-from seqmnist.config import Config
-from seqmnist.data import splits
+from seqmnist import projects
 from seqmnist.files import sha256_file
-from seqmnist.paths import PARAMS, history_file
+from seqmnist.metric_names import SELECTED
+from seqmnist.paths import PARAMS
 from seqmnist.process import end_when, run_command
+from seqmnist.projects import Outcome
+from seqmnist.settings import Tracking, read_yaml, validate_tracking
 from seqmnist.sweep.folders import CHECKPOINTS, Result, Trial
 from seqmnist.sweep.names import folder_value
 from seqmnist.tracking.away import ServerAway, telling
+from seqmnist.tracking.runs import RunRequest
 from seqmnist.tracking.store import tracking_uri
 from seqmnist.tracking.sweeps import Sweep
-from seqmnist.training import history
-from seqmnist.training.runtime import start_tensorflow
-from seqmnist.trainings import Training, in_mlflow, train
 
 
 def main() -> None:
     """Train what the folder named on the command line describes; if that was done, send what MLflow lacks of it."""
+    project = projects.find()
     os.chdir(sys.argv[1])
-    trial, configuration = Trial.read(Path()), config.load()
-    (cell,), (seed,) = configuration.cells, configuration.seeds
-    data = splits.load_all(Path(trial.data))
-    try:
-        (tags, notes, resume), away = _in_mlflow(trial, configuration), None
-    except ServerAway as error:
-        tags, notes, resume, away = {}, {}, None, error
-    training = Training(configuration, cell, seed, data, splits.summary(data), trial.name, tags, notes, _later(trial))
+    trial, params = Trial.read(Path()), read_yaml(PARAMS)
+    request = _request(trial, validate_tracking(params.get("tracking"), str(PARAMS)), project.call("run_tags", params))
     done = Result.read(Path())
     if done and done.status == "FINISHED":
-        if away:
-            raise away
-        in_mlflow(training, history.read(history_file(cell)))
+        if request.away:
+            raise request.away
+        project.call("restore", request, Path(trial.data))
         replace(done, is_logged=True).write(Path())
-        return
-    start_tensorflow(min(configuration.cells[cell].shards, trial.threads))
-    with training.checkpoints(CHECKPOINTS) as keep:
-        rows, is_logged = train(training, keep, resume, away)
-        history.write(history_file(cell), rows)
-        best = history.selected(rows)
-        accuracy, digest = best.metrics["val.accuracy"], sha256_file(PARAMS)
-        Result("FINISHED", digest, accuracy, best.epoch, is_logged=is_logged).write(Path())
-        keep.remove()
+    else:
+        outcome: Outcome = project.call("train", request, Path(trial.data), trial.threads)
+        Result(
+            "FINISHED",
+            config=sha256_file(PARAMS),
+            accuracy=outcome.metrics[SELECTED + project.metric],
+            epoch=outcome.epoch,
+            is_logged=outcome.is_logged,
+            metrics=outcome.metrics,
+        ).write(Path())
+        shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
 
 
-def _in_mlflow(trial: Trial, configuration: Config) -> tuple[dict[str, str], dict[str, str], str | None]:
-    """The tags that make a run one of the sweep, further ones, and the id of the one that this trial has, if any."""
+def _request(trial: Trial, tracking: Tracking, run_tags: Mapping[str, str]) -> RunRequest:
+    """Return how the trial's run is named, found and resumed, by what MLflow knows of its sweep."""
+    request = RunRequest("train", trial.name, extra_tags=run_tags, remedy=_remedy(trial))
     if not trial.sweep:
-        return {}, {}, None
-    with telling(tracking_uri(configuration.tracking)):
-        sweep, digest = Sweep.configured(configuration.tracking, Path(trial.sweep)), sha256_file(PARAMS)
-        if run_id := sweep.trial_run_id(trial.number, digest):
-            sweep.wait_for_end(trial.number, digest)
-        return sweep.trial_tags(trial.number), sweep.notes(), run_id
+        return request
+    try:
+        with telling(tracking_uri(tracking)):
+            sweep, digest = Sweep.configured(tracking, Path(trial.sweep)), sha256_file(PARAMS)
+            if run_id := sweep.trial_run_id(trial.number, digest):
+                sweep.wait_for_end(trial.number, digest)
+            tags, notes = sweep.trial_tags(trial.number), sweep.notes()
+    except ServerAway as away:
+        return replace(request, away=away)
+    return replace(request, tags=tags, extra_tags={**notes, **run_tags}, resume=run_id)
 
 
-def _later(trial: Trial) -> str:
-    """What sends the rest when the server is away."""
+def _remedy(trial: Trial) -> str:
+    """Return what sends the rest when the server is away."""
     if trial.sweep:
         return f"`seqmnist resume {shlex.quote(trial.sweep)}` sends the rest"
     return f"the same command with {shlex.quote(f'hydra.run.dir={folder_value(Path.cwd())}')} sends the rest"
