@@ -10,6 +10,7 @@ from seqmnist import config, trials
 from seqmnist.compose import compose as compose_pipeline
 from seqmnist.config import Config
 from seqmnist.errors import UserError
+from seqmnist.projects import Promotion
 from seqmnist.settings import flatten
 from seqmnist.trainings import run_parameters
 
@@ -84,7 +85,7 @@ def trial(tiny_config: Config) -> Callable[..., dict[str, Any]]:
 
 
 def test_what_the_pipeline_trains_anyway_needs_no_values(trial: Any, tiny_values: dict[str, Any]) -> None:
-    assert trials.promotion(trial(), tiny_values) == trials.Promotion({}, [])
+    assert trials.promotion(trial(), tiny_values) == Promotion({}, [])
 
 
 def test_a_cells_own_values_stand_below_it(trial: Any, tiny_values: dict[str, Any]) -> None:

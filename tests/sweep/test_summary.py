@@ -47,7 +47,7 @@ def test_every_trial_is_a_row() -> None:
 def test_the_table_says_what_failed_and_leaves_out_the_many() -> None:
     lines = summary.table(TRIALS).splitlines()
     assert len(lines) == 1 + len(TRIALS)
-    assert lines[0] == "trial             val accuracy  test accuracy  minutes"
+    assert lines[0] == "trial           val accuracy  test accuracy  minutes"
     assert lines[1] == "    1  trial 1        0.9500         0.9400      0.5"
     assert lines[-1].endswith("FAILED: it diverged")
     assert len({len(line) for line in lines[:-1]}) == 1, "columns line up"
