@@ -1,7 +1,11 @@
+import json
+from pathlib import Path
+
 import pytest
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
+import seqmnist
 from seqmnist.errors import UserError
 from seqmnist.local import HOST
 from seqmnist.sweep import app, on_ray
@@ -23,6 +27,12 @@ def test_other_nodes_need_a_tracking_server() -> None:
     with pytest.raises(UserError) as told:
         on_ray.check_store("postgresql://user:secret@host/db", nodes=3)
     assert "secret" not in str(told.value)
+
+
+def test_code_of_sweeps_and_of_the_project_is_shipped_once() -> None:
+    own = str(Path(seqmnist.__file__).parent)
+    assert on_ray.packages(["seqmnist"]) == [own]
+    assert on_ray.packages(["json"]) == [own, str(Path(json.__file__).parent)]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from seqmnist.project import PROJECT
 from seqmnist.sweep import trial as module
 from seqmnist.sweep.folders import Result, Trial
 from seqmnist.sweep.trial import main
+from seqmnist.tracking import sweeps
 from seqmnist.tracking.away import ServerAway
 from seqmnist.tracking.runs import RunRequest
 
@@ -119,7 +120,7 @@ def test_while_the_server_is_away_a_trial_trains_and_sends_nothing(
     def configured(*_arguments: Any) -> None:
         raise away
 
-    monkeypatch.setattr(module.Sweep, "configured", configured)
+    monkeypatch.setattr(sweeps.Sweep, "configured", configured)
     Trial("svm", "/a sweep", 4, "/inputs", 2).write(folder)
     main()
     ((_, request, *_),) = CALLS

@@ -1,1 +1,1 @@
-"""Sweeps over cells and hyperparameters: `python -m seqmnist.sweep -m KEY=VALUE,VALUE ...`."""
+"""Sweeps over a project's variants and hyperparameters: `python -m seqmnist.sweep -m KEY=VALUE,VALUE ...`."""

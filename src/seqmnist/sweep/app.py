@@ -93,7 +93,7 @@ def _telling() -> Iterator[None]:
 
 @contextmanager
 def _ending_trials() -> Iterator[None]:
-    """On Ctrl-C, SIGTERM or SIGHUP end the trials first; each says in MLflow how it ended."""
+    """End the trials first on Ctrl-C, SIGTERM or SIGHUP; each says in MLflow how it ended."""
 
     def handle(number: int, _frame: FrameType | None) -> NoReturn:
         for one in _SIGNALS:

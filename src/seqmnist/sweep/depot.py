@@ -1,4 +1,4 @@
-"""The way between the driver of a sweep on Ray and its trials on other machines: an actor on the driver's.
+"""Exchange of files between the driver of a sweep on Ray and its trials: an actor on the driver's machine.
 
 Nothing here knows Ray, which makes an actor of the class.
 """
@@ -18,11 +18,11 @@ _HYDRA = ".hydra/"  # Hydra writes it anew where the trial runs
 
 @dataclass(frozen=True)
 class Supplies:
-    """What all trials of a sweep need.
+    """Inputs and settings that all trials of a sweep share.
 
     Attributes:
-        sweep: its folder on the driver's machine, absolute.
-        environment: variables for the trials, in place of all others with MLflow's prefix.
+        sweep: Folder of the sweep on the driver's machine, absolute.
+        environment: Variables for the trials, in place of all others with MLflow's prefix.
         digest: Digest of the inputs' files: see `parcels.digest`.
         inputs: Reference to these files in a list of one: Ray dereferences a bare one.
     """
@@ -35,13 +35,13 @@ class Supplies:
 
 @dataclass(frozen=True)
 class Start:
-    """What a trial starts with.
+    """State that a trial starts with.
 
     Attributes:
-        attempt: how often it was started before.
-        supplies: of its sweep.
-        request: of its sweep.
-        files: of its folder, as far as it came before.
+        attempt: Number of starts before this one.
+        supplies: Supplies of its sweep.
+        request: Request of its sweep.
+        files: Files that earlier attempts left in its folder.
     """
 
     attempt: int
@@ -65,7 +65,7 @@ class Depot:
         self._is_stopped = False
 
     def begin(self, number: int) -> Start | None:
-        """What a trial starts with; None if the sweep is being stopped."""
+        """Return what a trial starts with; None if the sweep is being stopped."""
         if self._is_stopped:
             return None
         if number in self._heard:
@@ -78,7 +78,7 @@ class Depot:
         return Start(attempt, self._supplies, request, parcels.pack(folder, names))
 
     def take(self, number: int, attempt: int, change: Change) -> bool:
-        """Take what changed in a trial's folder; whether the trial shall go on."""
+        """Take what changed in a trial's folder, and return whether the trial shall go on."""
         if attempt != self._attempts[number]:
             return False
         self._heard[number] = time.monotonic()
@@ -86,22 +86,22 @@ class Depot:
         return not self._is_stopped
 
     def end(self, number: int, attempt: int, line: str) -> None:
-        """Hear that a trial is over, and what the user is told of it."""
+        """Note that a trial is over, and the line that tells the user of it."""
         if attempt == self._attempts[number]:
             del self._heard[number]
             self._lines.append(line)
 
     def lines(self) -> list[str]:
-        """What the user is to be told and was not yet."""
+        """Return the lines that the user was not told yet."""
         lines, self._lines = self._lines, []
         return lines
 
     def stop(self) -> None:
-        """Have all trials end."""
+        """Tell all trials to end."""
         self._is_stopped = True
 
     def is_idle(self) -> bool:
-        """Whether no trial is at work; one that has long said nothing has lost its worker or its machine."""
+        """Return whether no trial is at work; one that is long silent has lost its worker or its machine."""
         return all(time.monotonic() - heard > _SILENCE_SECONDS for heard in self._heard.values())
 
     def _folder(self, number: int) -> Path:

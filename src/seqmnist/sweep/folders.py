@@ -1,4 +1,4 @@
-"""What the folder of a sweep, and that of each trial in it, holds.
+"""Files in the folder of a sweep, and in that of each trial.
 
 <sweep>/sweep.json           what was asked for
 <sweep>/<number>/trial.json  what the trial's process must know besides
@@ -27,7 +27,7 @@ _RESULT = Path("result.json")
 
 
 class _Written:
-    """What a dataclass of a JSON file in a folder can do."""
+    """Base of dataclasses that are JSON files in a folder."""
 
     _file: ClassVar[Path]
     _what: ClassVar[str]  # the folder's kind, for people
@@ -54,12 +54,12 @@ class _Written:
 
 @dataclass(frozen=True)
 class Request(_Written):
-    """What was asked for.
+    """Command of a sweep.
 
     Attributes:
-        overrides: of the sweep's command line, as typed, but for Hydra's own.
-        hydra: Hydra's own.
-        tracking: the configuration of the store that the sweep is in.
+        overrides: Overrides of the command line, as typed, but for Hydra's own.
+        hydra: Overrides of Hydra's own configuration.
+        tracking: Configuration of the store that the sweep is in.
         searched: Values that the file of conf/search sets, as overrides; a node of Ray does not have the file.
     """
 
@@ -73,14 +73,14 @@ class Request(_Written):
 
 @dataclass(frozen=True)
 class Trial(_Written):
-    """What a trial's process must know beside its configuration.
+    """Settings of a trial's process beside its configuration.
 
     Attributes:
-        name: what was swept, of the MLflow run too.
-        sweep: the sweep's folder, absolute; None for a trial on its own.
-        number: of the job in its sweep.
-        data: folder of the inputs that trials read, absolute.
-        threads: how many operations may run side by side; no result depends on it.
+        name: Name of the trial and of its MLflow run: what was swept.
+        sweep: Folder of the sweep, absolute; None for a trial on its own.
+        number: Number of the job in its sweep.
+        data: Folder of the inputs that trials read, absolute.
+        threads: Number of operations that may run side by side; no result depends on it.
     """
 
     name: str
@@ -103,16 +103,16 @@ def former_folder(sweep: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Result:
-    """How a trial ended.
+    """Result of a trial.
 
     Attributes:
-        status: as in MLflow.
-        config: the SHA-256 of its params.yaml: the same folder may be used again for another trial.
-        accuracy: best value of the project's metric; None unless it is finished.
-        epoch: the one with that value.
-        error: why it is not finished.
-        is_logged: whether MLflow has all of it; not where the tracking server was away.
-        metrics: metrics of the finished trial, by the names that MLflow has; earlier versions wrote none.
+        status: Status of its run in MLflow.
+        config: SHA-256 of its params.yaml: the same folder may be used again for another trial.
+        accuracy: Best value of the project's metric; None unless the trial is finished.
+        epoch: Epoch with that value.
+        error: Reason why it is not finished.
+        is_logged: Whether MLflow has all of it, which it has not where the server was away.
+        metrics: Metrics of the finished trial, by the names that MLflow has; earlier versions wrote none.
     """
 
     status: "Status"

@@ -1,4 +1,4 @@
-"""One job of a sweep, as Hydra's launchers run it: start the trial's process, wait for it, say what came out.
+"""One job of a sweep, as Hydra's launchers run it: start the trial's process, wait for it, print its result.
 
 The trial has a process of its own so that whatever kills it, or its memory, takes no other trial with it: a worker of
 joblib's that dies loses every job of the sweep. The job itself never raises; a failed trial is a result.
@@ -89,7 +89,7 @@ def _run(folder: Path, trial: Trial, place: Place) -> Result:
 
 
 def _process(folder: Path, trial: Trial, place: Place) -> int:
-    """Run the trial's process to its end; its exit code."""
+    """Run the trial's process to its end and return its exit code."""
     command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
     with (folder / LOG).open("ab") as log:
         output = log if trial.sweep else None
@@ -99,14 +99,14 @@ def _process(folder: Path, trial: Trial, place: Place) -> int:
 
 
 def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
-    """The result of a trial without one, which MLflow is told too."""
+    """Return the result of a trial that has none, and tell MLflow of it."""
     failed = Result(status, sha256_file(folder / PARAMS), error=error)
     is_told = _settle(folder.parent, trial, failed) if trial.sweep else True
     return replace(failed, is_logged=is_told)
 
 
 def _settle(folder: Path, trial: Trial, failed: Result) -> bool:
-    """Tell MLflow how a trial ended, from the folder of its sweep here; whether the tracking server was there."""
+    """Tell MLflow how a trial ended, and return whether the server was there; `folder` is the sweep's here."""
     from seqmnist.tracking.away import ServerAway, telling
     from seqmnist.tracking.store import tracking_uri
     from seqmnist.tracking.sweeps import Sweep
@@ -122,7 +122,7 @@ def _settle(folder: Path, trial: Trial, failed: Result) -> bool:
 
 
 def _wait(process: "subprocess.Popen[bytes]", place: Place) -> int:
-    """The exit code of a trial's process, which is ended when it is not wanted any more."""
+    """Return the exit code of a trial's process, which is ended when it is not wanted any more."""
     while True:
         try:
             return process.wait(_POLL_SECONDS)
@@ -132,7 +132,7 @@ def _wait(process: "subprocess.Popen[bytes]", place: Place) -> int:
 
 
 def _failure(code: int, folder: Path) -> "tuple[Status, str]":
-    """Status and error by the exit code of a trial's process and what it printed."""
+    """Return status and error by the exit code of a trial's process and what it printed."""
     if code < 0:
         return "KILLED", f"killed by {signal.Signals(-code).name}"
     if code in {130, 143}:

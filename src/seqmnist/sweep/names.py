@@ -26,7 +26,7 @@ def trial_name(variant: str, values: Mapping[str, Any], overrides: Sequence[str]
 
 
 def key_of(override: str) -> str:
-    """The key of an override `key=value`, which may add (+) or remove (~) it."""
+    """Return the key of an override `key=value`, which may add (+) or remove (~) it."""
     return override.partition("=")[0].lstrip("+~")
 
 
@@ -38,7 +38,7 @@ def folder_value(folder: Path) -> str:
 
 
 def short(key: str) -> str:
-    """The last part of a dotted key, shorter still where the field has a short word for it."""
+    """Return the last part of a dotted key, shorter still where the field has a short word for it."""
     last = key.rpartition(".")[2]
     return _SHORT.get(last, last)
 

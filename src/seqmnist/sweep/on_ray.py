@@ -1,4 +1,4 @@
-"""What the driver of a sweep on Ray does: connect, ship code and data, show how trials ended, end them, disconnect.
+"""Driver of a sweep on Ray: connect, ship code and inputs, print how trials ended, stop them, disconnect.
 
 Hydra's launcher finds Ray connected, and hands it the trials as tasks; `seqmnist.sweep.places` is what they see of it.
 """
@@ -40,7 +40,7 @@ _STOP_TIMEOUT_SECONDS = 60  # of trials; those on other nodes hear a second late
 
 
 def is_ray(launcher: DictConfig) -> bool:
-    """Whether Hydra's launcher of tasks on Ray is the configured one."""
+    """Return whether the configured launcher is Hydra's of tasks on Ray."""
     return bool(launcher.get("_target_") == _LAUNCHER)
 
 
@@ -51,12 +51,12 @@ class Cluster:
 
     @classmethod
     def join(cls, hydra: DictConfig, sweep: Path, uri: str) -> None:
-        """Connect to the configured cluster, or start a local one, and supply it with code and data.
+        """Connect to the configured cluster, or start a local one, and supply it with code and inputs.
 
         Args:
-            hydra: Hydra's own configuration, whose trials get a folder on the node where they run.
-            sweep: the sweep's folder, absolute.
-            uri: of the tracking store.
+            hydra: Hydra's own configuration; its trials get a folder on the node where they run.
+            sweep: Folder of the sweep, absolute.
+            uri: Address of the tracking store.
 
         Raises:
             UserError: the cluster can't be used, or its nodes could not reach the store.
@@ -205,7 +205,7 @@ def check_address(address: str) -> None:
 
 
 def _why(error: BaseException, kept: IO[bytes]) -> str:
-    """Why Ray did not connect, from what it raised and what it printed."""
+    """Return why Ray did not connect, by what it raised and printed."""
     kept.seek(0)
     if type(error).__name__ == "AuthenticationError" or b"InvalidAuthToken" in kept.read():
         return f"no token or a wrong one: set RAY_AUTH_MODE=token, and {_TOKEN} or ~/.ray/auth_token to the cluster's"

@@ -1,4 +1,4 @@
-"""Trials that are jobs of Slurm: what its own commands say of them, and how they are ended.
+"""Trials that are jobs of Slurm: how Slurm's commands show and end them.
 
 Hydra's plugin submits them; submitit, below it, keeps what it knows of a job in <sweep>/.submitit/<its number>.
 """
@@ -24,12 +24,12 @@ _POLL_SECONDS = 1.0
 
 
 def is_slurm(launcher: DictConfig) -> bool:
-    """Whether a launcher's configuration is that of Slurm."""
+    """Return whether the configured launcher is that of Slurm."""
     return bool(launcher.get("_target_") == _LAUNCHER)
 
 
 def prepare(folder: Path) -> None:
-    """See that a sweep in a folder can start.
+    """Check that a sweep in a folder can start.
 
     Raises:
         UserError: Slurm is not here, or has jobs of this sweep: they go on where the driver was killed.
@@ -45,7 +45,7 @@ def prepare(folder: Path) -> None:
 
 
 def queued(folder: Path) -> list[str]:
-    """The jobs of a sweep that Slurm has not ended yet; an array of jobs is one."""
+    """Return the jobs of a sweep that Slurm has not ended yet; an array of jobs is one."""
     jobs = sorted({path.name.partition("_")[0] for path in (folder / _KEPT).glob("[0-9]*")})
     if not jobs or shutil.which("squeue") is None:
         return []

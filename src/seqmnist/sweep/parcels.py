@@ -1,4 +1,4 @@
-"""Files on their way between machines: named by their place in a folder, whole, and no more than changed."""
+"""Files sent between machines: named by their path in a folder, whole, and only those that changed."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ _LAST = "result.json"  # says that the others are there
 
 
 class Change(NamedTuple):
-    """What makes a copy of a folder the same again: files that are new or others, and names of those that are gone."""
+    """Difference between a folder and its copy: files that are new or changed, and names of those that are gone."""
 
     files: Files
     gone: list[str]
 
 
 def stamps(folder: Path) -> Stamps:
-    """The files below a folder, those apart that are being written (`seqmnist.files` begins their names with a dot)."""
+    """Return the files below a folder, without those being written, whose names begin with a dot."""
     found = {}
     for path in folder.rglob("*"):
         try:
@@ -34,7 +34,7 @@ def stamps(folder: Path) -> Stamps:
 
 
 def pack(folder: Path, names: Iterable[str]) -> Files:
-    """The content of files of a folder, as far as they are still there."""
+    """Return the content of a folder's files that are still there."""
     files = {}
     for name in names:
         try:
@@ -45,13 +45,13 @@ def pack(folder: Path, names: Iterable[str]) -> Files:
 
 
 def changed(folder: Path, before: Stamps, now: Stamps) -> Change:
-    """What happened in a folder between two looks at it."""
+    """Return how a folder changed between two stamps of it."""
     files = pack(folder, (name for name, stamp in now.items() if before.get(name) != stamp))
     return Change(files, [name for name in before if name not in now])
 
 
 def unpack(folder: Path, change: Change) -> None:
-    """Make a change in a folder, the file last that says that the others are there.
+    """Apply a change to a folder; the file that says that the others are there comes last.
 
     Raises:
         ValueError: a name leads out of the folder.
@@ -64,7 +64,7 @@ def unpack(folder: Path, change: Change) -> None:
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """One SHA-256 for the names of files and their bytes."""
+    """Return one SHA-256 for the names of files and their bytes."""
     return sha256_json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
 
 

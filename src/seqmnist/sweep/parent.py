@@ -94,10 +94,10 @@ class ParentRun(Callback):
         """End the run, if there is one, with the table and figures of its trials, as far as the server is there.
 
         Args:
-            stopped: the sweep did not come to its end.
+            stopped: Whether the sweep was stopped before its end.
 
         Returns:
-            What to tell a user whose trials did not all finish; empty if they did.
+            Message for a user whose trials did not all finish; empty if they did.
         """
         sweep, cls._sweep = cls._sweep, None
         if sweep is None:
@@ -166,7 +166,7 @@ def check_inputs(project: Project, values: Any, params: dict[str, Any], override
 
 
 def command_line() -> str:
-    """What the user typed."""
+    """Return the command that the user typed."""
     return shlex.join(["python", "-m", "seqmnist.sweep", *sys.argv[1:]])
 
 

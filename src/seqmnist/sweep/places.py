@@ -1,4 +1,4 @@
-"""Where a trial runs: on the driver's machine in the sweep's own folder, or on a node of Ray's."""
+"""Hosts of trials: the driver's machine, where they run in the sweep's own folder, or a node of Ray."""
 
 import os
 import shutil
@@ -23,12 +23,12 @@ _HYDRA = ".hydra"
 
 
 class Place(Protocol):
-    """What a trial has to know of where it runs.
+    """The host that a trial runs on.
 
     Attributes:
-        sweep: the sweep's folder on the driver's machine, absolute; None for a trial on its own.
-        data: folder here of the inputs that trials read, absolute.
-        threads: how many operations may run side by side.
+        sweep: Folder of the sweep on the driver's machine, absolute; None for a trial on its own.
+        data: Folder here of the inputs that trials read, absolute.
+        threads: Number of operations that may run side by side.
     """
 
     sweep: str | None
@@ -36,14 +36,14 @@ class Place(Protocol):
     threads: int
 
     def is_wanted(self) -> bool:
-        """Whether the trial shall go on; asked each second."""
+        """Return whether the trial shall go on; asked each second."""
 
     def tell(self, line: str) -> None:
-        """Tell the user how it ended."""
+        """Tell the user how the trial ended."""
 
 
 def place_of(folder: Path, number: int | None, hydra: "HydraConf") -> Place | None:
-    """The place of the trial in a folder, ready for it; None if it shall not start any more."""
+    """Prepare the host of the trial in a folder and return it; None if the trial shall not start any more."""
     if number is not None and is_ray(hydra.launcher):
         return Node.entered(folder, number, hydra.launcher)
     return Here(None if number is None else str(folder.parent.resolve()), hydra.launcher)
@@ -60,7 +60,7 @@ class Here:
         self.threads = threads(launcher if sweep else OmegaConf.create({}))
 
     def is_wanted(self) -> bool:
-        """Not when the driver is gone."""
+        """Return whether the driver is still there."""
         return not is_worker() or driver_lives()
 
     def tell(self, line: str) -> None:
@@ -101,7 +101,7 @@ class Node:
         return node
 
     def is_wanted(self) -> bool:
-        """Send what changed; not when the depot is gone, which ends with the driver, or says so."""
+        """Send what changed, and return whether the trial shall go on; the depot ends with the driver."""
         import ray
 
         now = parcels.stamps(self._folder)
@@ -121,12 +121,12 @@ class Node:
 
 
 def _answer(reference: Any) -> Any:
-    """What Ray has or will have for a reference; `ray.get` would lend this trial's core to another one meanwhile."""
+    """Wait for what a reference stands for; `ray.get` would lend this trial's core to another one meanwhile."""
     return reference.future().result()
 
 
 def threads(launcher: DictConfig) -> int:
-    """A trial's share of the cores where a launcher runs several trials side by side."""
+    """Return a trial's share of the cores where a launcher runs several trials side by side."""
     from joblib import effective_n_jobs
 
     if "cpus_per_task" in launcher:  # a job of Slurm has cores of its own

@@ -23,13 +23,13 @@ def name_driver() -> None:
 
 
 def is_worker() -> bool:
-    """Whether this is a process that a launcher started on the driver's machine."""
+    """Return whether a launcher started this process on the driver's machine."""
     host, _, _ = os.environ.get(DRIVER, "").partition(" ")
     return host == socket.gethostname() and _driver() != os.getpid()
 
 
 def driver_lives() -> bool:
-    """Whether the driver of this worker is still there."""
+    """Return whether the driver of this worker is still there."""
     try:
         return bool(psutil.Process(_driver()).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -45,7 +45,7 @@ def end_trials() -> None:
 
 
 def wait_for_trials(folder: Path) -> None:
-    """Wait for trials in a sweep's folder, or the one in its own, whose starter was killed: they end by themselves.
+    """Wait for orphaned trials of a sweep's folder, or of one trial's: they end by themselves.
 
     Raises:
         UserError: one goes on.
@@ -58,7 +58,7 @@ def wait_for_trials(folder: Path) -> None:
 
 
 def claim(sweep: Path) -> TextIO:
-    """The lock of a sweep's folder, which is this driver's until it is closed or the process ends.
+    """Lock a sweep's folder for this driver until the lock is closed or the process ends.
 
     Raises:
         UserError: another driver has it; its trials may be on machines where they can't be seen.

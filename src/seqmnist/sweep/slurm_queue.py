@@ -1,4 +1,4 @@
-"""What became of jobs where Slurm keeps no accounts: submitit asks `sacct`, which then knows nothing."""
+"""States of jobs where Slurm keeps no accounts: submitit asks `sacct`, which then knows nothing."""
 
 import subprocess
 
@@ -18,7 +18,7 @@ class QueueWatcher(SlurmInfoWatcher):  # type: ignore[misc]  # submitit is in .v
         return ["squeue", "--states=all", "--format=%i|%T|%N", f"--jobs={','.join(jobs)}"]
 
     def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
-        """What `squeue` said, by job, in the words of `sacct`."""
+        """Return the output of `squeue` by job, in the words of `sacct`."""
         text = string if isinstance(string, str) else string.decode()
         found: dict[str, dict[str, str]] = super().read_info(text.replace("JOBID|STATE|", "JobID|State|", 1))
         return found

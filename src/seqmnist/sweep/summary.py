@@ -61,7 +61,7 @@ def best_first(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def varied(trials: Sequence[Trial]) -> dict[str, list[Any]]:
-    """The parameters in which trials differ, with the value of each trial."""
+    """Return the parameters in which trials differ, with the value of each trial."""
     keys = dict.fromkeys(key for trial in trials for key in trial.parameters)
     columns = {key: [trial.parameters.get(key) for trial in trials] for key in keys}
     return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
@@ -78,7 +78,7 @@ def configurations(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def rows(trials: Sequence[Trial]) -> list[list[Any]]:
-    """A header and a row for each trial, by number."""
+    """Return a header and a row for each trial, by number."""
     columns, metrics = varied(trials), [EPOCH, *shown()]
     head = ["trial", "name", "status", *columns, *metrics, "minutes", "run_id", "error"]
     return [
@@ -100,7 +100,7 @@ def rows(trials: Sequence[Trial]) -> list[list[Any]]:
 
 
 def table(trials: Sequence[Trial]) -> str:
-    """The best trials and all that did not finish, as text in columns."""
+    """Return the best trials and all that did not finish, as text in columns."""
     ranked = best_first(trials)
     width = max(len(trial.name) for trial in trials)
     heads = {metric: f" {metric.replace('.', ' '):>8}" for metric in shown()}

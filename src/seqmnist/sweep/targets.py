@@ -1,4 +1,4 @@
-"""What a sweep's configuration may have Hydra call: nothing but its launchers, sweepers, samplers and our callback.
+"""Check what a configuration has Hydra call: its launchers, sweepers, samplers and our callback alone are allowed.
 
 Hydra calls what `_target_` and logging's `()` name right after it has composed a configuration, with no hook between.
 So its loader is replaced by one that checks what it composed, for the sweep and again for each trial.
@@ -84,7 +84,7 @@ def checked() -> Iterator[None]:
 
 
 def forbidden(config: DictConfig) -> str | None:
-    """What a composed configuration would have called that may not be, for its author; None if nothing."""
+    """Return what a composed configuration would have called that may not be, for its author; None if nothing."""
     for key, value in _leaves(config):
         name = key.rpartition(".")[2]
         if name in _CALLED or (name == "class" and "_logging." in key):
@@ -106,7 +106,7 @@ def _is_allowed(key: str, target: str) -> bool:
 
 
 def _leaves(node: DictConfig | ListConfig, prefix: str = "", above: Sequence[int] = ()) -> Iterator[tuple[str, Any]]:
-    """The values by their dotted keys, with interpolations resolved: those can make whole parts of a configuration."""
+    """Yield values by dotted keys, with interpolations resolved: those can make whole parts of a configuration."""
     parts: Iterable[Any] = node.keys() if isinstance(node, DictConfig) else range(len(node))
     for part in parts:
         key = f"{prefix}{part}"
