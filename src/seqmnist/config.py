@@ -173,6 +173,19 @@ class Config(Section):
                 raise impossible(f"cells.{name}.shards", cell.shards, allowed)
         return self
 
+    def recipe_of(self, cell: str, seed: int) -> dict[str, object]:
+        """Return all that a cell's training depends on, with the cell's own recipe merged."""
+        return {
+            "cell": self.cells[cell].model_dump(exclude={"train"}),
+            "train": self.train_of(cell).model_dump(),
+            "sequence": self.sequence.model_dump(),
+            "seed": seed,
+        }
+
+    def parameters_of(self, cell: str, seed: int) -> dict[str, object]:
+        """Return the recipe and the data set: the same names for every cell, so that MLflow compares them by line."""
+        return self.recipe_of(cell, seed) | {"data": self.data.model_dump(include={"name", "validation", "counts"})}
+
     def train_of(self, cell: str) -> Train:
         """The recipe of one cell: the shared `train` with the values of `cells.<cell>.train` put in.
 

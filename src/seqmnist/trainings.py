@@ -77,12 +77,7 @@ class Training:
     @property
     def recipe(self) -> dict[str, object]:
         """All of the configuration that the training depends on, with the cell's own recipe merged."""
-        return {
-            "cell": self.cell_config.model_dump(exclude={"train"}),
-            "train": self.configuration.train_of(self.cell).model_dump(),
-            "sequence": self.configuration.sequence.model_dump(),
-            "seed": self.seed,
-        }
+        return self.configuration.recipe_of(self.cell, self.seed)
 
     @property
     def weights(self) -> Path:

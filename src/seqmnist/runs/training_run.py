@@ -29,15 +29,9 @@ def request(training: Training) -> RunRequest:
     return RunRequest("train", name, tags=tags, extra_tags=data_sets.tags(training.configuration.data))
 
 
-def parameters(training: Training) -> dict[str, object]:
-    """Return the recipe and the data set: the same names for every cell, so that MLflow compares them line by line."""
-    data = training.configuration.data.model_dump(include={"name", "validation", "counts"})
-    return training.recipe | {"data": data}
-
-
 def log_inputs(run: Run, training: Training, model: "keras.Model") -> None:
     """Log what a training reads, and the graph of its model."""
-    run.params(parameters(training))
+    run.params(training.configuration.parameters_of(training.cell, training.seed))
     data_sets.log_splits(run, training.configuration.data, training.summary)
     log_graph(run, model)
 
