@@ -5,6 +5,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
-from seqmnist import trainings
+from seqmnist.training.setup import CODE
 
 ROOT = Path(__file__).parents[1]
 TYPES = Path("src/seqmnist/cells/types")
@@ -68,7 +69,19 @@ def test_deps_name_no_code_that_a_stage_does_without(stage: str) -> None:
 
 
 def test_a_checkpoint_is_of_the_code_that_the_train_stage_depends_on() -> None:
-    assert [Path("src/seqmnist", name) for name in trainings.CODE] == sorted(code("train"))
+    assert [Path("src/seqmnist", name) for name in CODE] == sorted(code("train"))
+
+
+def test_imports_go_round_in_no_circle() -> None:
+    graph = grimp.build_graph("seqmnist", exclude_type_checking_imports=True)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    assert len(imports) > 90
+    TopologicalSorter(imports).prepare()  # raises CycleError
+
+
+def test_a_training_passes_few_modules() -> None:
+    graph = grimp.build_graph("seqmnist")
+    assert len(graph.find_modules_that_directly_import("seqmnist.training.setup")) < 10
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -11,7 +11,6 @@ from seqmnist.errors import UserError
 from seqmnist.promote import promote
 from seqmnist.settings import flatten
 from seqmnist.tracking.sweeps import Trial
-from seqmnist.trainings import run_parameters
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def add_trial(tiny_values: dict[str, Any], tiny_config: Config, tmp_path: Path, 
     monkeypatch.setattr(module, "compose", lambda _folder: ("", tiny_values))
 
     def add(cell: str = "lstm", accuracy: float = 0.9, number: int = 0, **replaced: Any) -> Trial:
-        parameters = flatten(run_parameters(tiny_config, cell, 42)) | {
+        parameters = flatten(tiny_config.parameters_of(cell, 42)) | {
             key.replace("__", "."): value for key, value in replaced.items()
         }
         metrics = {"selected.val.accuracy": accuracy, "selected.test.accuracy": accuracy - 0.1}

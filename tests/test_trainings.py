@@ -6,7 +6,6 @@ import pytest
 from seqmnist.config import Config, validate
 from seqmnist.files import sha256_json
 from seqmnist.settings import flatten
-from seqmnist.trainings import recipe, run_parameters
 
 
 def changed(values: dict[str, Any], key: str, value: Any) -> Config:
@@ -24,14 +23,14 @@ def changed(values: dict[str, Any], key: str, value: Any) -> Config:
 def test_parameters_have_the_same_names_for_every_cell(tiny_values: dict[str, Any]) -> None:
     configuration = changed(tiny_values, "cells.lstm.train", {"epochs": 9})
 
-    rnn, lstm = (flatten(run_parameters(configuration, cell, 42)) for cell in ("rnn", "lstm"))
+    rnn, lstm = (flatten(configuration.parameters_of(cell, 42)) for cell in ("rnn", "lstm"))
 
     assert list(rnn) == list(lstm)
     assert {name for name in rnn if rnn[name] != lstm[name]} == {"cell.type", "train.epochs"}
 
 
 def test_parameters_are_those_of_the_contract(tiny_config: Config) -> None:
-    names = list(flatten(run_parameters(tiny_config, "rnn", 42)))
+    names = list(flatten(tiny_config.parameters_of("rnn", 42)))
 
     assert {"cell.type", "cell.units", "cell.shards", "seed", "sequence.view", "data.name"} <= set(names)
     assert {name for name in names if name.startswith("train.")} == {
@@ -53,15 +52,15 @@ def test_parameters_are_those_of_the_contract(tiny_config: Config) -> None:
     ],
 )
 def test_a_recipe_changes_with_what_the_training_depends_on(tiny_values: dict[str, Any], key: str, value: Any) -> None:
-    before = recipe(validate(tiny_values, "tiny"), "rnn", 42)
+    before = validate(tiny_values, "tiny").recipe_of("rnn", 42)
 
-    after = recipe(changed(tiny_values, key, value), "rnn", 42)
+    after = changed(tiny_values, key, value).recipe_of("rnn", 42)
 
     assert sha256_json(after) != sha256_json(before)
 
 
 def test_a_recipe_changes_with_the_seed(tiny_config: Config) -> None:
-    assert recipe(tiny_config, "rnn", 1) != recipe(tiny_config, "rnn", 2)
+    assert tiny_config.recipe_of("rnn", 1) != tiny_config.recipe_of("rnn", 2)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +75,9 @@ def test_a_recipe_changes_with_the_seed(tiny_config: Config) -> None:
     ],
 )
 def test_a_recipe_stays_with_all_else(tiny_values: dict[str, Any], key: str, value: Any) -> None:
-    before = recipe(validate(tiny_values, "tiny"), "rnn", 42)
+    before = validate(tiny_values, "tiny").recipe_of("rnn", 42)
 
-    after = recipe(changed(tiny_values, key, value), "rnn", 42)
+    after = changed(tiny_values, key, value).recipe_of("rnn", 42)
 
     assert sha256_json(after) == sha256_json(before)
 
@@ -87,5 +86,5 @@ def test_a_recipe_holds_the_values_that_a_cell_replaces(tiny_values: dict[str, A
     own = changed(tiny_values, "cells.rnn.train", {"learning_rate": 0.5})
     shared = changed(tiny_values, "train.learning_rate", 0.5)
 
-    assert recipe(own, "rnn", 42) == recipe(shared, "rnn", 42)
-    assert recipe(own, "lstm", 42) != recipe(shared, "lstm", 42)
+    assert own.recipe_of("rnn", 42) == shared.recipe_of("rnn", 42)
+    assert own.recipe_of("lstm", 42) != shared.recipe_of("lstm", 42)

@@ -12,7 +12,6 @@ from seqmnist.config import Config
 from seqmnist.errors import UserError
 from seqmnist.projects import Promotion
 from seqmnist.settings import flatten
-from seqmnist.trainings import run_parameters
 
 CONF = Path(__file__).parents[1] / "conf"
 SHADOWED = "train.epochs = 3 has no effect on lstm, whose own train has it: set cell.train.epochs"
@@ -44,7 +43,7 @@ def test_an_added_key_reaches_the_schema_that_refuses_it() -> None:
 
 def test_a_trial_has_the_parameters_of_its_run(tiny_values: dict[str, Any], tiny_config: Config) -> None:
     lstm = {"lstm": tiny_values["cells"]["lstm"]}
-    assert trials.parameters(tiny_values | {"cells": lstm}) == run_parameters(tiny_config, "lstm", 42)
+    assert trials.parameters(tiny_values | {"cells": lstm}) == tiny_config.parameters_of("lstm", 42)
 
 
 def test_runs_of_the_same_data_have_the_same_tags(tiny_values: dict[str, Any]) -> None:
@@ -79,7 +78,7 @@ def trial(tiny_config: Config) -> Callable[..., dict[str, Any]]:
 
     def make(**replaced: Any) -> dict[str, Any]:
         own = {key.replace("__", "."): value for key, value in replaced.items()}
-        return flatten(run_parameters(tiny_config, "lstm", 42)) | own
+        return flatten(tiny_config.parameters_of("lstm", 42)) | own
 
     return make
 

@@ -1,94 +1,23 @@
 """The training of one model: what the train stage and every trial of a sweep do."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from seqmnist.cells import saved
 from seqmnist.cells.model import build
-from seqmnist.checkpoints import Checkpoints, training_key
-from seqmnist.config import Cell, Config, SplitName
-from seqmnist.data.splits import Split, Summary
+from seqmnist.checkpoints import Checkpoints
 from seqmnist.paths import model_folder
 from seqmnist.process import Terminated
 from seqmnist.training.batches import batch_count
 from seqmnist.training.history import METRICS, Row
+from seqmnist.training.setup import Training
 from seqmnist.training.terminal import Watch
 from seqmnist.training.trainer import Epoch, Trainer
 
 if TYPE_CHECKING:
     from seqmnist.tracking.runs import RunRequest
-
-_PACKAGE = Path(__file__).parent
-# All code that a training's bits depend on, as the train stage's deps in dvc.yaml name it.
-CODE = (
-    "cells",
-    "config.py",
-    "data/idx.py",
-    "data/splits.py",
-    "files.py",
-    "metric_names.py",
-    "paths.py",
-    "randomness.py",
-    "settings.py",
-    "stages/train.py",
-    "training/augmentation.py",
-    "training/batches.py",
-    "training/graph.py",
-    "training/history.py",
-    "training/optimizer.py",
-    "training/runtime.py",
-    "training/trainer.py",
-    "trainings.py",
-)
-_LIBRARIES = ("keras", "numpy", "tensorflow")
-
-
-@dataclass(frozen=True)
-class Training:
-    """A cell, a seed and the images that it is trained on.
-
-    Attributes:
-        configuration: Configuration whose cell, recipe and sequence view are used.
-        cell: Key in `configuration.cells`.
-        seed: Seed of weights, batches and moved images.
-        data: The three splits.
-        summary: Sizes and digests of the splits.
-    """
-
-    configuration: Config
-    cell: str
-    seed: int
-    data: Mapping[SplitName, Split]
-    summary: Summary
-
-    @property
-    def cell_config(self) -> Cell:
-        """The configuration of the cell."""
-        return self.configuration.cells[self.cell]
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """The digest of each split."""
-        return {name: split["sha256"] for name, split in self.summary.items()}
-
-    @property
-    def recipe(self) -> dict[str, object]:
-        """All of the configuration that the training depends on, with the cell's own recipe merged."""
-        return self.configuration.recipe_of(self.cell, self.seed)
-
-    @property
-    def weights(self) -> Path:
-        """The path of the trained weights."""
-        return saved.weights_file(model_folder(self.cell), self.seed)
-
-    def checkpoints(self, folder: Path) -> Checkpoints:
-        """Claim its checkpoints in a folder of checkpoints."""
-        code = [_PACKAGE / name for name in CODE]
-        key = training_key(self.recipe, self.digests, code, _PACKAGE, _LIBRARIES)
-        return Checkpoints(folder / f"{self.cell}-seed-{self.seed}", key)
 
 
 class Trained(NamedTuple):

@@ -18,7 +18,7 @@ from seqmnist.sweep.names import key_of
 
 if TYPE_CHECKING:
     from seqmnist.tracking.runs import RunRequest
-    from seqmnist.trainings import Training
+    from seqmnist.training.setup import Training
 
 
 def run_tags(values: dict[str, Any]) -> dict[str, str]:
@@ -167,7 +167,7 @@ def _shared(trial: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
 
 
 def _training(inputs: Path) -> "Training":
-    from seqmnist.trainings import Training
+    from seqmnist.training.setup import Training
 
     configuration = config.load()
     (cell,), (seed,) = configuration.cells, configuration.seeds

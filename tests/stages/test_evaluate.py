@@ -1,10 +1,6 @@
-import hashlib
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from seqmnist.stages.evaluate import model_digests, table
+from seqmnist.stages.evaluate import table
 
 
 def test_the_table_has_a_line_a_cell_and_a_line_a_verdict() -> None:
@@ -27,15 +23,3 @@ def test_the_table_has_a_line_a_cell_and_a_line_a_verdict() -> None:
         verdict
         == "The LSTM is better: not shown (of these two models alone; give 6 seeds or more to speak of the cells)"
     )
-
-
-def test_models_are_named_by_the_digests_of_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "models" / "rnn"
-    folder.mkdir(parents=True)
-    for seed in (1, 2):
-        (folder / f"seed-{seed}.weights.h5").write_bytes(bytes([seed]))
-
-    digests = model_digests("rnn", [2, 1])
-
-    assert digests.split(" ") == [hashlib.sha256(bytes([seed])).hexdigest() for seed in (2, 1)]

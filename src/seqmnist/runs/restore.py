@@ -8,11 +8,11 @@ from seqmnist.config import Config
 from seqmnist.data import splits
 from seqmnist.errors import UserError
 from seqmnist.paths import METRICS, PROCESSED
-from seqmnist.runs import data_sets
+from seqmnist.runs import data_sets, evaluation_run, stage_runs
 from seqmnist.runs.registered import register
-from seqmnist.stages import download, evaluate, preprocess
+from seqmnist.runs.training_run import all_in_mlflow
 from seqmnist.tracking.lineage import found_or_restored
-from seqmnist.tracking.runs import Run, RunRequest
+from seqmnist.tracking.runs import Run
 from seqmnist.training.outputs import read_histories
 
 
@@ -27,7 +27,7 @@ def restore_stages() -> None:
     metrics = _metrics()
     data, summary = splits.load_all(PROCESSED)
     _restore_data(configuration, summary)
-    trained = evaluate.training_runs(configuration, histories, data, summary)
+    trained = all_in_mlflow(configuration, histories, data, summary)
     _restore_evaluation(configuration, summary, trained, metrics)
     print(register(configuration, trained, summary["validation"]["sha256"]))
 
@@ -41,27 +41,27 @@ def _metrics() -> dict[str, Any]:
 
 
 def _restore_data(configuration: Config, summary: splits.Summary) -> None:
-    data, tags = configuration.data, data_sets.tags(configuration.data)
+    data = configuration.data
 
     def log_download(run: Run) -> None:
-        download.log_inputs(run, data)
-        download.log_results(run, data)
+        stage_runs.log_download_inputs(run, data)
+        stage_runs.log_download_results(run, data)
 
     def log_preprocess(run: Run) -> None:
-        preprocess.log_inputs(run, data)
-        preprocess.log_results(run, data, summary)
+        stage_runs.log_preprocess_inputs(run, data)
+        stage_runs.log_preprocess_results(run, data, summary)
 
-    downloaded, preprocessed = (RunRequest(name, name, extra_tags=tags) for name in ("download", "preprocess"))
-    found_or_restored(configuration.tracking, downloaded, tags, log_download)
-    found_or_restored(configuration.tracking, preprocessed, preprocess.identity(summary), log_preprocess)
+    downloaded, preprocessed = (stage_runs.request(configuration, stage) for stage in ("download", "preprocess"))
+    found_or_restored(configuration.tracking, downloaded, data_sets.tags(data), log_download)
+    found_or_restored(configuration.tracking, preprocessed, stage_runs.preprocess_identity(summary), log_preprocess)
 
 
 def _restore_evaluation(
     configuration: Config, summary: splits.Summary, trained: list[str], metrics: dict[str, Any]
 ) -> None:
     def log(run: Run) -> None:
-        evaluate.log_inputs(run, configuration, summary, trained)
-        evaluate.log_results(run, metrics)
+        evaluation_run.log_inputs(run, configuration, summary, trained)
+        evaluation_run.log_results(run, metrics)
 
-    request = RunRequest("evaluate", "evaluate", extra_tags=data_sets.tags(configuration.data))
-    found_or_restored(configuration.tracking, request, evaluate.identity(), log)
+    request = stage_runs.request(configuration, "evaluate")
+    found_or_restored(configuration.tracking, request, evaluation_run.identity(), log)

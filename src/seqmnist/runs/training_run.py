@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from seqmnist.cells import saved
 from seqmnist.cells.model import exported
+from seqmnist.config import Config, SplitName
+from seqmnist.data.splits import Split, Summary
 from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import model_folder
 from seqmnist.runs import data_sets, models
@@ -15,7 +17,7 @@ from seqmnist.tracking.runs import Run, RunRequest
 from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.runtime import start_tensorflow
-from seqmnist.trainings import Training
+from seqmnist.training.setup import Training
 
 if TYPE_CHECKING:
     import keras
@@ -77,3 +79,18 @@ def in_mlflow(training: Training, request: RunRequest, rows: list[Row]) -> str:
         log_results(run, training, model, rows)
 
     return found_or_restored(training.configuration.tracking, request, identity(training, rows), log)
+
+
+def all_in_mlflow(
+    configuration: Config, histories: Mapping[str, list[Row]], data: Mapping[SplitName, Split], summary: Summary
+) -> list[str]:
+    """Return the ids of the runs of all trainings of the pipeline; log those from their outputs that are missing."""
+    trainings = [
+        Training(configuration, cell, seed, data, summary)
+        for cell in configuration.cells
+        for seed in configuration.seeds
+    ]
+    return [
+        in_mlflow(training, request(training), history.by_seed(histories[training.cell])[training.seed])
+        for training in trainings
+    ]

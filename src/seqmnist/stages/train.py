@@ -15,7 +15,8 @@ from seqmnist.paths import PROCESSED, checkpoints_folder, history_file
 from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.runtime import start_tensorflow
-from seqmnist.trainings import Training, train
+from seqmnist.training.setup import Training
+from seqmnist.trainings import train
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from seqmnist.files import atomic_path, sha256_json
 Files = dict[str, bytes]
 Stamps = dict[str, tuple[int, int]]  # when each file was written, and its size
 
+_HYDRA = ".hydra"
 _LAST = "result.json"  # says that the others are there
 
 
@@ -21,15 +23,16 @@ class Change(NamedTuple):
 
 
 def stamps(folder: Path) -> Stamps:
-    """Return the files below a folder, without those being written, whose names begin with a dot."""
+    """Return the files below a folder, without those being written, which have a dot before a part of their path."""
     found = {}
     for path in folder.rglob("*"):
         try:
             status = path.stat()
         except FileNotFoundError:  # renamed or removed meanwhile
             continue
-        if path.is_file() and not path.name.startswith("."):
-            found[path.relative_to(folder).as_posix()] = (status.st_mtime_ns, status.st_size)
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") and part != _HYDRA for part in name.parts):
+            found[name.as_posix()] = (status.st_mtime_ns, status.st_size)
     return found
 
 
@@ -60,7 +63,10 @@ def unpack(folder: Path, change: Change) -> None:
         with atomic_path(_inside(folder, name)) as temporary:
             temporary.write_bytes(change.files[name])
     for name in change.gone:
-        _inside(folder, name).unlink(missing_ok=True)
+        path = _inside(folder, name)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it has other files
+            path.parent.rmdir()
 
 
 def digest(files: Mapping[str, bytes]) -> str:

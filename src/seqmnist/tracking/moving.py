@@ -141,7 +141,7 @@ def _lock_empty(new: Connection, tables: list[Table]) -> None:
 
 
 def _all_artifacts(old: Connection, tables: MetaData) -> Iterator[_Artifacts]:
-    """Return the artifacts of all runs and models, below their experiment's number: by it a server checks who may read them."""
+    """Return the artifacts of all runs and models, below the number by which a server checks who may read them."""
     for name, column, key, folder in (
         ("runs", "artifact_uri", "run_uuid", ""),
         ("logged_models", "artifact_location", "model_id", "models/"),

@@ -39,7 +39,7 @@ class RunRequest:
         tags: Tags by which the run is found, beside its stage.
         extra_tags: Tags that are set but not used to find the run.
         resume: Id of a run to resume where the store has it.
-        remedy: Text for people that names the command that sends the rest when the server is away; None where that is an error.
+        remedy: Command that sends the rest when the server is away, for people; None where that is an error.
         away: Error that says that the server is known to be away.
     """
 

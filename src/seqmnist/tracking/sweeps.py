@@ -135,7 +135,7 @@ class Sweep:
         return {MLFLOW_PARENT_RUN_ID: self._parent.info.run_id, TRIAL: str(number)} if self._parent else {}
 
     def notes(self) -> dict[str, str]:
-        """Return tags of the sweep that its trials have too: another machine may run them, where the repository is not."""
+        """Return tags of the sweep that its trials have too, which may run where the repository is not."""
         tags = self._parent.data.tags if self._parent else {}
         return {key: tags[key] for key in (COMMAND, *CODE) if key in tags}
 

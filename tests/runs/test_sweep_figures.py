@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqmnist.evidence import sweep_figures
+from seqmnist.runs import sweep_figures
 
 
 def test_few_values_have_a_mark_each_in_order() -> None:

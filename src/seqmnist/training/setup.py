@@ -1,0 +1,86 @@
+"""What is trained on what, and the code that its result depends on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqmnist.cells import saved
+from seqmnist.checkpoints import Checkpoints, training_key
+from seqmnist.config import Cell, Config, SplitName
+from seqmnist.data.splits import Split, Summary
+from seqmnist.paths import model_folder
+
+_PACKAGE = Path(__file__).parents[1]
+# All code that a training's bits depend on, as the train stage's deps in dvc.yaml name it.
+CODE = (
+    "cells/gradients.py",
+    "cells/layers.py",
+    "cells/model.py",
+    "cells/recurrent.py",
+    "cells/saved.py",
+    "cells/types",
+    "config.py",
+    "data/idx.py",
+    "data/splits.py",
+    "files.py",
+    "metric_names.py",
+    "paths.py",
+    "randomness.py",
+    "settings.py",
+    "stages/train.py",
+    "training/augmentation.py",
+    "training/batches.py",
+    "training/graph.py",
+    "training/history.py",
+    "training/optimizer.py",
+    "training/runtime.py",
+    "training/setup.py",
+    "training/trainer.py",
+    "trainings.py",
+)
+_LIBRARIES = ("keras", "numpy", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A cell, a seed and the images that it is trained on.
+
+    Attributes:
+        configuration: Configuration whose cell, recipe and sequence view are used.
+        cell: Key in `configuration.cells`.
+        seed: Seed of weights, batches and moved images.
+        data: The three splits.
+        summary: Sizes and digests of the splits.
+    """
+
+    configuration: Config
+    cell: str
+    seed: int
+    data: Mapping[SplitName, Split]
+    summary: Summary
+
+    @property
+    def cell_config(self) -> Cell:
+        """The configuration of the cell."""
+        return self.configuration.cells[self.cell]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each split."""
+        return {name: split["sha256"] for name, split in self.summary.items()}
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """All of the configuration that the training depends on, with the cell's own recipe merged."""
+        return self.configuration.recipe_of(self.cell, self.seed)
+
+    @property
+    def weights(self) -> Path:
+        """The path of the trained weights."""
+        return saved.weights_file(model_folder(self.cell), self.seed)
+
+    def checkpoints(self, folder: Path) -> Checkpoints:
+        """Claim its checkpoints in a folder of checkpoints."""
+        code = [_PACKAGE / name for name in CODE]
+        key = training_key(self.recipe, self.digests, code, _PACKAGE, _LIBRARIES)
+        return Checkpoints(folder / f"{self.cell}-seed-{self.seed}", key)
