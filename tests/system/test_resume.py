@@ -88,9 +88,10 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(long: Any, s
 
 def test_a_damaged_checkpoint_costs_one_epoch(long: Any, straight: Any) -> None:
     before, newest = kill(long, "rnn", epoch=20)
-    damaged = bytearray(newest.read_bytes())
+    state = newest / "state.npz"
+    damaged = bytearray(state.read_bytes())
     damaged[len(damaged) // 2] ^= 1
-    newest.write_bytes(damaged)
+    state.write_bytes(damaged)
 
     result = long.succeed("dvc", "repro", "train@rnn")
 
@@ -102,13 +103,14 @@ def test_a_damaged_checkpoint_costs_one_epoch(long: Any, straight: Any) -> None:
 
 def test_two_damaged_checkpoints_let_the_training_start_anew(long: Any, straight: Any) -> None:
     before, newest = kill(long, "rnn", epoch=20)
-    before.write_bytes(before.read_bytes()[:1000])
-    newest.write_bytes(b"")
+    state = before / "state.npz"
+    state.write_bytes(state.read_bytes()[:1000])
+    (newest / "checkpoint.json").write_bytes(b"")
 
     result = long.succeed("dvc", "repro", "train@rnn")
 
     assert f"{newest.name} of " in result.output
-    assert "is damaged (its SHA-256 is another): the training starts anew\n" in result.output
+    assert "is damaged (state.npz: its SHA-256 is another): the training starts anew\n" in result.output
     assert "resuming" not in result.output
     for path, digest in straight.output_hashes().items():
         if "rnn" in path:
@@ -123,6 +125,7 @@ def test_another_configuration_starts_anew_and_clears_up(long: Any) -> None:
     result = long.succeed("dvc", "repro", "train@rnn")
 
     assert "resuming" not in result.output
+    assert "they are removed and the training starts anew\n" in result.output
     assert [row["epoch"] for row in long.history("rnn")] == ["0", "1", "2"]
     assert list((long.root / "checkpoints").rglob("after-*")) == []
     finished, stale = train_runs(long, "rnn")

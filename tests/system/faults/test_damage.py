@@ -152,7 +152,7 @@ def test_damaged_checkpoints_cost_epochs_and_no_bits(
     files = sorted((victim.root / "checkpoints/rnn-seed-42").glob("*/after-*"))
     assert len(files) == 2
     for path in files[-checkpoints:]:
-        damage_file(path, "flip")
+        damage_file(path / "state.npz", "flip")
     fault.inject("damaged checkpoint", "the newest" if checkpoints == 1 else "both")
 
     result = victim.succeed("dvc", "repro", "train@rnn")
