@@ -79,6 +79,12 @@ def test_imports_go_round_in_no_circle() -> None:
     TopologicalSorter(imports).prepare()  # raises CycleError
 
 
+@pytest.mark.parametrize("module", ["check", "promote", "runs.restore", "sweep.app", "sync", "trials"])
+def test_what_trains_nothing_starts_no_tensorflow(module: str) -> None:
+    program = f"import sys, seqmnist.{module}; sys.exit(bool({{'keras', 'tensorflow'}} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
 def test_a_training_passes_few_modules() -> None:
     graph = grimp.build_graph("seqmnist")
     assert len(graph.find_modules_that_directly_import("seqmnist.training.setup")) < 10

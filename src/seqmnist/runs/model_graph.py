@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -64,6 +63,8 @@ def draw(model: "keras.Model", path: Path) -> None:
 
 def write_tensorboard(model: "keras.Model", folder: Path) -> None:
     """Write the graph of the model's operations as an event file for `tensorboard --logdir folder`."""
+    import tensorflow as tf
+
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
     graph = tf.function(model).get_concrete_function(*signature).graph
     with tf.summary.create_file_writer(str(folder)).as_default():

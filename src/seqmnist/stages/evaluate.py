@@ -30,7 +30,7 @@ def main() -> None:
     histories = read_histories(configuration)
     data, summary = splits.load_all(PROCESSED)
     start_tensorflow(max(cell.shards for cell in configuration.cells.values()))
-    from seqmnist.runs.training_run import all_in_mlflow  # after TensorFlow
+    from seqmnist.runs.training_run import all_in_mlflow
 
     with stage_runs.started(configuration, "evaluate") as run:
         trained = run.attempt(partial(all_in_mlflow, configuration, histories, data, summary)) or []

@@ -26,13 +26,13 @@ def main() -> None:
     data, summary = splits.load_all(PROCESSED)
     trainings = [Training(configuration, cell, seed, data, summary) for seed in configuration.seeds]
     start_tensorflow(configuration.cells[cell].shards)
-    from seqmnist.runs import training_run  # after TensorFlow, which it imports
+    from seqmnist.runs.training_run import request
 
     with ExitStack() as held:
         kept = [held.enter_context(training.checkpoints(checkpoints_folder())) for training in trainings]
         rows: list[Row] = []
         for training, checkpoints in zip(trainings, kept, strict=True):
-            rows += train(training, checkpoints, training_run.request(training)).rows
+            rows += train(training, checkpoints, request(training)).rows
             history.write(history_file(cell), rows)
         for checkpoints in kept:  # DVC runs an interrupted stage without its outputs: until now all seeds need theirs
             checkpoints.remove()
