@@ -1,6 +1,7 @@
 """The command `seqmnist`, also as `python -m seqmnist`: what DVC, Hydra and MLflow don't do."""
 
 import argparse
+import pkgutil
 from pathlib import Path
 
 from seqmnist.paths import given
@@ -19,7 +20,7 @@ def main() -> None:
     arguments = vars(_parser().parse_args())
     if arguments.pop("in_project", True):
         require_project()
-    arguments.pop("run")(**arguments)
+    pkgutil.resolve_name(arguments.pop("run"))(**arguments)
 
 
 def entry() -> None:
@@ -28,6 +29,10 @@ def entry() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser; `run` names a sub-command's function, whose module is imported only when it is called.
+
+    DVC, TensorFlow, MLflow and Hydra take seconds to import.
+    """
     parser = argparse.ArgumentParser(
         "seqmnist", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -39,78 +44,49 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--remote", nargs="?", const="", metavar="NAME", help="read a DVC remote instead, the default one without NAME"
     )
-    check.set_defaults(run=_check)
+    check.set_defaults(run="seqmnist.check:check")
 
     server = commands.add_parser("check-server", help="look for the usual mistakes of a team's tracking server")
-    server.add_argument("uri", metavar="URI", nargs="?", help="by default the configured one")
-    server.set_defaults(run=_check_server, in_project=False)
+    server.add_argument("uri", metavar="URI", nargs="?", type=_server, default="", help="by default the configured one")
+    server.set_defaults(run="seqmnist.tracking.checking:check_server", in_project=False)
 
     move = commands.add_parser("move-store", help="copy MLflow's local runs, models and artifacts to a server's store")
     move.add_argument("target", metavar="DATABASE", help="the server's: postgresql://USER@HOST/NAME")
     move.add_argument("destination", metavar="ARTIFACTS", help="the server's: an absolute folder or s3://BUCKET/FOLDER")
     move.add_argument("--source", type=given, default=Path("mlflow.db"), help="the database to move (%(default)s)")
-    move.set_defaults(run=_move_store, in_project=False)
+    move.set_defaults(run="seqmnist.tracking.moving:move_store", in_project=False)
 
     promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
     promote.add_argument(
-        "source", metavar="TRIAL", help="the id of a trial's or sweep's MLflow run, or a sweep's folder"
+        "source", metavar="TRIAL", type=_source, help="the id of a trial's or sweep's MLflow run, or a sweep's folder"
     )
     promote.add_argument("--name", help="of conf/experiment/NAME.yaml; by default made of the values")
-    promote.set_defaults(run=_promote)
+    promote.set_defaults(run="seqmnist.promote:promote")
 
     resume = commands.add_parser("resume", help="run what is missing of a sweep that was stopped or had failures")
     resume.add_argument("folder", type=given, help="of the sweep, as sweeps/2026-11-25_07-30-12")
-    resume.set_defaults(run=_resume)
+    resume.set_defaults(run="seqmnist.sweep.resume:resume")
 
     sync = commands.add_parser("sync", help="give MLflow the runs of stages that DVC restored from its cache")
-    sync.set_defaults(run=_sync)
+    sync.set_defaults(run="seqmnist.sync:sync")
     return parser
 
 
-# DVC, TensorFlow, MLflow and Hydra take seconds to import: only where they are used.
-def _check(repair: bool, quick: bool, remote: str | None) -> None:
-    from seqmnist.check import check, check_remote
-
-    if remote is None:
-        check(repair=repair, quick=quick)
-    else:
-        check_remote(remote or None, repair=repair)
-
-
-def _check_server(uri: str | None) -> None:
-    from seqmnist import config
-    from seqmnist.tracking.checking import check_server
+def _server(uri: str) -> str:
+    """Return the address of a server, the configured one for an empty text."""
+    if uri:
+        return uri
+    from seqmnist.settings import load_tracking
     from seqmnist.tracking.store import tracking_uri
 
-    if uri is None:
-        require_project()
-        uri = tracking_uri(config.load().tracking)
-    check_server(uri)
+    require_project()
+    return tracking_uri(load_tracking())
 
 
-def _move_store(target: str, destination: str, source: Path) -> None:
-    from seqmnist.tracking.moving import move_store
-
-    move_store(source, target, destination)
-
-
-def _promote(source: str, name: str | None) -> None:
-    from seqmnist.promote import promote
-
-    folder = given(source)
-    promote(str(folder) if folder.is_dir() else source, name)
-
-
-def _resume(folder: Path) -> None:
-    from seqmnist.sweep.resume import resume
-
-    resume(folder)
-
-
-def _sync() -> None:
-    from seqmnist.sync import sync
-
-    sync()
+def _source(text: str) -> str:
+    """Return the path of a folder from the working directory, or else the text, which is the id of a run."""
+    folder = given(text)
+    return str(folder) if folder.is_dir() else text
 
 
 if __name__ == "__main__":
