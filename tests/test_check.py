@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
-from seqmnist.check import check, check_remote
+from seqmnist.check import check
 from seqmnist.errors import UserError
 
 PIPELINE = """\
@@ -431,8 +431,8 @@ def test_a_remote_without_verify_is_told_of(lines: Callable[[], list[str]]) -> N
 
 def test_a_whole_remote_is_left_as_it_is(remote: Path, lines: Callable[[], list[str]]) -> None:
     before = files(remote)
-    check_remote()
-    check_remote("storage", repair=True)
+    check(remote="")
+    check(remote="storage", repair=True)
     assert lines() == ["nothing is damaged"] * 2
     assert files(remote) == before
 
@@ -444,11 +444,11 @@ def test_a_damaged_object_of_a_remote_is_named_removed_and_sent_again(
     before = files(remote)
     damage(remote / in_remote(name))
     with pytest.raises(UserError, match="1 thing is damaged"):
-        check_remote()
+        check(remote="")
     where = f"{remote / in_remote(name)} is damaged (of {of})"
     assert lines() == [f"{where}: run `seqmnist check --remote storage --repair`"]
 
-    check_remote(repair=True)
+    check(remote="", repair=True)
     assert lines() == [
         f"{where}: removed",
         "`dvc push --run-cache -r storage` in a clone that has it whole sends it again",
@@ -461,7 +461,7 @@ def test_a_damaged_entry_of_a_remotes_run_cache_is_sent_again(remote: Path, line
     before = files(remote)
     path = entry_of(remote / "runs")
     damage(path)
-    check_remote(repair=True)
+    check(remote="", repair=True)
     assert lines()[0] == f"{path} is damaged: removed"
     assert not path.exists()
     run("dvc", "push", "--quiet", "--run-cache")
@@ -471,7 +471,7 @@ def test_a_damaged_entry_of_a_remotes_run_cache_is_sent_again(remote: Path, line
 def test_an_upload_that_is_at_work_stays(remote: Path, lines: Callable[[], list[str]]) -> None:
     part = remote / f"{in_remote(ONE)}.Kb3xS"
     part.write_text("on")
-    check_remote(repair=True)
+    check(remote="", repair=True)
     assert lines() == ["nothing is damaged"]
     assert part.exists()
 
@@ -489,10 +489,10 @@ def test_a_remote_that_can_not_be_read_is_refused(root: Path, name: str, message
     run("dvc", "remote", "add", "--quiet", "storage", str(root / "nowhere"))
     run("dvc", "remote", "add", "--quiet", "cloud", "gs://nowhere/at/all")
     with pytest.raises(UserError, match=message):
-        check_remote(name)
+        check(remote=name)
 
 
 @pytest.mark.usefixtures("root")
 def test_without_a_default_remote_its_name_is_asked_for() -> None:
     with pytest.raises(UserError, match=r"no remote specified"):
-        check_remote()
+        check(remote="")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqmnist import remotes
-from seqmnist.damage import Damage, examine
+from seqmnist.damage import examine
 from seqmnist.errors import MEND, UserError
 from seqmnist.git import GitError, git
 from seqmnist.paths import PARAMS
@@ -24,66 +24,55 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-def check(*, repair: bool = False, quick: bool = False) -> None:
+def check(*, repair: bool = False, quick: bool = False, remote: str | None = None) -> None:
     """Print a line for each thing that is damaged: where, what, and what to do or what was done.
 
-    Nothing that is whole is removed; the next `dvc repro` makes again what is missing.
+    Nothing that is whole is removed; the next `dvc repro` makes again what is missing, the next `dvc push` sends it.
 
     Args:
-        repair: mend it, with DVC's locks held.
-        quick: read no object that DVC's database knows by its size and time.
+        repair: Mend it, with DVC's locks held.
+        quick: Read no object that DVC's database knows by its size and time.
+        remote: Name of a DVC remote to read instead, empty for the default one.
 
     Raises:
-        UserError: something is damaged and was left so, or DVC is at work here.
-    """
-    from dvc.repo import Repo, lock_repo
-
-    with _dvc_errors(), Repo() as repo:
-        with lock_repo(repo):  # who writes these files holds it
-            found = _process_list(repo, repair)
-            if repair:
-                with _rwlock(repo, write=[repo.root_dir]):
-                    found += [*_texts(repo, repair), *examine(repo, repo.index.outs, quick=quick, repair=True)]
-            else:
-                found += _texts(repo, repair)
-                outputs = [] if found else _idle_outputs(repo)
-        if not repair:  # this may take longer than commands of DVC's wait for the lock
-            found += examine(repo, outputs, quick=quick, repair=False)
-        for line in remotes.unverified(repo):  # a risk and no damage
-            print(line)
-    _tell(found, repair=repair, mend=MEND, after="`dvc repro` makes again what is missing")
-    if not found and not quick:
-        print("nothing is damaged")
-
-
-def check_remote(name: str | None = None, *, repair: bool = False) -> None:
-    """Print a line for each damaged object of a DVC remote: where, of what, and what to do or what was done.
-
-    Args:
-        name: of the remote; the default one if None.
-        repair: remove what is damaged, so that the next `dvc push` sends it again.
-
-    Raises:
-        UserError: something is damaged and was left so, or the remote can't be read.
+        UserError: Something is damaged and was left so, the remote can't be read, or DVC is at work here.
     """
     from dvc.repo import Repo
 
     with _dvc_errors(), Repo() as repo:
-        name = name or repo.cloud.get_remote(command="check --remote").name
-        found = remotes.examine(repo, name, repair=repair)
-    push = f"`dvc push --run-cache -r {name}` in a clone that has it whole sends it again"
-    _tell(found, repair=repair, mend=f"run `seqmnist check --remote {name} --repair`", after=push)
-    if not found:
-        print("nothing is damaged")
-
-
-def _tell(found: list[Damage], *, repair: bool, mend: str, after: str) -> None:
-    for damage in found:
-        print(f"{damage.where} {damage.what}: {damage.mended or mend}")
+        if remote is None:
+            found, after = _check_here(repo, repair, quick), "`dvc repro` makes again what is missing"
+        else:
+            name = remote or repo.cloud.get_remote(command="check --remote").name
+            found = remotes.examine(repo, name, repair=repair)
+            after = f"`dvc push --run-cache -r {name}` in a clone that has it whole sends it again"
+    for line in found:
+        print(line)
     if found and not repair:
         raise UserError("1 thing is damaged" if len(found) == 1 else f"{len(found)} things are damaged")
     if found:
         print(after)
+    elif not quick:
+        print("nothing is damaged")
+
+
+def _check_here(repo: "Repo", repair: bool, quick: bool) -> list[str]:
+    """Return a line for each thing that is damaged here; print one for each remote that may damage something."""
+    from dvc.repo import lock_repo
+
+    with lock_repo(repo):  # who writes these files holds it
+        found = _process_list(repo, repair)
+        if repair:
+            with _rwlock(repo, write=[repo.root_dir]):
+                found += [*_texts(repo, repair), *examine(repo, repo.index.outs, quick=quick, repair=True)]
+        else:
+            found += _texts(repo, repair)
+            outputs = [] if found else _idle_outputs(repo)
+    if not repair:  # this may take longer than commands of DVC's wait for the lock
+        found += examine(repo, outputs, quick=quick, repair=False)
+    for line in remotes.unverified(repo):  # a risk and no damage
+        print(line)
+    return found
 
 
 @contextmanager
@@ -127,8 +116,8 @@ def _idle_outputs(repo: "Repo") -> "list[Output]":
         return []
 
 
-def _process_list(repo: "Repo", repair: bool) -> list[Damage]:
-    """Whether DVC can read which processes hold which files, and whether these are still they."""
+def _process_list(repo: "Repo", repair: bool) -> list[str]:
+    """Return a line if DVC can't read which processes hold which files, or these are no longer they."""
     from dvc.rwlock import RWLOCK_FILE, SCHEMA
 
     path = Path(repo.tmp_dir, RWLOCK_FILE)
@@ -144,7 +133,7 @@ def _process_list(repo: "Repo", repair: bool) -> list[Damage]:
         what = "names a process that has ended, whose number another one has now"
     if repair:
         path.unlink()
-    return [Damage(path.relative_to(repo.root_dir).as_posix(), what, "removed" if repair else "")]
+    return [f"{path.relative_to(repo.root_dir)} {what}: {'removed' if repair else MEND}"]
 
 
 def _is_left_over(path: Path, entries: dict[str, Any]) -> bool:
@@ -156,8 +145,8 @@ def _is_left_over(path: Path, entries: dict[str, Any]) -> bool:
     return bool(living) and all(process.create_time() > path.stat().st_mtime for process in living)
 
 
-def _texts(repo: "Repo", repair: bool) -> list[Damage]:
-    """Whether DVC can read params.yaml and dvc.lock."""
+def _texts(repo: "Repo", repair: bool) -> list[str]:
+    """Return a line for params.yaml and for dvc.lock if DVC can't read it."""
     from dvc.dvcfile import LOCK_FILE, Lockfile
     from dvc.exceptions import DvcException
     from dvc.utils.serialize import load_yaml
@@ -174,7 +163,7 @@ def _texts(repo: "Repo", repair: bool) -> list[Damage]:
         return False
 
     broken = [name for name in (str(PARAMS), LOCK_FILE) if is_broken(name)]
-    return [Damage(name, "can't be read", _moved(root / name) if repair else "") for name in broken]
+    return [f"{name} can't be read: {_moved(root / name) if repair else MEND}" for name in broken]
 
 
 def _moved(path: Path) -> str:

@@ -6,38 +6,24 @@ Here all bytes are read, and hashed by DVC's own library.
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqmnist.errors import MEND
+
 if TYPE_CHECKING:
-    from dvc.fs import FileSystem
     from dvc.output import Output
     from dvc.repo import Repo
     from dvc_data.hashfile.db import HashFileDB
     from dvc_data.hashfile.obj import HashFile
 
-ENTRY = re.compile("[0-9a-f]{64}")  # the name of an entry in the run cache: its SHA-256
+_ENTRY = re.compile("[0-9a-f]{64}")  # the name of an entry in the run cache: its SHA-256
 
 
-@dataclass(frozen=True)
-class Damage:
-    """Something that is damaged.
-
-    Attributes:
-        where: its path from the repository's root.
-        what: is wrong with it.
-        mended: how; empty where it was left.
-    """
-
-    where: str
-    what: str
-    mended: str = ""
-
-
-def examine(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, repair: bool) -> list[Damage]:
-    """Find what is damaged in the caches and in outputs.
+def examine(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, repair: bool) -> list[str]:
+    """Return a line for each thing that is damaged in the caches and in outputs.
 
     To repair is to remove damaged objects, entries and files of outputs, to put whole outputs back into the cache,
     and to restore the others from it where it has all of them.
@@ -61,8 +47,21 @@ def examine(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, repair: b
         for out, found in read.items():
             if found.hash_info == out.hash_info and out.changed_cache():
                 out.commit(relink=False)
-    broken = [line for out, found in read.items() if (line := _output(out, parts[out], found, bad, repair))]
-    return [*(_object(repo, *one, owners, repair) for one in objects), *_entries(repo, repair), *broken]
+    broken = [_output(out, parts[out], found, bad, repair) for out, found in read.items()]
+    shown = partial(os.path.relpath, start=repo.root_dir)  # a cache may be elsewhere
+
+    def mended(odb: "HashFileDB", oid: str) -> str:
+        if not repair:
+            return MEND
+        return f"replaced from {owners[oid]}" if oid in owners and odb.exists(oid) else "removed"
+
+    objects_told = [line(shown(odb.oid_to_path(oid)), mended(odb, oid), owners.get(oid)) for odb, oid in objects]
+    return [*objects_told, *entries(repo.cache.legacy, shown, MEND, repair=repair), *filter(None, broken)]
+
+
+def line(where: str, mended: str, owner: str | None = None) -> str:
+    """Return the line for a damaged file of a cache or remote: how it was or can be mended, which output it is of."""
+    return f"{where} is damaged (of {owner}): {mended}" if owner else f"{where} is damaged: {mended}"
 
 
 def _damaged(repo: "Repo", odb: "HashFileDB", quick: bool) -> list[str]:
@@ -79,32 +78,32 @@ def _damaged(repo: "Repo", odb: "HashFileDB", quick: bool) -> list[str]:
     return [oid for oid in odb.all() if is_damaged(oid)]
 
 
-def _object(repo: "Repo", odb: "HashFileDB", oid: str, owners: dict[str, str], repair: bool) -> Damage:
-    of = f"is damaged (of {owners[oid]})" if oid in owners else "is damaged"
-    mended = f"replaced from {owners[oid]}" if oid in owners and odb.exists(oid) else "removed"
-    return Damage(_relative(repo, odb.oid_to_path(oid)), of, mended if repair else "")
+def entries(odb: "HashFileDB", shown: Callable[[str], str], mend: str, *, repair: bool) -> list[str]:
+    """Return a line for each damaged entry of the run cache, which is beside the objects of DVC 2.
 
-
-def _entries(repo: "Repo", repair: bool) -> list[Damage]:
-    """What is damaged in the run cache."""
-    from dvc.fs import localfs
-
-    paths = (path for path in Path(repo.stage_cache.cache_dir).glob("*/*/*") if ENTRY.fullmatch(path.name))
-    found = [path for path in paths if is_broken_entry(str(path), localfs)]
+    Args:
+        odb: Cache or remote.
+        shown: Text for the path of an entry.
+        mend: How to repair it.
+        repair: Remove them.
+    """
+    runs = odb.fs.join(odb.path, "runs")
+    paths = sorted(odb.fs.find(runs)) if odb.fs.exists(runs) else []
+    bad = [path for path in paths if _ENTRY.fullmatch(odb.fs.name(path)) and _is_broken(path, odb)]
     if repair:
-        for path in found:
-            path.unlink()
-    return [Damage(_relative(repo, path), "is damaged", "removed" if repair else "") for path in found]
+        for path in bad:
+            odb.fs.remove(path)
+    return [line(shown(path), "removed" if repair else mend) for path in bad]
 
 
-def is_broken_entry(path: str, fs: "FileSystem") -> bool:
+def _is_broken(path: str, odb: "HashFileDB") -> bool:
     """Whether an entry of a run cache is not what its name, a hash of it, says."""
     from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
     from dvc.utils import dict_sha256
     from dvc.utils.serialize import parse_yaml
 
     try:
-        with fs.open(path, "rb") as file:  # a remote that is away raises here: that is no damage
+        with odb.fs.open(path, "rb") as file:  # a remote that is away raises here: that is no damage
             content = file.read()
     except FileNotFoundError:
         return False
@@ -112,7 +111,7 @@ def is_broken_entry(path: str, fs: "FileSystem") -> bool:
         entry = COMPILED_LOCK_FILE_STAGE_SCHEMA(parse_yaml(content.decode(), path))
     except Exception:  # of YAML, of UTF-8 or of DVC's schema
         return True
-    return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != fs.name(path))
+    return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != odb.fs.name(path))
 
 
 def _parts(out: "Output", bad: set[str]) -> dict[str, str]:
@@ -141,20 +140,23 @@ def _read(out: "Output") -> "HashFile":
     return built
 
 
-def _output(out: "Output", parts: dict[str, str], found: "HashFile", bad: set[str], repair: bool) -> Damage | None:
-    """What of an output is neither what dvc.lock says nor of another version; DVC sees by itself what is missing."""
+def _output(out: "Output", parts: dict[str, str], found: "HashFile", bad: set[str], repair: bool) -> str:
+    """Return a line if files of an output are neither what dvc.lock says nor of another version, else no text.
+
+    DVC sees by itself what is missing.
+    """
     is_unlisted = not parts and out.hash_info.value not in bad  # a cache without its list: DVC runs the stage again
     if found.hash_info == out.hash_info or is_unlisted:
-        return None
+        return ""
     damaged = sorted(
         name
         for name, oid in _files(found).items()
         if oid != parts.get(name) and (oid in bad or not out.cache.exists(oid))
     )
     if not damaged:
-        return None
-    what = "is not what dvc.lock says" + ("" if damaged == [""] else f" ({', '.join(damaged)})")
-    return Damage(str(out), what, _mended(out, damaged) if repair else "")
+        return ""
+    files = "" if damaged == [""] else f" ({', '.join(damaged)})"
+    return f"{out} is not what dvc.lock says{files}: {_mended(out, damaged) if repair else MEND}"
 
 
 def _mended(out: "Output", damaged: list[str]) -> str:
@@ -164,7 +166,3 @@ def _mended(out: "Output", damaged: list[str]) -> str:
         return "removed"
     out.checkout(force=True)
     return "restored from the cache"
-
-
-def _relative(repo: "Repo", path: str | Path) -> str:
-    return os.path.relpath(path, repo.root_dir)  # a cache may be elsewhere

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from seqmnist.damage import ENTRY, Damage, is_broken_entry
+from seqmnist.damage import entries, line
 from seqmnist.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def unverified(repo: "Repo") -> list[str]:
     ]
 
 
-def examine(repo: "Repo", name: str, *, repair: bool) -> list[Damage]:
-    """Read all objects of a remote, a piece at a time, and its run cache; find what is damaged.
+def examine(repo: "Repo", name: str, *, repair: bool) -> list[str]:
+    """Read a remote, each object a piece at a time; return a line for each that is damaged, also of its run cache.
 
     To repair is to remove it, and the lists of folders (`.dir`) that name it: `dvc push` looks for a folder's list
     alone, and takes the files of one that is there for there.
@@ -47,12 +47,13 @@ def examine(repo: "Repo", name: str, *, repair: bool) -> list[Damage]:
         if not legacy.fs.exists(legacy.path):
             place = legacy.fs.unstrip_protocol(legacy.path)
             raise UserError(f"remote {name}: nothing is at {place}: is its disk there? If so `dvc push` first")
-        found = [damage for odb in (new, legacy) for damage in _objects(repo, odb, repair)]
-        return [*found, *_entries(legacy, repair)]
+        mend = f"run `seqmnist check --remote {name} --repair`"
+        found = [*_objects(repo, new, mend, repair), *_objects(repo, legacy, mend, repair)]
+        return [*found, *entries(legacy, legacy.fs.unstrip_protocol, mend, repair=repair)]
 
 
-def _objects(repo: "Repo", odb: "HashFileDB", repair: bool) -> list[Damage]:
-    """The damaged objects of one of a remote's two databases."""
+def _objects(repo: "Repo", odb: "HashFileDB", mend: str, repair: bool) -> list[str]:
+    """Return a line for each damaged object of one of a remote's two databases."""
     from dvc_data.hashfile.hash import file_md5
 
     def is_damaged(oid: str) -> bool:
@@ -67,14 +68,8 @@ def _objects(repo: "Repo", odb: "HashFileDB", repair: bool) -> list[Damage]:
     if repair:
         for oid in (*lists, *bad):  # lists first: without them nothing of a folder counts as there
             odb.delete(oid)
-    return [
-        Damage(
-            odb.fs.unstrip_protocol(odb.oid_to_path(oid)),
-            f"is damaged (of {owners[oid]})" if owners.get(oid) else "is damaged",
-            "removed" if repair else "",
-        )
-        for oid in bad
-    ]
+    shown = odb.fs.unstrip_protocol
+    return [line(shown(odb.oid_to_path(oid)), "removed" if repair else mend, owners.get(oid)) for oid in bad]
 
 
 def _lists(odb: "HashFileDB", oids: Iterable[str], bad: set[str]) -> dict[str, set[str]]:
@@ -89,17 +84,6 @@ def _lists(odb: "HashFileDB", oids: Iterable[str], bad: set[str]) -> dict[str, s
             if named := bad & {part.value for _, _, part in tree}:
                 found[oid] = named
     return found
-
-
-def _entries(odb: "HashFileDB", repair: bool) -> list[Damage]:
-    """What is damaged in the remote's run cache."""
-    runs = odb.fs.join(odb.path, "runs")
-    paths = sorted(odb.fs.find(runs)) if odb.fs.exists(runs) else []
-    bad = [path for path in paths if ENTRY.fullmatch(odb.fs.name(path)) and is_broken_entry(path, odb.fs)]
-    if repair:
-        for path in bad:
-            odb.fs.remove(path)
-    return [Damage(odb.fs.unstrip_protocol(path), "is damaged", "removed" if repair else "") for path in bad]
 
 
 @contextmanager
