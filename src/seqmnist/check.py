@@ -9,7 +9,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,19 +151,15 @@ def _texts(repo: "Repo", repair: bool) -> list[str]:
     from dvc.exceptions import DvcException
     from dvc.utils.serialize import load_yaml
 
-    root = Path(repo.root_dir)
-
-    def is_broken(name: str) -> bool:
+    found = []
+    for name in (str(PARAMS), LOCK_FILE):
+        path = Path(repo.root_dir, name)
         try:
-            Lockfile(repo, str(root / name)).load() if name == LOCK_FILE else load_yaml(root / name)
-        except FileNotFoundError:
-            return False
+            with suppress(FileNotFoundError):
+                Lockfile(repo, str(path)).load() if name == LOCK_FILE else load_yaml(path)
         except DvcException:
-            return True
-        return False
-
-    broken = [name for name in (str(PARAMS), LOCK_FILE) if is_broken(name)]
-    return [f"{name} can't be read: {_moved(root / name) if repair else MEND}" for name in broken]
+            found.append(f"{name} can't be read: {_moved(path) if repair else MEND}")
+    return found
 
 
 def _moved(path: Path) -> str:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc_data.hashfile.db import HashFileDB
     from dvc_data.hashfile.obj import HashFile
+    from dvc_data.hashfile.state import StateBase
 
+_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")  # others are uploads that are at work
 _ENTRY = re.compile("[0-9a-f]{64}")  # the name of an entry in the run cache: its SHA-256
 
 
@@ -35,7 +37,8 @@ def examine(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, repair: b
             a damaged object is a part.
         repair: mend what is found.
     """
-    objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in _damaged(repo, odb, quick)]
+    state = repo.state if quick else None
+    objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in damaged(odb, state)]
     bad = {oid for _, oid in objects}
     kept = [out for out in outputs if out.use_cache and out.hash_info and out.exists]
     parts = {out: _parts(out, bad) for out in kept}
@@ -64,18 +67,23 @@ def line(where: str, mended: str, owner: str | None = None) -> str:
     return f"{where} is damaged (of {owner}): {mended}" if owner else f"{where} is damaged: {mended}"
 
 
-def _damaged(repo: "Repo", odb: "HashFileDB", quick: bool) -> list[str]:
-    """The names of a cache's objects whose bytes have another hash."""
+def damaged(odb: "HashFileDB", state: "StateBase | None" = None) -> list[str]:
+    """Return the names of the objects of a cache or remote whose bytes have another hash; read a piece at a time.
+
+    Args:
+        odb: Cache or remote.
+        state: DVC's database; objects with the size and time that it has are not read.
+    """
     from dvc_data.hashfile.hash import hash_file
 
     def is_damaged(oid: str) -> bool:
         try:
-            _, found = hash_file(odb.oid_to_path(oid), odb.fs, odb.hash_name, repo.state if quick else None)
+            _, found = hash_file(odb.oid_to_path(oid), odb.fs, odb.hash_name, state)
         except FileNotFoundError:  # collected as garbage meanwhile
             return False
         return bool(found.value.removesuffix(".dir") != oid.removesuffix(".dir"))
 
-    return [oid for oid in odb.all() if is_damaged(oid)]
+    return sorted(oid for oid in odb.all() if _OBJECT.fullmatch(oid) and is_damaged(oid))
 
 
 def entries(odb: "HashFileDB", shown: Callable[[str], str], mend: str, *, repair: bool) -> list[str]:

@@ -4,20 +4,18 @@ DVC takes an object of a remote for whole without reading it, unless the remote'
 damaged one, but doesn't name it, and `dvc push` sends nothing that is there by name.
 """
 
-import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from seqmnist.damage import entries, line
+from seqmnist.damage import damaged, entries, line
 from seqmnist.errors import UserError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc_data.hashfile.db import HashFileDB
 
-_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")  # others are uploads that are at work
 _KINDS = ("md5", "md5-dos2unix")  # of DVC's hashes, the second one that of DVC 2 and of the run cache's place
 _LEVELS = {"repo": "", "local": "--local ", "global": "--global ", "system": "--system "}  # of DVC's configuration
 
@@ -54,15 +52,9 @@ def examine(repo: "Repo", name: str, *, repair: bool) -> list[str]:
 
 def _objects(repo: "Repo", odb: "HashFileDB", mend: str, repair: bool) -> list[str]:
     """Return a line for each damaged object of one of a remote's two databases."""
-    from dvc_data.hashfile.hash import file_md5
-
-    def is_damaged(oid: str) -> bool:
-        return bool(file_md5(odb.oid_to_path(oid), odb.fs, name=odb.hash_name) != oid.removesuffix(".dir"))
-
     owners = {out.hash_info.value: str(out) for out in repo.index.outs if out.hash_info}
-    oids = {oid for oid in odb.all() if _OBJECT.fullmatch(oid)}
-    bad = sorted(filter(is_damaged, oids))
-    lists = _lists(odb, oids.difference(bad), set(bad))
+    bad = damaged(odb)
+    lists = _lists(odb, set(bad))
     for folder, named in lists.items():
         owners = dict.fromkeys(named, owners.get(folder, "")) | owners
     if repair:
@@ -72,14 +64,14 @@ def _objects(repo: "Repo", odb: "HashFileDB", mend: str, repair: bool) -> list[s
     return [line(shown(odb.oid_to_path(oid)), "removed" if repair else mend, owners.get(oid)) for oid in bad]
 
 
-def _lists(odb: "HashFileDB", oids: Iterable[str], bad: set[str]) -> dict[str, set[str]]:
-    """The whole lists of folders that name bad objects, and which; one list at a time is in memory."""
+def _lists(odb: "HashFileDB", bad: set[str]) -> dict[str, set[str]]:
+    """Return the whole lists of folders that name bad objects, and which; one list at a time is in memory."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
     found = {}
-    for oid in oids if bad else ():
-        if oid.endswith(".dir"):
+    for oid in odb.all() if bad else ():
+        if oid.endswith(".dir") and oid not in bad:
             tree = Tree.load(odb, HashInfo(odb.hash_name, oid))
             if named := bad & {part.value for _, _, part in tree}:
                 found[oid] = named
