@@ -88,13 +88,9 @@ def describe(error: ValidationError, prefix: str = "") -> str:
         case "unknown_key" | "impossible" | "cell_train":  # these name the key themselves, below `path`
             line = f"{path}.{first['msg']}" if path else first["msg"]
         case _:
-            line = f"{path} = {first['input']!r} is impossible: {_lower_first(first['msg'])}"
+            line = f"{path} = {first['input']!r} is impossible: {first['msg'][:1].lower()}{first['msg'][1:]}"
     line = " ".join(line.split())
     return line if not others else f"{line} (and {len(others)} more)"
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -117,13 +113,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def load_tracking(path: Path = PARAMS) -> Tracking:
-    """Read and check the tracking section of a composed configuration.
+def load_tracking() -> Tracking:
+    """Read and check the tracking section of params.yaml.
 
     Raises:
         UserError: The file or its section can't be used.
     """
-    return validate_tracking(read_yaml(path).get("tracking"), str(path))
+    return validate_tracking(read_yaml(PARAMS).get("tracking"), str(PARAMS))
 
 
 def validate_tracking(values: Any, origin: str) -> Tracking:
