@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import subprocess
@@ -14,11 +15,11 @@ from seqmnist import checkpoints
 from seqmnist.checkpoints import Checkpoints, training_key
 
 PACKAGE = Path(checkpoints.__file__).parent
-CODE = [Path(name) for name in ("cells", "data", "training", "config.py", "randomness.py")]
+CODE = ["cells", "data", "training", "config.py", "randomness.py"]
 RECIPE = {"cell": {"units": 4}, "seed": 1}
 DATA = {"train": "0" * 64}
 ANEW = "checkpoints of rnn-seed-42 are of another recipe, data, code or version: they are removed"
-FILES = ["checkpoint.json", "optimizer/moments", "weights"]  # of a generation
+FILES = ["optimizer/moments", "weights"]  # of a generation
 HOLD = """
 import sys
 from pathlib import Path
@@ -194,13 +195,18 @@ def test_damaged_metrics_cost_the_generations_that_need_them(
 
 
 def test_a_bit_that_is_another_anywhere_in_a_line_is_noticed() -> None:
-    line = checkpoints._sealed({"epochs": 1, "metrics": row(1)})
-    assert checkpoints._unsealed(line) == {"epochs": 1, "metrics": row(1)}
+    record = {"epochs": 1, "metrics": row(1)}
+    line = checkpoints._sealed(record)
+    assert checkpoints._intact_records(line) == [record]
     for bit in range(8 * len(line)):
         changed = bytearray(line)
         changed[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ValueError, match="its SHA-256 is another"):
-            checkpoints._unsealed(bytes(changed))
+        assert checkpoints._intact_records(bytes(changed)) == []
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b"{}\n", b"[]\n", b"0\n", b"\0\0\0\0", b'{"sha256": 0}\n'])
+def test_lines_that_are_no_records_are_damage(line: bytes) -> None:
+    assert checkpoints._intact_records(line) == []
 
 
 @pytest.mark.parametrize("order", [[0, 2, 1, 3], [0, 0, 1, 2, 3], [1, 2, 3]], ids=["swapped", "doubled", "lost"])
@@ -234,10 +240,6 @@ def remove_weights(generation: Path) -> None:
     (generation / "weights").unlink()
 
 
-def remove_description(generation: Path) -> None:
-    (generation / "checkpoint.json").unlink()
-
-
 def become_a_folder(generation: Path) -> None:
     (generation / "weights").unlink()
     (generation / "weights").mkdir()
@@ -253,20 +255,18 @@ def copy_the_one_before(generation: Path) -> None:
     shutil.copytree(generation.with_name("after-000002"), generation)
 
 
-def become_of_an_older_version(generation: Path) -> None:
-    shutil.rmtree(generation)
-    generation.write_bytes(b"0" * 64 + b"\nPK")
+def damage_its_line(generation: Path) -> None:
+    flip(generation.parent / "metrics.jsonl", 0.9)
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
         (remove_weights, "weights is missing"),
-        (remove_description, "checkpoint.json is missing"),
         (become_a_folder, "weights is missing"),
-        (empty, "checkpoint.json is missing"),
-        (copy_the_one_before, "it was written after epoch 2"),
-        (become_of_an_older_version, "it is a file of an older version"),
+        (empty, "optimizer/moments is missing"),
+        (copy_the_one_before, "optimizer/moments: its SHA-256 is another"),
+        (damage_its_line, "metrics.jsonl has 2 intact lines of 3"),
     ],
 )
 def test_a_generation_that_is_no_longer_one_is_told_of_and_removed(
@@ -345,22 +345,28 @@ def test_a_full_disk_is_noticed_when_the_metrics_are_written(tmp_path: Path, mon
     assert_stands_at(tmp_path, 3)
 
 
-def test_a_file_of_the_name_that_describes_a_generation_is_refused(tmp_path: Path) -> None:
-    class Rude(State):
-        def save(self, folder: Path) -> None:
-            (folder / "checkpoint.json").write_text("{}")
-
-    with Checkpoints(tmp_path, "key") as kept:
-        with pytest.raises(FileExistsError, match=r"checkpoint\.json"):
-            kept.save({}, Rude(1), "")
-        assert_at(kept, 0)
-
-
-def test_a_description_names_epochs_run_and_files(tmp_path: Path) -> None:
+def test_a_line_names_epochs_run_metrics_and_files(tmp_path: Path) -> None:
     save_until(tmp_path, 1)
-    described = json.loads((tmp_path / "key" / "after-000001" / "checkpoint.json").read_text())
-    assert (described["epochs"], described["run_id"]) == (1, "run 1")
-    assert {name: file["bytes"] for name, file in described["files"].items()} == {"optimizer/moments": 9, "weights": 9}
+    (line,) = map(json.loads, (tmp_path / "key" / "metrics.jsonl").read_text().splitlines())
+    assert (line["epochs"], line["run_id"], line["metrics"]) == (1, "run 1", row(1))
+    assert line["files"]["weights"] == hashlib.sha256(b"weights 1").hexdigest()
+    assert list(line["files"]) == FILES
+
+
+def test_a_removal_that_was_interrupted_is_ended_by_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    save_until(tmp_path, 2)
+    with Checkpoints(tmp_path, "key") as kept, monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", stop)
+        with pytest.raises(KeyboardInterrupt):
+            kept.remove()
+    assert_stands_at(tmp_path, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    assert capsys.readouterr().out == ""
 
 
 def test_another_key_takes_the_place_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -467,7 +473,6 @@ def key(root: Path = PACKAGE, data: dict[str, str] = DATA, **recipe: int) -> str
 def test_a_key_changes_with_recipe_data_code_and_libraries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     keys = {key(), key(seed=2), key(data={"train": "1"})}
     assert training_key(dict(reversed(RECIPE.items())), DATA, CODE, PACKAGE, ["numpy", "keras"]) in keys
-    assert training_key(RECIPE, DATA, [PACKAGE / path for path in CODE], PACKAGE, ["keras", "numpy"]) in keys
     keys.add(training_key(RECIPE, DATA, CODE, PACKAGE, ["keras"]))
     with monkeypatch.context() as patch:
         patch.setattr("importlib.metadata.version", lambda _name: "0")
@@ -486,7 +491,7 @@ def test_a_key_changes_with_recipe_data_code_and_libraries(monkeypatch: pytest.M
 
 def test_a_key_names_code_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"config\.py"):
-        training_key(RECIPE, DATA, [Path("config.py")], tmp_path, [])
+        training_key(RECIPE, DATA, ["config.py"], tmp_path, [])
 
 
 def test_a_key_stays_where_editors_leave_copies_and_links(tmp_path: Path) -> None:

@@ -5,68 +5,59 @@ code or other libraries give another key, and never find the folders.
 
 <folder>/<key>/lock             is locked by the process that trains
 <folder>/<key>/metrics.jsonl    has a line for each finished epoch, and is only ever appended to
-<folder>/<key>/after-000012/    has the files of the project's state and checkpoint.json, which describes them
+<folder>/<key>/after-000012/    has the files of the project's state, whose SHA-256 are in the epoch's line
 """
 
-import fcntl
 import hashlib
 import importlib.metadata
-import io
 import json
-import os
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
-from seqmnist.files import sha256_file, sha256_json
+from seqmnist.files import claim, flush, naming, sha256_file, sha256_json
 
 _GENERATIONS = 2  # the older one is there in case the newest is damaged
-_DESCRIPTION = "checkpoint.json"
 _METRICS = "metrics.jsonl"
-_SEALED = re.compile(rb'\{"sha256": "([0-9a-f]{64})", (.*)\}\n', re.DOTALL)
 
 
 class State(Protocol):
     """The part of a training that its project saves: weights, the optimizer's moments and the like."""
 
     def save(self, folder: Path) -> None:
-        """Write the state as files into an empty folder, also into folders below it, but none as checkpoint.json."""
+        """Write the state as files into an empty folder, also into folders below it."""
 
     def load(self, folder: Path) -> None:
         """Read the files that `save` wrote, by their names: the folder may have further ones."""
 
 
 def training_key(
-    recipe: Mapping[str, Any], data: Mapping[str, str], code: Iterable[Path], root: Path, libraries: Iterable[str]
+    recipe: Mapping[str, Any], data: Mapping[str, str], code: Iterable[str], root: Path, libraries: Iterable[str]
 ) -> str:
     """Return the identity of a training.
 
     Args:
         recipe: All of the configuration that the training depends on.
         data: SHA-256 of each data set.
-        code: Modules and folders of modules that the training depends on, below `root`.
+        code: Modules and folders of modules that the training depends on, relative to `root`.
         root: Folder of the package that has the code; its own name is not part of the key.
         libraries: Names of the distributions whose versions count.
     """
-    files = sorted(file for path in code for file in _python_files(root / path, root))
+    places = [root / path for path in code]
+    found = [file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])]
+    modules = {file.relative_to(root).with_suffix(""): file for file in found}
     content = {
         "recipe": dict(recipe),
         "data": dict(data),
-        "code": {str(file.relative_to(root)): sha256_file(file) for file in files},
+        # Copies and links of editors are left out: their names can't be imported.
+        "code": {
+            str(name): sha256_file(file) for name, file in modules.items() if all(map(str.isidentifier, name.parts))
+        },
         "libraries": {name: importlib.metadata.version(name) for name in libraries},
     }
     return sha256_json(content)
-
-
-def _python_files(path: Path, root: Path) -> Iterator[Path]:
-    """Yield the modules at or below `path`, without copies and links of editors, whose names can't be imported."""
-    for file in path.rglob("*.py") if path.is_dir() else [path]:
-        if all(part.isidentifier() for part in file.relative_to(root).with_suffix("").parts):
-            yield file
 
 
 class Checkpoints:
@@ -86,24 +77,25 @@ class Checkpoints:
             key: Key of this recipe, see `training_key`.
         """
         self._folder = folder / key[:16]
-        self._lock = _claimed(self._folder)
-        self.is_shared = self._lock is None
+        self._file = self._folder / _METRICS
+        self._records: list[dict[str, Any]] = []  # the lines of the finished epochs
+        self._length = 0  # bytes that these lines take
         self.epochs, self.run_id = 0, ""
-        self._metrics: list[dict[str, float]] = []  # of each finished epoch
-        self._length = 0  # bytes of metrics.jsonl that these epochs take
-        with ExitStack() as after_error:
-            if self._lock:
-                after_error.callback(self._lock.close)
-                self._recover()
-            self._remove_others()
-            after_error.pop_all()
+        self._lock = claim(self._folder / "lock")
+        self.is_shared = self._lock is None
+        try:
+            with naming(self._folder):
+                if not self.is_shared:
+                    self._recover()
+                self._remove_others()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock:
             self._lock.close()
 
@@ -114,10 +106,8 @@ class Checkpoints:
             The metrics of each finished epoch.
         """
         if self.epochs:
-            path = self._path(self.epochs)
-            with _naming(path):
-                state.load(path)
-        return [dict(metrics) for metrics in self._metrics]
+            state.load(self._path(self.epochs))
+        return [dict(record["metrics"]) for record in self._records]
 
     def save(self, metrics: Mapping[str, float], state: State, run_id: str) -> None:
         """Add a checkpoint after one more epoch; keep the one before it.
@@ -132,77 +122,67 @@ class Checkpoints:
         """
         if self.is_shared:
             return
-        epochs, metrics = self.epochs + 1, dict(metrics)
-        line = _sealed({"epochs": epochs, "metrics": metrics})
+        epochs = self.epochs + 1
         path = self._path(epochs)
         temporary = _hidden(path)
         try:
-            with _naming(path):
-                self._write_metrics(line)  # first: a generation is intact only with the lines of all its epochs
+            with naming(path):
                 temporary.mkdir()
                 state.save(temporary)
-                _describe(temporary, epochs, run_id)
+                files = _digests(temporary)
+                record = {"epochs": epochs, "run_id": run_id, "metrics": dict(metrics), "files": files}
+                line = _sealed(record)
+                self._append(line)  # before the renaming: a generation is intact only with the lines of all its epochs
+                for written in [*temporary.rglob("*"), temporary]:
+                    flush(written)
                 temporary.rename(path)
         except BaseException:
             if not path.exists():  # else a signal came after the renaming
                 shutil.rmtree(temporary, ignore_errors=True)
                 with suppress(OSError):
-                    self._write_metrics(b"")
+                    self._append(b"")
             raise
-        _flush_folder(self._folder)
+        flush(self._folder)
+        self._records.append(record)
         self.epochs, self.run_id, self._length = epochs, run_id, self._length + len(line)
-        self._metrics.append(metrics)
         for old in self._generations()[:-_GENERATIONS]:
             _remove(old)
 
     def remove(self) -> None:
         """Remove all checkpoints: the training is over."""
         if not self.is_shared:
-            for path in self._generations():  # oldest first: a process that is killed meanwhile leaves intact ones
-                _remove(path)
-            shutil.rmtree(self._folder)
+            _remove(self._folder)
 
     def _recover(self) -> None:
-        """Find the newest intact checkpoint and remove all that a training does not need to go on from it."""
-        for litter in self._folder.glob(".after-*"):  # of a process that was killed
-            _remove(litter)
-        file = self._folder / _METRICS
-        with _naming(file):
-            content = file.read_bytes() if file.exists() else b""
-        lines = _intact_lines(content)
+        """Find the newest intact checkpoint, and remove damaged ones and what a killed process left."""
+        for litter in self._folder.glob(".after-*"):
+            shutil.rmtree(litter)
+        records = _intact_records(self._file.read_bytes() if self._file.exists() else b"")
         generations = self._generations()
-        while generations:
-            path = generations[-1]
-            try:
-                self.epochs, self.run_id = _described(path, len(lines))
-            except ValueError as error:
-                generations.pop()
+        while generations and not self.epochs:
+            path = generations.pop()
+            epochs = int(path.name.removeprefix("after-"))
+            if damage := _damage(path, records[:epochs], epochs):
                 then = "going back to the one before it" if generations else "the training starts anew"
-                print(f"{path.name} of {self._folder} is damaged ({error}): {then}", flush=True)
+                print(f"{path.name} of {self._folder} is damaged ({damage}): {then}", flush=True)
                 _remove(path)
             else:
-                break
-        for old in generations[:-_GENERATIONS]:
-            _remove(old)
-        self._metrics = [metrics for metrics, _ in lines[: self.epochs]]
-        self._length = sum(length for _, length in lines[: self.epochs])
-        file.touch()
-        if len(content) > self._length:
-            self._write_metrics(b"")
+                self._records, self.epochs, self.run_id = records[:epochs], epochs, records[epochs - 1]["run_id"]
+        self._length = sum(len(_sealed(record)) for record in self._records)
+        self._append(b"")
 
     def _remove_others(self) -> None:
         """Remove the checkpoints of other keys, except those of living processes; print a line if there are any."""
-        is_told = False
+        has_any = False
         for other in self._folder.parent.iterdir():
-            if other == self._folder or not other.is_dir() or not (lock := _claimed(other)):
-                continue
-            with lock:
-                if not is_told and any(other.glob("after-*")):
-                    then = "they are removed" + ("" if self.epochs else " and the training starts anew")
-                    name = self._folder.parent.name
-                    print(f"checkpoints of {name} are of another recipe, data, code or version: {then}", flush=True)
-                    is_told = True
-                shutil.rmtree(other)
+            if other != self._folder and other.is_dir() and (lock := claim(other / "lock")):
+                with lock:
+                    has_any |= any(other.glob("after-*")) and not other.name.startswith(".")  # by `remove`
+                    shutil.rmtree(other)
+        if has_any:
+            then = "they are removed" + ("" if self.epochs else " and the training starts anew")
+            name = self._folder.parent.name
+            print(f"checkpoints of {name} are of another recipe, data, code or version: {then}", flush=True)
 
     def _path(self, epochs: int) -> Path:
         return self._folder / f"after-{epochs:06}"
@@ -210,144 +190,55 @@ class Checkpoints:
     def _generations(self) -> list[Path]:
         return sorted(self._folder.glob("after-" + 6 * "[0-9]"))
 
-    def _write_metrics(self, line: bytes) -> None:
+    def _append(self, line: bytes) -> None:
         """Write a line behind those of the finished epochs, in place of anything that a failed save left there."""
-        file = self._folder / _METRICS
-        with _naming(file), file.open("r+b") as stream:
-            stream.truncate(self._length)
-            stream.seek(self._length)
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with naming(self._file):
+            with self._file.open("ab") as stream:
+                stream.truncate(self._length)
+                stream.write(line)
+            flush(self._file)
 
 
-def _claimed(folder: Path) -> io.TextIOWrapper | None:
-    """Return a folder's open lock, which ends with this process; None where another process has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / "lock").open("w")
-    try:
-        with _naming(folder / "lock"):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
+def _intact_records(content: bytes) -> list[dict[str, Any]]:
+    """Return what each line of metrics.jsonl says, before the first that is damaged or not in its place."""
+    records: list[dict[str, Any]] = []
+    with suppress(AttributeError, KeyError, TypeError, ValueError):  # a line is no JSON, or no object
+        for line in content.splitlines(keepends=True):
+            record = json.loads(line)
+            del record["sha256"]
+            if _sealed(record) != line or record["epochs"] != len(records) + 1:
+                break
+            records.append(record)
+    return records
 
 
-def _intact_lines(content: bytes) -> list[tuple[dict[str, float], int]]:
-    """Return the metrics and the length in bytes of each line of metrics.jsonl before the first damaged one."""
-    lines: list[tuple[dict[str, float], int]] = []
-    for line in content.splitlines(keepends=True):
-        with suppress(ValueError):
-            value = _unsealed(line)
-            if value["epochs"] == len(lines) + 1:
-                lines.append((value["metrics"], len(line)))
-                continue
-        break
-    return lines
+def _damage(folder: Path, records: list[dict[str, Any]], epochs: int) -> str:
+    """Return what is wrong with a generation, empty if nothing is; `records` are the intact ones of its epochs."""
+    if len(records) < epochs:
+        return f"{_METRICS} has {len(records)} intact lines of {epochs}"
+    found = _digests(folder)
+    for name, expected in records[-1]["files"].items():
+        if found.get(name) != expected:
+            return f"{name}: its SHA-256 is another" if name in found else f"{name} is missing"
+    return ""
 
 
-def _describe(folder: Path, epochs: int, run_id: str) -> None:
-    """Write the description of a generation and flush all of its files to the disk."""
-    below = sorted(folder.rglob("*"))
-    files = {path.relative_to(folder).as_posix(): _content(path) for path in below if path.is_file()}
-    description = folder / _DESCRIPTION
-    with description.open("xb") as stream:
-        stream.write(_sealed({"epochs": epochs, "run_id": run_id, "files": files}))
-    for path in [*below, description]:
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-        else:
-            _flush_folder(path)
-    _flush_folder(folder)
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in or below a folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
-def _described(folder: Path, lines: int) -> tuple[int, str]:
-    """Return the number of epochs and the run id of an intact generation.
-
-    Args:
-        folder: Folder of the generation.
-        lines: Number of intact lines in metrics.jsonl.
-
-    Raises:
-        ValueError: The generation is damaged.
-    """
-    if not folder.is_dir():
-        raise ValueError("it is a file of an older version")
-    path = folder / _DESCRIPTION
-    if not path.is_file():
-        raise ValueError(f"{path.name} is missing")
-    with _naming(path):
-        content = path.read_bytes()
-    try:
-        description = _unsealed(content)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from None
-    for name, expected in description["files"].items():
-        if not (folder / name).is_file():
-            raise ValueError(f"{name} is missing")
-        if _content(folder / name) != expected:
-            raise ValueError(f"{name}: its SHA-256 is another")
-    epochs = int(description["epochs"])
-    if folder.name != f"after-{epochs:06}":
-        raise ValueError(f"it was written after epoch {epochs}")
-    if lines < epochs:
-        raise ValueError(f"{_METRICS} has {lines} intact lines of {epochs}")
-    return epochs, description["run_id"]
-
-
-def _content(path: Path) -> dict[str, Any]:
-    with _naming(path):
-        return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-
-
-def _sealed(value: Mapping[str, Any]) -> bytes:
+def _sealed(record: Mapping[str, Any]) -> bytes:
     """Return a JSON object with the SHA-256 of its other members as the first one, as a line."""
-    members = json.dumps(value).encode()[1:-1]
-    return b'{"sha256": "%s", %s}\n' % (hashlib.sha256(members).hexdigest().encode(), members)
-
-
-def _unsealed(line: bytes) -> dict[str, Any]:
-    """Return the object that `_sealed` was given.
-
-    Raises:
-        ValueError: A byte of the line is another.
-    """
-    match = _SEALED.fullmatch(line)
-    if not match or hashlib.sha256(match[2]).hexdigest().encode() != match[1]:
-        raise ValueError("its SHA-256 is another")
-    value: dict[str, Any] = json.loads(b"{%s}" % match[2])
-    return value
+    digest = hashlib.sha256(json.dumps(record).encode()).hexdigest()
+    return json.dumps({"sha256": digest, **record}).encode() + b"\n"
 
 
 def _hidden(path: Path) -> Path:
-    return path.with_name(f".{path.name.removeprefix('.')}")
+    return path.with_name(f".{path.name}")
 
 
-def _remove(path: Path) -> None:
-    """Remove a generation, or what is left of one; a process that is killed meanwhile leaves no half of it."""
-    path = path.rename(_hidden(path))
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-def _flush_folder(path: Path) -> None:
-    with suppress(OSError):  # some file systems know no such thing for folders
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Give errors of the operating system that name no file the name of `path`."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
+def _remove(folder: Path) -> None:
+    """Remove a folder; a process that is killed meanwhile leaves no half of it under its name."""
+    shutil.rmtree(folder.rename(_hidden(folder)))

@@ -1,15 +1,16 @@
 """Files that are either whole or not there, and their digests."""
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -27,26 +28,48 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp makes it private; outputs are for everyone who may read the folder
-        _to_disk(temporary)  # else a rename may outlive a power cut that the bytes don't
-        temporary.replace(path)
-        with suppress(OSError):  # some file systems know no such thing for folders
-            _to_disk(path.parent)
-    except OSError as error:
-        if error.filename in {None, name}:  # a write that fails names no file
-            error.filename = str(path)
-        raise
+        with naming(path, name):
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp makes it private; outputs are for everyone who may read the folder
+            flush(temporary)  # else a rename may outlive a power cut that the bytes don't
+            temporary.replace(path)
+            flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+@contextmanager
+def naming(path: Path, temporary: str | None = None) -> Iterator[None]:
+    """Give errors of the operating system that name no file, or the temporary one, the name of `path`."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        yield
+    except OSError as error:
+        if error.filename in {None, temporary}:  # a write that fails names no file
+            error.filename = str(path)
+        raise
+
+
+def flush(path: Path) -> None:
+    """Flush a file, or a folder's list of names, to the disk, where it outlives a power cut."""
+    with suppress(OSError) if path.is_dir() else nullcontext():  # some file systems know no such thing for folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def claim(path: Path) -> TextIO | None:
+    """Return an open file that is locked until it is closed or this process ends; None where another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("w")
+    try:
+        with naming(path):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def write_text(path: Path, text: str) -> None:

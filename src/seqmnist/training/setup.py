@@ -81,6 +81,5 @@ class Training:
 
     def checkpoints(self, folder: Path) -> Checkpoints:
         """Claim its checkpoints in a folder of checkpoints."""
-        code = [_PACKAGE / name for name in CODE]
-        key = training_key(self.recipe, self.digests, code, _PACKAGE, _LIBRARIES)
+        key = training_key(self.recipe, self.digests, CODE, _PACKAGE, _LIBRARIES)
         return Checkpoints(folder / f"{self.cell}-seed-{self.seed}", key)
