@@ -1,6 +1,5 @@
 """The processes of a sweep: the driver, which the user started, launchers' workers, and trials, which they start."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from typing import TextIO
 
 import psutil
 
+from seqmnist import files
 from seqmnist.errors import UserError
 
 MODULE = "seqmnist.sweep.trial"
@@ -63,13 +63,9 @@ def claim(sweep: Path) -> TextIO:
     Raises:
         UserError: another driver has it; its trials may be on machines where they can't be seen.
     """
-    sweep.mkdir(parents=True, exist_ok=True)
-    lock = (sweep / _LOCK).open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise UserError(f"{sweep} is at work: end that, or wait for its end") from None
+    lock = files.claim(sweep / _LOCK)
+    if not lock:
+        raise UserError(f"{sweep} is at work: end that, or wait for its end")
     return lock
 
 
