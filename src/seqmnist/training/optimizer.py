@@ -60,20 +60,10 @@ def step_values(recipe: Train, steps: NDArray[np.int64], total: int) -> NDArray[
     Returns:
         float32 [steps, 4]: the learning rate, beta_1 and beta_2 to the power of (step + 1), the decay of the average.
     """
+    # Constant, or cosine decay to 0 without restarts (Loshchilov and Hutter 2017, equation 5).
+    factors = 0.5 * (1 + np.cos(np.pi * steps / total)) if recipe.schedule == "cosine" else np.ones(len(steps))
     powers = (recipe.beta_1 ** (steps + 1.0), recipe.beta_2 ** (steps + 1.0))
-    values = np.stack([_learning_rates(recipe, steps, total), *powers, _decays(recipe, steps)], axis=1)
-    return values.astype(np.float32)
-
-
-def _learning_rates(recipe: Train, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
-    """Constant, or cosine decay to 0 without restarts (Loshchilov and Hutter 2017, equation 5)."""
-    factor = 0.5 * (1 + np.cos(np.pi * steps / total)) if recipe.schedule == "cosine" else np.ones(len(steps))
-    return recipe.learning_rate * factor
-
-
-def _decays(recipe: Train, steps: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The recipe's decay of the average (Polyak and Juditsky 1992), lower at first: 1/10, 2/11, 3/12 and so on.
-
-    So the first weights, which are random, are soon forgotten.
-    """
-    return np.minimum(recipe.averaging, (steps + 1.0) / (steps + 10.0))
+    # The decay of the average (Polyak and Juditsky 1992) is lower at first: 1/10, 2/11, 3/12 and so on. So the first
+    # weights, which are random, are soon forgotten.
+    decays = np.minimum(recipe.averaging, (steps + 1.0) / (steps + 10.0))
+    return np.stack([recipe.learning_rate * factors, *powers, decays], axis=1).astype(np.float32)

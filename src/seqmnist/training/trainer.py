@@ -3,7 +3,6 @@
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +80,7 @@ class Trainer:
         self._progress = progress
         self._training = TrainingGraph(model, splits["train"], recipe, shards)
         self._scoring = ScoringGraph(model, shards)
-        self._calls = _CallLength()
+        self._call_batches = 1  # of a graph call; no result depends on it
         self._best_accuracy, self._best_weights = -1.0, model.get_weights()
 
     def epochs(self, first: int = 0) -> Iterator[Epoch]:
@@ -97,7 +96,9 @@ class Trainer:
             start = time.perf_counter()
             for part, arguments in self._graph_calls(number, batches):
                 losses[part], right[part] = self._training.run(*arguments)  # [batches of the call] each
-                self._check(losses[part], number, part.start)
+                if not np.isfinite(losses[part]).all():
+                    bad = part.start + int(np.argmin(np.isfinite(losses[part])))
+                    raise self._diverged(losses[bad], f"in epoch {number}, batch {bad}")
                 self._progress(part.stop - part.start)
             seconds = time.perf_counter() - start
             metrics = {"train.loss": float(np.average(losses, weights=np.diff(batches.bounds)))}
@@ -136,17 +137,13 @@ class Trainer:
         maps = epoch_maps(self._recipe, len(batches.order), self._seed, number)
         done = 0
         while done < len(batches):
-            stop = min(done + self._calls.batches, len(batches))
+            stop = min(done + self._call_batches, len(batches))
             steps = step_values(self._recipe, number * len(batches) + np.arange(done, stop), total)
-            with self._calls.measured(stop - done):
-                yield slice(done, stop), (batches.order, batches.bounds[done : stop + 1], steps, maps)
+            start = time.perf_counter()
+            yield slice(done, stop), (batches.order, batches.bounds[done : stop + 1], steps, maps)
+            fitting = int(_CALL_SECONDS * (stop - done) / (time.perf_counter() - start))
+            self._call_batches = max(1, min(fitting, 4 * self._call_batches))
             done = stop
-
-    def _check(self, losses: NDArray[np.float64], number: int, first: int) -> None:
-        """Refuse to go on after a loss that is no number; `losses` are of the batches from `first` on."""
-        if not np.isfinite(losses).all():
-            bad = int(np.argmin(np.isfinite(losses)))
-            raise self._diverged(losses[bad], f"in epoch {number}, batch {first + bad}")
 
     def _scores(self, number: int, batches: Batches) -> dict[str, float]:
         """Return the scores of the last training batch, unmoved, and of validation and test images."""
@@ -162,17 +159,3 @@ class Trainer:
     def _diverged(self, loss: float, where: str) -> DivergedError:
         rate = f"lower learning_rate (now {self._recipe.learning_rate:g}) or set clip_norm"
         return DivergedError(f"training diverged: the loss is {loss} {where}; {rate} in train, or in the cell's own")
-
-
-class _CallLength:
-    """How many batches a graph call takes, so that it lasts about `_CALL_SECONDS`. No result depends on it."""
-
-    def __init__(self) -> None:
-        self.batches = 1
-
-    @contextmanager
-    def measured(self, batches: int) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        fitting = int(_CALL_SECONDS * batches / (time.perf_counter() - start))
-        self.batches = max(1, min(fitting, 4 * self.batches))
