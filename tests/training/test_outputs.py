@@ -10,7 +10,7 @@ from seqmnist.files import write_json
 from seqmnist.paths import history_file, model_folder
 from seqmnist.training import history
 from seqmnist.training.history import METRICS, Row
-from seqmnist.training.outputs import check_trained_as_configured, read_histories
+from seqmnist.training.outputs import read_histories
 
 
 def rows(config: Config, cell: str) -> list[Row]:
@@ -23,24 +23,19 @@ def describe_model(config: Config, cell: str) -> None:
     write_json(model_folder(cell) / "model.json", description)
 
 
-def test_a_cell_trained_as_configured_is_accepted(
-    tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def expected(tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Row]]:
+    """The histories of all cells, which stand in the working directory with descriptions of the models."""
     monkeypatch.chdir(tmp_path)
-    describe_model(tiny_config, "lstm")
-
-    check_trained_as_configured(tiny_config, "lstm", rows(tiny_config, "lstm"))
-
-    assert saved.describe(model_folder("lstm")) == (tiny_config.cells["lstm"], tiny_config.sequence)
+    histories = {cell: rows(tiny_config, cell) for cell in tiny_config.cells}
+    for cell, part in histories.items():
+        describe_model(tiny_config, cell)
+        history.write(history_file(cell), part)
+    return histories
 
 
 @pytest.mark.parametrize("difference", ["units", "view", "epochs", "seeds"])
-def test_a_cell_trained_otherwise_is_refused(
-    tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, difference: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    describe_model(tiny_config, "lstm")
-    trained = rows(tiny_config, "lstm")
+def test_a_cell_trained_otherwise_is_refused(tiny_config: Config, difference: str) -> None:
     cell = tiny_config.cells["lstm"].model_copy(update={"units": 99})
     updates: dict[str, dict[str, Any]] = {
         "units": {"cells": tiny_config.cells | {"lstm": cell}},
@@ -50,16 +45,9 @@ def test_a_cell_trained_otherwise_is_refused(
     }
 
     with pytest.raises(UserError, match=r"(other seeds or epochs|another configuration) than params\.yaml"):
-        check_trained_as_configured(tiny_config.model_copy(update=updates[difference]), "lstm", trained)
+        read_histories(tiny_config.model_copy(update=updates[difference]))
 
 
-def test_the_histories_of_all_cells_are_read(
-    tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    expected = {cell: rows(tiny_config, cell) for cell in tiny_config.cells}
-    for cell, part in expected.items():
-        describe_model(tiny_config, cell)
-        history.write(history_file(cell), part)
-
+def test_the_histories_of_all_cells_are_read(tiny_config: Config, expected: dict[str, list[Row]]) -> None:
     assert read_histories(tiny_config) == expected
+    assert saved.describe(model_folder("lstm")) == (tiny_config.cells["lstm"], tiny_config.sequence)

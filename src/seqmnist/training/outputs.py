@@ -9,32 +9,18 @@ from seqmnist.training.history import Row
 
 
 def read_histories(configuration: Config) -> dict[str, list[Row]]:
-    """Read the history of each cell.
-
-    Raises:
-        UserError: A history is missing, or a cell was trained otherwise than it is configured.
-    """
-    histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
-    for cell, rows in histories.items():
-        check_trained_as_configured(configuration, cell, rows)
-    return histories
-
-
-def check_trained_as_configured(configuration: Config, cell: str, rows: list[Row]) -> None:
-    """Refuse a cell that was trained with another configuration than the present one.
+    """Read the history of each cell; refuse cells that were trained with another configuration than the present one.
 
     params.yaml can change while the pipeline runs, by an experiment that is started in the same workspace.
 
-    Args:
-        configuration: Present configuration.
-        cell: Name of the cell in the configuration.
-        rows: Training history of the cell, of all seeds.
-
     Raises:
-        UserError: The saved cell or the history's seeds and epochs are not the configured ones.
+        UserError: A history is missing, or a saved cell, or a history's seeds and epochs, are not the configured ones.
     """
-    epochs = list(range(configuration.train_of(cell).epochs))
-    trained = {seed: [row.epoch for row in part] for seed, part in history.by_seed(rows).items()}
-    if trained != dict.fromkeys(configuration.seeds, epochs):
-        raise UserError(f"{history_file(cell)} has other seeds or epochs than params.yaml: run `dvc repro` again")
-    saved.check(model_folder(cell), configuration.cells[cell], configuration.sequence)
+    histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
+    for cell, rows in histories.items():
+        epochs = list(range(configuration.train_of(cell).epochs))
+        trained = {seed: [row.epoch for row in part] for seed, part in history.by_seed(rows).items()}
+        if trained != dict.fromkeys(configuration.seeds, epochs):
+            raise UserError(f"{history_file(cell)} has other seeds or epochs than params.yaml: run `dvc repro` again")
+        saved.check(model_folder(cell), configuration.cells[cell], configuration.sequence)
+    return histories
