@@ -29,7 +29,9 @@ def main() -> None:
         return
     text, values = compose(CONF)
     check_matrix(validate(values, str(CONF)))
-    previous = _previous()
+    previous: dict[str, Any] = {}
+    with suppress(UserError):  # it is missing or broken, and about to be replaced
+        previous = read_yaml(PARAMS)
     for line in changes(previous, values) if previous else ["params.yaml: composed from conf/"]:
         print(line)
     write_text(PARAMS, text)
@@ -60,14 +62,6 @@ def _refuse_interpolations_of_dvc() -> None:
                     f"{given}: DVC has written its value to {file}, which goes to git: run `git checkout {file}`, then"
                     " give values without ${...}"
                 )
-
-
-def _previous() -> dict[str, Any]:
-    """What params.yaml held; nothing where it is missing or broken, for it is about to be replaced."""
-    try:
-        return read_yaml(PARAMS)
-    except UserError:
-        return {}
 
 
 if __name__ == "__main__":
