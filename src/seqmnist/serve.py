@@ -22,7 +22,7 @@ from seqmnist.errors import UserError
 from seqmnist.local import guard, serve
 from seqmnist.process import run_command
 from seqmnist.runs.model_guard import check_model
-from seqmnist.runs.registered import registered_name
+from seqmnist.runs.models import registered_name
 from seqmnist.tracking.registry import CHAMPION, described, find_champion
 from seqmnist.tracking.store import open_store
 

@@ -19,8 +19,7 @@ from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Sequence
 from seqmnist.errors import UserError
 from seqmnist.runs.model_guard import ModelError, check_model
-from seqmnist.runs.models import log_model
-from seqmnist.runs.registered import registered_name
+from seqmnist.runs.models import log_model, registered_name
 from seqmnist.tracking.registry import CHAMPION
 from seqmnist.tracking.runs import RunRequest, stage_run
 from seqmnist.tracking.store import open_store

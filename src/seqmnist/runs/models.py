@@ -1,4 +1,7 @@
-"""Trained models in MLflow: Keras models with a signature, which load without this package."""
+"""Trained models in MLflow: Keras models with a signature, which load without this package.
+
+A registered model holds a version of every trained model of a data set.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqmnist.config import Config
 from seqmnist.data.splits import CLASSES, SIZE
 
 if TYPE_CHECKING:
     import keras
+
+
+_DESCRIPTION = """\
+Models of {data}: images uint8 [n, 28, 28] in, probabilities of the ten classes out.
+
+Every evaluation makes a version of each model that it measured, once. The alias `champion` moves to a version whose
+validation accuracy on the same images is higher; its tag `champion.because` says against what. Test figures choose
+nothing.
+`make serve` answers with the champion.
+"""
 
 
 def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], step: int) -> None:
@@ -46,11 +60,7 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
             input_example=example,
             step=step,
             # Inferring the requirements would load the model in another process, for seconds.
-            pip_requirements=[
-                f"keras=={keras.__version__}",
-                f"tensorflow=={tf.__version__}",
-                f"numpy=={np.__version__}",
-            ],
+            pip_requirements=[f"{one.__name__}=={one.__version__}" for one in (keras, tf, np)],
         )
 
 
@@ -77,3 +87,17 @@ class _KerasFlavor:
 
         Path(path).mkdir()
         mlflow.keras.save_model(path=path, **arguments)
+
+
+def registered_name(data: str) -> str:
+    """Return the name of the registered model of a data set."""
+    return f"seqmnist-{data}"
+
+
+def register(configuration: Config, run_ids: list[str], validation_sha256: str) -> str:
+    """Register the models of the configuration's trainings; see `seqmnist.tracking.registry.register`."""
+    from seqmnist.tracking import registry
+
+    data = configuration.data.name
+    name, description = registered_name(data), _DESCRIPTION.format(data=data)
+    return registry.register(configuration.tracking, name, description, run_ids, validation_sha256)

@@ -17,7 +17,7 @@ from seqmnist.experiments import run_stage
 from seqmnist.files import write_json
 from seqmnist.paths import METRICS, PROCESSED, model_folder
 from seqmnist.runs import evaluation_run, stage_runs
-from seqmnist.runs.registered import register
+from seqmnist.runs.models import register
 from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.outputs import read_histories
