@@ -10,25 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_FIELDS: dict[str, Any] = {"loader_module": "mlflow.keras", "env": None, "python_version": None}  # None: any value
-_KERAS_FIELDS: dict[str, Any] = {
-    "data": "data",
-    "save_exported_model": False,
-    "keras_version": None,
-    "keras_backend": None,
+_FLAVOURS: dict[str, dict[str, Any]] = {  # None: any value
+    "python_function": {"loader_module": "mlflow.keras", "env": None, "python_version": None},
+    "keras": {"data": "data", "save_exported_model": False, "keras_version": None, "keras_backend": None},
 }
-_FLAVOURS = {"python_function": _FIELDS, "keras": _KERAS_FIELDS}
 _DESCRIPTION = "MLmodel"
 _CONFIG = "config.json"
 _MAX_CONFIG_BYTES = 1 << 20  # ours have some thousands
-_CODE = {
-    "Lambda",
-    "__lambda__",
-    "TFSMLayer",
-    "JaxLayer",
-    "FlaxLayer",
-    "TorchModuleWrapper",
-}  # they carry code of their own
+# They carry code of their own.
+_CODE = {"Lambda", "__lambda__", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"}
 
 
 class ModelError(ValueError):

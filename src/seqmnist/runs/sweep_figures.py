@@ -42,9 +42,8 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
 
     figure = new_figure(width=9, height=5)
     axes = figure.subplots()
-    shades = colormaps["viridis"](
-        np.linspace(_BRIGHTEST, 0, len(curves))
-    )  # by rank: a cell's colour would be its trials'
+    # Coloured by rank: a cell's colour would be that of all of its trials.
+    shades = colormaps["viridis"](np.linspace(_BRIGHTEST, 0, len(curves)))
     for index, (name, curve) in enumerate(curves.items()):
         axes.plot(range(len(curve)), curve, color=shades[index], marker=MARKERS[index % len(MARKERS)], label=name)
     axes.set_xlabel("epoch", fontsize=LABEL)
