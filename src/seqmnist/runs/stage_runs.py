@@ -27,11 +27,6 @@ def started(configuration: Config, stage: str) -> "AbstractContextManager[Run]":
     return stage_run(configuration.tracking, request(configuration, stage))
 
 
-def log_download_inputs(run: "Run", data: Data) -> None:
-    """Log what the stage download is asked for."""
-    run.params({"data": data.model_dump()})
-
-
 def log_download_results(run: "Run", data: Data) -> None:
     """Log the raw files."""
     data_sets.log_raw(run, data)

@@ -38,11 +38,6 @@ def log_inputs(run: Run, training: Training, model: "keras.Model") -> None:
     log_graph(run, model)
 
 
-def log_epoch(run: Run, number: int, metrics: Mapping[str, float]) -> None:
-    """Log the metrics of an epoch, times included."""
-    run.metrics(metrics, step=number)
-
-
 def log_results(run: Run, training: Training, model: "keras.Model", rows: list[Row]) -> None:
     """Log the trained model and what identifies it."""
     best, last = history.selected(rows), rows[-1]
@@ -56,7 +51,7 @@ def log_results(run: Run, training: Training, model: "keras.Model", rows: list[R
 
 def identity(training: Training, rows: list[Row]) -> dict[str, str]:
     """Return tags with the digest of the weights, and that of weights, history, recipe and data."""
-    model = sha256_file(training.weights)
+    model = sha256_file(saved.weights_file(model_folder(training.cell), training.seed))
     content = {
         "model": model,
         "history": [[row.epoch, row.metrics] for row in rows],
@@ -75,7 +70,7 @@ def in_mlflow(training: Training, request: RunRequest, rows: list[Row]) -> str:
         model, _ = saved.load(model_folder(training.cell), training.seed)
         log_inputs(run, training, model)
         for row in rows:
-            log_epoch(run, row.epoch, row.metrics)
+            run.metrics(row.metrics, step=row.epoch)
         log_results(run, training, model, rows)
 
     return found_or_restored(training.configuration.tracking, request, identity(training, rows), log)
@@ -85,12 +80,9 @@ def all_in_mlflow(
     configuration: Config, histories: Mapping[str, list[Row]], data: Mapping[SplitName, Split], summary: Summary
 ) -> list[str]:
     """Return the ids of the runs of all trainings of the pipeline; log those from their outputs that are missing."""
-    trainings = [
-        Training(configuration, cell, seed, data, summary)
-        for cell in configuration.cells
-        for seed in configuration.seeds
-    ]
-    return [
-        in_mlflow(training, request(training), history.by_seed(histories[training.cell])[training.seed])
-        for training in trainings
-    ]
+    run_ids = []
+    for cell in configuration.cells:
+        for seed, rows in history.by_seed(histories[cell]).items():
+            training = Training(configuration, cell, seed, data, summary)
+            run_ids.append(in_mlflow(training, request(training), rows))
+    return run_ids

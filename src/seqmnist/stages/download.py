@@ -12,7 +12,7 @@ def main() -> None:
     configuration = config.load()
     data = configuration.data
     with stage_runs.started(configuration, "download") as run:
-        stage_runs.log_download_inputs(run, data)
+        run.params({"data": data.model_dump()})
         RAW.mkdir(parents=True, exist_ok=True)
         for name in raw.remove_others(RAW, data.files.all()):
             print(f"{RAW / name}: removed, it does not belong to {data.name}")

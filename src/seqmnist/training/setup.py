@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqmnist.cells import saved
 from seqmnist.checkpoints import Checkpoints, training_key
 from seqmnist.config import Cell, Config, SplitName
 from seqmnist.data.splits import Split, Summary
-from seqmnist.paths import model_folder
 
 _PACKAGE = Path(__file__).parents[1]
 # All code that a training's bits depend on, as the train stage's deps in dvc.yaml name it.
@@ -73,11 +71,6 @@ class Training:
     def recipe(self) -> dict[str, object]:
         """All of the configuration that the training depends on, with the cell's own recipe merged."""
         return self.configuration.recipe_of(self.cell, self.seed)
-
-    @property
-    def weights(self) -> Path:
-        """The path of the trained weights."""
-        return saved.weights_file(model_folder(self.cell), self.seed)
 
     def checkpoints(self, folder: Path) -> Checkpoints:
         """Claim its checkpoints in a folder of checkpoints."""
