@@ -105,7 +105,7 @@ def test_two_damaged_checkpoints_let_the_training_start_anew(long: Any, straight
     before, newest = kill(long, "rnn", epoch=20)
     state = before / "state.npz"
     state.write_bytes(state.read_bytes()[:1000])
-    (newest / "checkpoint.json").write_bytes(b"")
+    (newest / "state.npz").write_bytes(b"")
 
     result = long.succeed("dvc", "repro", "train@rnn")
 
