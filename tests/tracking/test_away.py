@@ -15,7 +15,7 @@ from requests.exceptions import SSLError
 
 from seqmnist.errors import UserError
 from seqmnist.settings import Tracking
-from seqmnist.tracking import processes
+from seqmnist.tracking import identity
 from seqmnist.tracking.away import Link, ServerAway, refused
 from seqmnist.tracking.lineage import found_or_restored
 from seqmnist.tracking.runs import Run, RunRequest, stage_run
@@ -55,7 +55,7 @@ def log_from_files(run: Run) -> None:
 def train(tracking: Tracking, tell: Log | None = None, **arguments: Any) -> Run:
     """A training whose process seems to be gone afterwards."""
     with pytest.MonkeyPatch.context() as patch:
-        tags = processes.process_tags() | {processes.STARTED: "1.0"}
+        tags = identity.process_tags() | {identity.STARTED: "1.0"}
         patch.setattr("seqmnist.tracking.runs.process_tags", lambda: tags)
         with stage_run(tracking, RunRequest("train", "train@rnn", CELL, **arguments)) as run:
             (tell or log)(run)

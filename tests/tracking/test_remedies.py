@@ -1,7 +1,7 @@
 import pytest
 from mlflow.exceptions import MlflowException
 
-from seqmnist.tracking.remedies import reason
+from seqmnist.tracking.away import reason
 
 ANSWER = "API request to endpoint /api/2.0/mlflow/runs/create failed with error code {} != 200. Response body: ''"
 

@@ -9,7 +9,7 @@ from seqmnist.config import Config
 from seqmnist.errors import UserError
 from seqmnist.settings import Tracking
 from seqmnist.tracking import sweeps
-from seqmnist.tracking.processes import PID, PLACE, STARTED
+from seqmnist.tracking.identity import PID, PLACE, STARTED
 from seqmnist.tracking.store import open_store
 from seqmnist.tracking.sweeps import Sweep, read_run
 

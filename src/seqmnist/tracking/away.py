@@ -1,11 +1,14 @@
-"""A tracking server that is away: it stalls, answers 500 or is gone. What a run could not send is sent later.
+"""Errors of a store in a line for people, and what a server that is away does to a run.
 
-The pipeline's files are all that is needed for that: `seqmnist.tracking.lineage` completes a run from them.
+It stalls, answers 500 or is gone. What a run could not send is sent later: `seqmnist.tracking.lineage` completes it
+from the pipeline's files.
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -14,12 +17,39 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import HTTPError, RequestException, RetryError, Timeout
 
 from seqmnist.errors import UserError
-from seqmnist.tracking.remedies import UNTRUSTED, reason
 
-FAILURES = (MlflowException, RequestException)  # what a request to a store raises
-_ANSWERED = (r"too many (\d{3}) error responses", r"failed with error code (\d{3})")
+_ANSWERED = re.compile(r"(?:too many|failed with error code) (\d{3})")
 _REQUEST = re.compile(r"API request to \S+ failed with (timeout )?exception")  # MLflow's words for no answer
 _BUSY = {408, 429}  # MLflow tries these again, as it does 5xx
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word
+_ADVERTISED = " (Background on this error at: "  # SQLAlchemy's end of each text
+# What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
+_REMEDIES = {
+    ("file is not a database", "database disk image is malformed"): (
+        "move the file away, with those whose names begin with its name; then `seqmnist sync` fills a new one"
+    ),
+    ("database or disk is full", "disk I/O error"): "free space on its disk, then give the command again",
+    ("attempt to write a readonly database", "unable to open database file"): (
+        "allow this user to write the file and its folder"
+    ),
+    ("invalid interpolation syntax",): (
+        "MLflow can't work from an environment below a path with a %: move the repository, or its environment"
+    ),
+    ("surrogates not allowed",): "the name of a folder above it is no UTF-8: rename that",
+    ("database is locked",): "another process writes it: end that, or wait for its end",
+    (_UNTRUSTED,): (
+        "this machine does not trust the server's certificate: name that of the authority in "
+        "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    ),
+    ("Invalid Host header",): "the server does not know itself by this name: give it to NAME of deploy/server.sh",
+    ("error code 401", "401 Client Error"): (
+        "the server does not know this user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+        "or write ~/.mlflow/credentials"
+    ),
+    ("error code 403", "403 Client Error", "Permission denied"): (
+        "this user may not: ask for the permission EDIT on the experiment and the registered model"
+    ),
+}
 
 T = TypeVar("T")
 
@@ -33,18 +63,21 @@ class ServerAway(UserError):  # noqa: N818  (a state rather than a mistake)
         super().__init__(f"tracking: the MLflow store {self.uri} can't be used: the server is away ({reason})")
 
 
+@dataclass
 class Link:
-    """The way of one run to its store: cut for good when the server is away, since each try costs a time-out."""
+    """The way of one run to its store: cut for good when the server is away, since each try costs a time-out.
 
-    def __init__(self, name: str, uri: str, later: str | None) -> None:
-        """Link a run with a store.
+    Attributes:
+        name: Name of the run, for people.
+        uri: Address of the store.
+        later: Command that sends the rest, for people; None where `ServerAway` is raised instead of printed.
+        is_cut: Nothing more is sent.
+    """
 
-        Args:
-            name: Name of the run, for people.
-            uri: Address of the store.
-            later: Command that sends the rest, for people; None where `ServerAway` is raised instead of printed.
-        """
-        self.name, self.uri, self.later, self.is_cut = name, uri, later, False
+    name: str
+    uri: str
+    later: str | None
+    is_cut: bool = False
 
     def attempt(self, request: Callable[[], T]) -> T | None:
         """Return what a request gives; None when the server is away, which is printed once.
@@ -56,14 +89,10 @@ class Link:
         if self.is_cut:
             return None
         try:
-            return request()
-        except ServerAway as error:
-            self.cut(error)
-        except FAILURES as error:
-            told = refused(self.uri, error)
-            if not isinstance(told, ServerAway):
-                raise told from None
-            self.cut(told)
+            with telling(self.uri):
+                return request()
+        except ServerAway as away:
+            self.cut(away)
         return None
 
     def cut(self, away: ServerAway) -> None:
@@ -88,8 +117,18 @@ def telling(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except FAILURES as error:
+    except (MlflowException, RequestException) as error:
         raise refused(uri, error) from None
+
+
+@contextmanager
+def passing_over(*codes: str) -> Iterator[None]:
+    """End the block at an error of MLflow's that has one of these codes, and go on behind it."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in codes:
+            raise
 
 
 def refused(uri: str, error: BaseException) -> UserError:
@@ -97,6 +136,13 @@ def refused(uri: str, error: BaseException) -> UserError:
     if why := _why_away(uri, error):
         return ServerAway(uri, why)
     return UserError(f"tracking: {shown(uri)}: {reason(error)}")
+
+
+def reason(error: BaseException) -> str:
+    """Describe a store's exception in a line; of known ones also say what to do."""
+    text = " ".join(str(error).split()).partition(_ADVERTISED)[0]
+    known = (f"{sign}: {remedy}" for signs, remedy in _REMEDIES.items() for sign in signs if sign in text)
+    return next(known, textwrap.shorten(text, 200))
 
 
 def shown(uri: str) -> str:
@@ -117,20 +163,18 @@ def _why_away(uri: str, error: BaseException) -> str | None:
     if status := _status(error):
         return f"it answers {status}" if status >= 500 or status in _BUSY else None
     text = str(error)
-    if UNTRUSTED in text:  # which waiting does not mend
+    if _UNTRUSTED in text:  # which waiting does not mend
         return None
-    is_unanswered = isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text)
-    if not is_unanswered:
-        return None
-    return "no answer in time" if "timed out" in text else "no connection"
+    if isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text):
+        return "no answer in time" if "timed out" in text else "no connection"
+    return None
 
 
 def _status(error: BaseException) -> int | None:
     """Return the HTTP status that the server answered with, as far as the exception tells."""
     if isinstance(error, HTTPError) and error.response is not None:
         return int(error.response.status_code)
-    for pattern in _ANSWERED:
-        if found := re.search(pattern, str(error)):
-            return int(found[1])
+    if found := _ANSWERED.search(str(error)):
+        return int(found[1])
     # An answer in MLflow's own form; others of its exceptions are made here, and have the code of 500 by default.
     return int(error.get_http_status_code()) if isinstance(error, RestException) else None

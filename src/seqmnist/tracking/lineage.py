@@ -7,6 +7,7 @@ completed from the files, or else a stand-in is made of them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as LoggedRun
@@ -14,15 +15,14 @@ from mlflow.entities import Run as LoggedRun
 from seqmnist.files import sha256_file
 from seqmnist.paths import PARAMS
 from seqmnist.settings import Tracking
-from seqmnist.tracking.away import telling
-from seqmnist.tracking.drafts import Draft
-from seqmnist.tracking.identity import CONFIG, experiment_tags
-from seqmnist.tracking.processes import end_stale_runs
-from seqmnist.tracking.runs import Run, RunRequest, stage_run
+from seqmnist.tracking.away import Link, telling
+from seqmnist.tracking.identity import CONFIG, end_stale_runs, experiment_tags
+from seqmnist.tracking.runs import Run, RunRequest, parameter_texts, stage_run
 from seqmnist.tracking.store import open_store, quoted
 
 SOURCE = {"source": "dvc-cache"}  # the tag of stand-ins
 _MAX_VALUES = 100  # of a tag, which has room for 8,000 characters
+_TIMES = "time."  # of metrics that no file has
 
 
 def found_or_restored(
@@ -61,8 +61,36 @@ def _part(client: MlflowClient, experiment: str, tags: Mapping[str, str], log: C
     parts = client.search_runs([experiment], _condition("KILLED", {**tags, CONFIG: sha256_file(PARAMS)}))
     if not parts:
         return None
-    log(draft := Draft())
+    log(draft := _Draft())
     return next((str(run.info.run_id) for run in parts if draft.has_part(client, run)), None)
+
+
+class _Draft(Run):
+    """A run that takes parameters and metrics down and sends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("", Link("draft", "", None, is_cut=True))
+        self._parameters: dict[str, str] = {}
+        self._points: dict[tuple[str, int], float] = {}
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Take parameters down as they would be sent."""
+        self._parameters |= parameter_texts(values)
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Take metrics down."""
+        self._points |= {(name, step or 0): value for name, value in values.items()}
+
+    def has_part(self, client: MlflowClient, run: LoggedRun) -> bool:
+        """Return whether all parameters and metrics of a run are among those taken down, times apart."""
+        if not run.data.params.items() <= self._parameters.items():
+            return False
+        return all(
+            self._points.get((name, point.step)) == point.value
+            for name in run.data.metrics
+            if not name.startswith(_TIMES)
+            for point in client.get_metric_history(run.info.run_id, name)
+        )
 
 
 def newest_finished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> LoggedRun | None:

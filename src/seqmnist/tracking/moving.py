@@ -19,9 +19,8 @@ from sqlalchemy import JSON, Boolean, Connection, Engine, MetaData, Table, creat
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from seqmnist.errors import UserError
-from seqmnist.tracking.away import shown
+from seqmnist.tracking.away import reason, shown
 from seqmnist.tracking.relocation import follow
-from seqmnist.tracking.remedies import reason
 
 _BATCH_ROWS = 1000
 _VERSION = "alembic_version"  # MLflow's table with the version of its tables

@@ -1,16 +1,13 @@
 """Trained models in MLflow's registry: a version for each, and the alias `champion` on the best of them."""
 
-from dataclasses import dataclass
-
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from seqmnist.metric_names import SELECTED, VALIDATION_ACCURACY
 from seqmnist.settings import Tracking
-from seqmnist.tracking.away import telling
+from seqmnist.tracking.away import passing_over, telling
 from seqmnist.tracking.runs import whole_transactions
 from seqmnist.tracking.store import one_at_a_time, open_store
 
@@ -43,7 +40,8 @@ def register(tracking: Tracking, name: str, description: str, run_ids: list[str]
     client, _ = open_store(tracking)
     mlflow.set_tracking_uri(client.tracking_uri)  # there MLflow looks for a version's model
     with telling(client.tracking_uri), one_at_a_time(client.tracking_uri), whole_transactions():
-        _create(client, name, description)
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
+            client.create_registered_model(name, description=description)
         for run_id in run_ids:
             _add_version(client, name, client.get_run(run_id), selection_sha256)
         return _move_champion(client, name, selection_sha256)
@@ -54,32 +52,27 @@ def _move_champion(client: MlflowClient, name: str, selection_sha256: str) -> st
     best = max(same_examples, key=lambda one: (_accuracy(one), -int(one.version)), default=None)
     if best is None:
         return f"no {CHAMPION} of {name}: the models of these runs were deleted"
-    decision = _decide(find_champion(client, name), best)
-    if decision.moves:
-        client.set_model_version_tag(name, best.version, _BECAUSE, decision.because)
+    moves, because = _decide(find_champion(client, name), best)
+    if moves:
+        client.set_model_version_tag(name, best.version, _BECAUSE, because)
         client.set_registered_model_alias(name, CHAMPION, best.version)
-    return f"{CHAMPION} of {name}: {decision.because}"
+    return f"{CHAMPION} of {name}: {because}"
 
 
-@dataclass(frozen=True)
-class _Decision:
-    moves: bool
-    because: str
-
-
-def _decide(champion: ModelVersion | None, best: ModelVersion) -> _Decision:
+def _decide(champion: ModelVersion | None, best: ModelVersion) -> tuple[bool, str]:
+    """Return whether the alias moves to the best version, and why."""
     if champion is None:
-        return _Decision(True, f"{described(best)}, the first")
+        return True, f"{described(best)}, the first"
     if champion.version == best.version:
-        return _Decision(False, f"{described(champion)}")
+        return False, described(champion)
     if _BECAUSE not in champion.tags:
-        return _Decision(False, f"{described(champion)} stays: it was chosen by hand")
+        return False, f"{described(champion)} stays: it was chosen by hand"
     if champion.tags[_SELECTION] != best.tags[_SELECTION]:
         other = f"{described(best)} was selected by other images; move the alias by hand to have it"
-        return _Decision(False, f"{described(champion)} stays: {other}")
+        return False, f"{described(champion)} stays: {other}"
     if _accuracy(best) > _accuracy(champion):
-        return _Decision(True, f"{described(best)}, above {described(champion)}")
-    return _Decision(False, f"{described(champion)} stays: {described(best)} is not above it")
+        return True, f"{described(best)}, above {described(champion)}"
+    return False, f"{described(champion)} stays: {described(best)} is not above it"
 
 
 def described(version: ModelVersion) -> str:
@@ -95,22 +88,11 @@ def _accuracy(version: ModelVersion) -> float:
     return float(version.tags[_ACCURACY])
 
 
-def _create(client: MlflowClient, name: str, description: str) -> None:
-    try:
-        client.create_registered_model(name, description=description)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
 def find_champion(client: MlflowClient, name: str) -> ModelVersion | None:
     """Return the champion of a registered model; None where there is none, or no such model."""
-    try:
+    with passing_over("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
         return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return None
+    return None
 
 
 def _add_version(client: MlflowClient, name: str, run: Run, selection_sha256: str) -> None:

@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial, update_wrapper
+from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import mlflow
-from mlflow.entities import DatasetInput, InputTag, Metric, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
 from mlflow.entities import Run as LoggedRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
@@ -19,14 +19,13 @@ from seqmnist.errors import UserError
 from seqmnist.paths import PARAMS
 from seqmnist.process import Terminated, signals_waiting
 from seqmnist.settings import Tracking, flatten
-from seqmnist.tracking.away import Link, ServerAway, refused
-from seqmnist.tracking.datasets import described
-from seqmnist.tracking.identity import CODE, identity_tags
-from seqmnist.tracking.processes import end_stale_runs, process_tags
+from seqmnist.tracking.away import Link, ServerAway, passing_over, refused
+from seqmnist.tracking.identity import CODE, end_stale_runs, identity_tags, process_tags
 from seqmnist.tracking.store import open_store, tracking_uri
 
 ERROR = "error"  # the tag that says why a run failed
 LATER = "`seqmnist sync` sends the rest"
+_MAX_HEX_DIGITS = 32  # of a data set's digest, for which MLflow's column has room
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,12 @@ class RunRequest:
     away: ServerAway | None = None
 
 
-@contextmanager
-def whole_transactions() -> Iterator[None]:
+def whole_transactions() -> AbstractContextManager[None]:
     """Let signals wait: an exception of theirs would leave SQLite's transaction open, and the database locked."""
-    with signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext():
-        yield
+    return signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext()
 
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _sent(method: Callable[Concatenate["Run", P], None]) -> Callable[Concatenate["Run", P], None]:
-    """Make a method send nothing once the server is away."""
-
-    def send(run: "Run", /, *args: P.args, **kwargs: P.kwargs) -> None:
-        run.attempt(partial(method, run, *args, **kwargs))
-
-    return update_wrapper(send, method)
 
 
 class Run:
@@ -81,7 +68,7 @@ class Run:
 
     def __init__(self, run_id: str, link: Link) -> None:
         """Name the run and its way to the store; "" is the id where the server has been away from the start."""
-        self.id, self._link = run_id, link
+        self.id, self._link, self.attempt = run_id, link, link.attempt
         self._logged: set[tuple[str, int]] = set()
         self._has_model = False
 
@@ -100,80 +87,90 @@ class Run:
         """All that the run was given has been sent."""
         return not self._link.is_cut
 
-    def attempt(self, request: Callable[[], T]) -> T | None:
-        """Return what another request to the store gives; None if the server is away, now or since an earlier request.
+    def _send(self, request: Callable[[mlflow.MlflowClient], object]) -> None:
+        """Attempt a request that writes into the database."""
 
-        Raises:
-            UserError: The store refuses it.
-        """
-        return self._link.attempt(request)
+        def send() -> None:
+            with whole_transactions():
+                request(mlflow.MlflowClient())
 
-    @_sent
+        self.attempt(send)
+
     def end(self, status: str) -> None:
         """End it as FINISHED, FAILED or KILLED."""
-        mlflow.MlflowClient().set_terminated(self.id, status)
+        self.attempt(lambda: mlflow.MlflowClient().set_terminated(self.id, status))
 
-    @_sent
-    @whole_transactions()
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested values as parameters with dotted names."""
-        mlflow.log_params(parameter_texts(values), run_id=self.id)
+        self._send(lambda _: mlflow.log_params(parameter_texts(values), run_id=self.id))
 
-    @_sent
-    @whole_transactions()
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics in one call, those of an epoch with its number as `step`."""
-        new = {name: value for name, value in values.items() if (name, step or 0) not in self._logged}
-        if new:
-            now = int(time.time() * 1000)  # milliseconds
-            points = [Metric(name, value, now, step or 0) for name, value in new.items()]
+        now, at = int(time.time() * 1000), step or 0  # milliseconds
+        points = [Metric(name, value, now, at) for name, value in values.items() if (name, at) not in self._logged]
+        if points:
             # Not `mlflow.log_metrics`, which also gives them to models of this step or of MLFLOW_ACTIVE_MODEL_ID.
-            mlflow.MlflowClient().log_batch(self.id, metrics=points)
+            self._send(lambda client: client.log_batch(self.id, metrics=points))
 
-    @_sent
-    @whole_transactions()
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         tags = [RunTag(key, value) for key, value in values.items()]
-        mlflow.MlflowClient().log_batch(self.id, tags=tags)
+        self._send(lambda client: client.log_batch(self.id, tags=tags))
 
-    @_sent
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or a folder's files, into the run's artifacts."""
         if path.is_dir():
-            mlflow.log_artifacts(str(path), folder or path.name, run_id=self.id)
+            self.attempt(partial(mlflow.log_artifacts, str(path), folder or path.name, run_id=self.id))
         else:
-            mlflow.log_artifact(str(path), folder, run_id=self.id)
+            self.attempt(partial(mlflow.log_artifact, str(path), folder, run_id=self.id))
 
-    @_sent
     def once(self, marker: str, log: Callable[[], None]) -> None:
         """Call `log` unless the run has an artifact at `marker`, which `log` makes at its end."""
-        if not mlflow.MlflowClient().list_artifacts(self.id, marker):
-            log()
+        if self.attempt(lambda: not mlflow.MlflowClient().list_artifacts(self.id, marker)):
+            self.attempt(log)
 
-    @_sent
     def model(self, log: Callable[[str], None]) -> None:
         """Call `log` with the run's id unless the run has a model, which `log` makes."""
         if not self._has_model:
-            log(self.id)
+            self.attempt(partial(log, self.id))
 
-    @_sent
-    @whole_transactions()
     def dataset(self, name: str, sha256: str, folder: Path, profile: Mapping[str, Any], context: str) -> None:
-        """Log a data set; see `described`. `context` says what it is used for."""
-        inputs = [DatasetInput(described(name, sha256, folder, profile), [InputTag("mlflow.data.context", context)])]
-        try:
-            mlflow.MlflowClient().log_inputs(self.id, inputs)
-        except MlflowException as error:  # of processes that are the first to log a data set all but one fail (3.17)
-            if isinstance(refused(self._link.uri, error), ServerAway):
-                raise
-            mlflow.MlflowClient().log_inputs(self.id, inputs)
+        """Log a data set.
+
+        Args:
+            name: Name of the data set.
+            sha256: SHA-256 of its content.
+            folder: Folder with its files, relative to the repository.
+            profile: Further facts.
+            context: Use of the data set in the run, such as `train`.
+        """
+        source = dataset_source(folder, sha256)
+        dataset = Dataset(name, sha256[:_MAX_HEX_DIGITS], *source, profile=json.dumps(profile))
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+
+        def log(client: mlflow.MlflowClient) -> None:
+            try:
+                client.log_inputs(self.id, inputs)
+            except MlflowException as error:  # of processes that are the first to log one all but one fail (3.17)
+                if isinstance(refused(self._link.uri, error), ServerAway):
+                    raise
+                client.log_inputs(self.id, inputs)
+
+        self._send(log)
 
 
 def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Return nested values as MLflow keeps them: texts with dotted names."""
     flat = flatten(dict(values))
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
+
+
+def dataset_source(folder: Path, sha256: str) -> tuple[str, str]:
+    """Return type and JSON of a data set's source that `mlflow.data.get_source` reads.
+
+    Its path is relative to the repository: it holds in every clone, and after a move.
+    """
+    return "local", json.dumps({"uri": folder.as_posix(), "sha256": sha256})
 
 
 @contextmanager
@@ -218,24 +215,26 @@ def _started(tracking: Tracking, request: RunRequest, tags: dict[str, str], link
     end_stale_runs(client, experiment_id)
     resume = request.resume
     if resume and (before := find_run(client, resume)) and before.info.experiment_id == experiment_id:
+        reopen(client, before, tags)
         run = Run(resume, link)
-        for key in (ERROR, *CODE):
-            if key in before.data.tags and key not in tags:
-                client.delete_tag(resume, key)
-        client.log_batch(resume, tags=[RunTag(key, value) for key, value in tags.items()])
-        client.update_run(resume, status="RUNNING")
         run.find_logged()
         return run
     started = client.create_run(experiment_id, run_name=request.name, tags=resolve_tags(tags))
     return Run(started.info.run_id, link)
 
 
+def reopen(client: mlflow.MlflowClient, run: LoggedRun, tags: Mapping[str, str]) -> None:
+    """Make a run RUNNING again, with these tags and without what it says of an error and of other code."""
+    for key in (ERROR, *CODE):
+        if key in run.data.tags and key not in tags:
+            client.delete_tag(run.info.run_id, key)
+    client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    client.update_run(run.info.run_id, status="RUNNING")
+
+
 def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
     """Return the run with this id, unless it is deleted or the store has none."""
-    try:
+    with passing_over("RESOURCE_DOES_NOT_EXIST"):
         run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
-    return run if run.info.lifecycle_stage == "active" else None
+        return run if run.info.lifecycle_stage == "active" else None
+    return None

@@ -11,14 +11,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from seqmnist.errors import UserError
 from seqmnist.paths import repository
 from seqmnist.settings import Tracking
-from seqmnist.tracking.away import ServerAway, refused, shown
+from seqmnist.tracking.away import ServerAway, passing_over, reason, refused, shown
 from seqmnist.tracking.relocation import ARTIFACTS, follow
-from seqmnist.tracking.remedies import reason
 
 _SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)(?P<options>\?.*)?", re.DOTALL)
 _WITH_DRIVER = "sqlite+pysqlite:///"
@@ -73,11 +71,8 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> str:
     if (experiment := client.get_experiment_by_name(name)) is None:
-        try:
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
             return _create_experiment(client, uri, name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
         experiment = client.get_experiment_by_name(name)  # another process was faster
     if experiment is None or experiment.lifecycle_stage == "deleted":
         raise UserError(f"tracking.experiment = {name!r} was deleted in {uri}: restore it, or choose another name")
@@ -94,11 +89,8 @@ def describe(client: MlflowClient, experiment: str, description: str) -> None:
 
 
 def _set_description(client: MlflowClient, experiment: str, description: str) -> None:
-    try:
+    with passing_over("BAD_REQUEST"):  # MLflow 3.17 looks for a tag and then adds it: of two at a time one is refused
         client.set_experiment_tag(experiment, _NOTE, description)
-    except MlflowException as error:  # MLflow 3.17 looks for a tag and then adds it: of two at a time one is refused
-        if error.error_code != "BAD_REQUEST":
-            raise
 
 
 def quoted(text: str) -> str:

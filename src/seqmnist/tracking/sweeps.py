@@ -15,8 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from seqmnist.errors import UserError
 from seqmnist.settings import Tracking
-from seqmnist.tracking.identity import CODE, CONFIG
-from seqmnist.tracking.processes import end_stale_runs, process_tags
+from seqmnist.tracking.identity import CODE, CONFIG, end_stale_runs, process_tags
 from seqmnist.tracking.runs import ERROR
 from seqmnist.tracking.store import describe, open_store, quoted
 
