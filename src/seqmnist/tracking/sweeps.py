@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,12 +12,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from seqmnist.errors import UserError
 from seqmnist.settings import Tracking
 from seqmnist.tracking.identity import CODE, CONFIG, end_stale_runs, process_tags
-from seqmnist.tracking.runs import ERROR
+from seqmnist.tracking.runs import ERROR, reopen
 from seqmnist.tracking.store import describe, open_store, quoted
 
 FOLDER, TRIAL, COMMAND = "sweep.folder", "sweep.trial", "sweep.command"
@@ -82,14 +84,11 @@ class Sweep:
         """
         sweep = cls(*open_store(tracking), str(folder.resolve()))
         if sweep.run_id is None and former:
-            sweep._take_over(former)
+            sweep._parent = sweep._find(f"tags.`{FOLDER}` = {quoted(str(former))}")  # `start` gives it the new folder
+            if sweep._parent and former.exists():
+                what = f"{sweep._folder} is a copy of {former}"
+                raise UserError(f"{what}, and MLflow's runs belong to that: give it instead")
         return sweep
-
-    def _take_over(self, former: Path) -> None:
-        parent = self._find(f"tags.`{FOLDER}` = {quoted(str(former))}")
-        if parent and former.exists():
-            raise UserError(f"{self._folder} is a copy of {former}, and MLflow's runs belong to that: give it instead")
-        self._parent = parent  # `start` gives it the new folder
 
     @property
     def run_id(self) -> str | None:
@@ -102,12 +101,8 @@ class Sweep:
         describe(self._client, self._experiment, _DESCRIPTION)
         if self._parent is None:
             self._parent = self._client.create_run(self._experiment, run_name=name, tags=resolve_tags(all_tags))
-            return
-        for key, value in all_tags.items():
-            self._client.set_tag(self.run_id, key, value)
-        for key in set(CODE) & set(self._parent.data.tags) - set(all_tags):
-            self._client.delete_tag(self.run_id, key)
-        self._client.update_run(self.run_id, status="RUNNING")
+        else:
+            reopen(self._client, self._parent, all_tags)
 
     def end(self, status: Status) -> None:
         """End the parent run."""
@@ -178,10 +173,12 @@ class Sweep:
 
     def trials(self) -> list[Trial]:
         """Return the newest run of every trial, by number."""
-        runs: dict[int, Run] = {}
-        for run in self._search(self._children()):  # the newest first
-            runs.setdefault(int(run.data.tags[TRIAL]), run)
-        return [_trial(number, runs[number]) for number in sorted(runs)]
+        search = partial(self._client.search_runs, [self._experiment], self._children())
+        found = get_results_from_paginated_fn(
+            lambda count, token: search(max_results=count, page_token=token), _PAGE_RUNS
+        )
+        newest = {int(run.data.tags[TRIAL]): run for run in reversed(found)}  # the newest come first
+        return [_trial(number, run) for number, run in sorted(newest.items())]
 
     def curve(self, trial: Trial, metric: str) -> list[float]:
         """Return a trial's metric by epoch."""
@@ -198,15 +195,6 @@ class Sweep:
     def _find(self, condition: str) -> Run | None:
         found = self._client.search_runs([self._experiment], condition, max_results=1)
         return found[0] if found else None
-
-    def _search(self, condition: str) -> list[Run]:
-        runs, token = [], None
-        while True:
-            page = self._client.search_runs([self._experiment], condition, max_results=_PAGE_RUNS, page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                return runs
 
 
 def read_run(tracking: Tracking, run_id: str) -> Trial | list[Trial]:
