@@ -5,11 +5,8 @@ nothing of artifacts, whose addresses stand in the tables.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mlflow.db import upgrade
@@ -20,28 +17,13 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from seqmnist.errors import UserError
 from seqmnist.tracking.away import reason, shown
-from seqmnist.tracking.relocation import follow
+from seqmnist.tracking.relocation import ADDRESSES, follow
 
 _BATCH_ROWS = 1000
 _VERSION = "alembic_version"  # MLflow's table with the version of its tables
 _DEFAULT = 0  # the number of the experiment that every store has
 _FILLED = {_VERSION, "workspaces"}  # the tables that have rows from the start
 _PROXY = "mlflow-artifacts:/"
-# Where the tables say where artifacts are.
-_ADDRESSES = {
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "logged_models": "artifact_location",
-    "model_versions": "storage_location",
-}
-
-
-@dataclass(frozen=True)
-class _Artifacts:
-    """The artifacts of one run or model: where they are, and where they will be below the destination."""
-
-    address: str
-    place: str
 
 
 def move_store(source: Path, target: str, destination: str) -> None:
@@ -99,17 +81,15 @@ def _move(source: Path, target: Engine, destination: ArtifactRepository) -> None
         new_tables.reflect(new)
         _check_versions(old, new, tables)
         follow(source)
-        _lock_empty(new, [table for table in new_tables.sorted_tables if table.name in tables.tables])
-        artifacts = list(_all_artifacts(old, tables))
-        files = _copy_files(artifacts, destination)
-        moved = {one.address: _PROXY + one.place for one in artifacts}
-        for table in reversed(new_tables.sorted_tables):
-            if table.name in tables.tables:
-                new.execute(table.delete())
-        for table in new_tables.sorted_tables:
-            if table.name in tables.tables:
-                _copy_rows(old, new, tables.tables[table.name], table, moved)
-                _set_sequences(new, table)
+        shared = [table for table in new_tables.sorted_tables if table.name in tables.tables]
+        _lock_empty(new, shared)
+        places = _artifact_places(old, tables)
+        files = sum(_copy_files(address, place, destination) for address, place in places.items())
+        for table in reversed(shared):
+            new.execute(table.delete())
+        for table in shared:
+            _copy_rows(old, new, tables.tables[table.name], table, places)
+            _set_sequences(new, table)
         counts = _counted(old, new, tables)
     for name, count in counts.items():
         print(f"{name}: {count} rows, {count} moved")
@@ -139,33 +119,31 @@ def _lock_empty(new: Connection, tables: list[Table]) -> None:
             raise UserError(f"move-store: the target has {what} already, perhaps deleted ones: give an empty database")
 
 
-def _all_artifacts(old: Connection, tables: MetaData) -> Iterator[_Artifacts]:
-    """Return the artifacts of all runs and models, below the number by which a server checks who may read them."""
-    for name, column, key, folder in (
-        ("runs", "artifact_uri", "run_uuid", ""),
-        ("logged_models", "artifact_location", "model_id", "models/"),
-    ):
+def _artifact_places(old: Connection, tables: MetaData) -> dict[str, str]:
+    """Return where the artifacts of each run and model will be below the destination, by their address.
+
+    That is below the number of the experiment, by which a server checks who may read them.
+    """
+    places = {}
+    for name, key, folder in (("runs", "run_uuid", ""), ("logged_models", "model_id", "models/")):
+        (column,) = ADDRESSES[name]
         for row in old.execute(select(tables.tables[name])).mappings():
-            if urlsplit(row[column]).scheme not in {"", "file"}:
-                continue  # it is in a bucket or at a server, and stays there
-            yield _Artifacts(row[column], f"{row['experiment_id']}/{folder}{row[key]}/artifacts")
+            address = row[column]
+            if urlsplit(address).scheme in {"", "file"}:  # others are in a bucket or at a server, and stay there
+                places[address] = f"{row['experiment_id']}/{folder}{row[key]}/artifacts"
+    return places
 
 
-def _copy_files(artifacts: list[_Artifacts], destination: ArtifactRepository) -> int:
-    """Copy what is there; how many files."""
-    total = 0
-    for one in artifacts:
-        folder = Path(unquote(urlsplit(one.address).path))
-        if not folder.is_dir():
-            continue  # a run without artifacts has no folder
-        destination.log_artifacts(str(folder), one.place)
-        count = sum(path.is_file() for path in folder.rglob("*"))
-        if (there := _count_files(destination, one.place)) != count:
-            raise UserError(
-                f"move-store: of {count} files in {folder} {there} are in {one.place}: empty that, try again"
-            )
-        total += count
-    return total
+def _copy_files(address: str, place: str, destination: ArtifactRepository) -> int:
+    """Copy the artifacts of one run or model, and return how many files they are."""
+    folder = Path(unquote(urlsplit(address).path))
+    if not folder.is_dir():
+        return 0  # a run without artifacts has no folder
+    destination.log_artifacts(str(folder), place)
+    count = sum(path.is_file() for path in folder.rglob("*"))
+    if (there := _count_files(destination, place)) != count:
+        raise UserError(f"move-store: of {count} files in {folder} {there} are in {place}: empty that, try again")
+    return count
 
 
 def _count_files(repository: ArtifactRepository, place: str) -> int:
@@ -173,30 +151,24 @@ def _count_files(repository: ArtifactRepository, place: str) -> int:
     return sum(_count_files(repository, one.path) if one.is_dir else 1 for one in entries)
 
 
-def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table, moved: dict[str, str]) -> None:
+def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table, places: dict[str, str]) -> None:
+    """Copy a table's rows, with the addresses that artifacts have for the server's clients."""
     columns = [column for column in new_table.columns if column.computed is None and column.name in table.columns]
-    for column in columns:
-        if isinstance(column.type, JSON):
-            column.type.none_as_null = True  # no value stays none, and does not become JSON's null
-    address = _ADDRESSES.get(table.name, "")
+    for one in columns:
+        if isinstance(one.type, JSON):
+            one.type.none_as_null = True  # no value stays none, and does not become JSON's null
+    # SQLite has numbers for truth values, which PostgreSQL does not take.
+    booleans = [one.name for one in columns if isinstance(one.type, Boolean)]
     for rows in old.execution_options(yield_per=_BATCH_ROWS).execute(select(table)).mappings().partitions(_BATCH_ROWS):
-        values: list[dict[str, Any]] = [
-            {one.name: _cast(row[one.name], is_boolean=isinstance(one.type, Boolean)) for one in columns}
-            for row in rows
-        ]
-        for row in values if address else ():
-            row[address] = _new_address(table.name, row, row[address], moved)
+        values = [{one.name: row[one.name] for one in columns} for row in rows]
+        for row in values:
+            row |= {name: bool(row[name]) for name in booleans if row[name] is not None}
+            for column in ADDRESSES.get(table.name, ()):
+                if table.name == "experiments":
+                    row[column] = f"{_PROXY}{row['experiment_id']}"
+                elif row[column] in places:
+                    row[column] = _PROXY + places[row[column]]
         new.execute(new_table.insert(), values)
-
-
-def _new_address(table: str, row: Mapping[str, Any], address: Any, moved: Mapping[str, str]) -> Any:
-    """Return where artifacts are for the server's clients."""
-    return f"{_PROXY}{row['experiment_id']}" if table == "experiments" else moved.get(address, address)
-
-
-def _cast(value: object, *, is_boolean: bool) -> object:
-    """SQLite has numbers for truth values, PostgreSQL does not take them."""
-    return bool(value) if is_boolean and value is not None else value
 
 
 def _set_sequences(new: Connection, table: Table) -> None:

@@ -6,6 +6,7 @@ since MLflow resolves them against the working directory of each process.
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,7 +17,7 @@ _RECORDED = "SELECT value FROM experiment_tags WHERE key = 'store.root' AND expe
 _RECORD = "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES ('store.root', ?, 0)"
 _LOCATIONS = "SELECT experiment_id, artifact_location FROM experiments"
 # Columns that hold addresses. Tags are among them: a sweep is found by its folder.
-_ADDRESSES = {
+ADDRESSES = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
     "tags": ("value",),
@@ -37,19 +38,23 @@ def follow(database: Path) -> None:
     Args:
         database: File of an MLflow store, absolute and without links.
     """
+    root = database.parent
     with closing(sqlite3.connect(database, _LOCK_TIMEOUT_SECONDS, isolation_level=None)) as store:
         if (recorded := _recorded(store)) and _is_in(recorded, database):
             return
         try:
             store.execute("BEGIN IMMEDIATE")  # and look again: another process may have been faster
-            line = _agree(store, database)
+            old = _recorded(store) or _inferred(store) or root
+            is_there = _is_in(old, database)
+            line = "" if is_there else _rewrite(store, old, root)
+            store.execute(_RECORD, [str(old if is_there else root)])
             store.execute("COMMIT")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _READ_ONLY:  # the lower byte is the kind
                 raise
-            old = recorded or _inferred(store)
+            old = recorded or _inferred(store) or root
             what = f"{database} can't be written: its artifacts are still looked for in {old}"
-            line = what if old and not _is_in(old, database) else ""
+            line = "" if _is_in(old, database) else what
     if line:
         print(f"tracking: {line}", flush=True)
 
@@ -67,16 +72,6 @@ def _is_in(folder: Path, database: Path) -> bool:
         return False
 
 
-def _agree(store: sqlite3.Connection, database: Path) -> str:
-    """Rewrite addresses if the database has moved, and record its folder; return a line for people if it has."""
-    root = database.parent
-    old = _recorded(store) or _inferred(store) or root
-    is_there = _is_in(old, database)
-    line = "" if is_there else _rewrite(store, old, root)
-    store.execute(_RECORD, [str(old if is_there else root)])
-    return line
-
-
 def _inferred(store: sqlite3.Connection) -> Path | None:
     """Return the folder of a database without a record, as far as its addresses tell.
 
@@ -91,13 +86,9 @@ def _inferred(store: sqlite3.Connection) -> Path | None:
 
 def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
     """Rewrite all addresses, and say how many of what in words."""
-
-    def moved(value: Any) -> Any:
-        return _moved(value, old, root) if isinstance(value, str) else value
-
-    store.create_function("moved", 1, moved, deterministic=True)
+    store.create_function("moved", 1, partial(_moved, old=old, root=root), deterministic=True)
     counts = {}
-    for table, columns in _ADDRESSES.items():
+    for table, columns in ADDRESSES.items():
         for column in columns:
             command = f"UPDATE {table} SET {column} = moved({column}) WHERE {column} <> moved({column})"  # noqa: S608
             counts[table] = store.execute(command).rowcount
@@ -106,9 +97,9 @@ def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
     return f"the store moved from {old} to {root}: {what}{lack}"
 
 
-def _moved(address: str, old: Path, root: Path) -> str:
-    """Return the address that follows a move; one that is not below the old root as it is."""
-    path = _path(address)
+def _moved(address: Any, old: Path, root: Path) -> Any:
+    """Return the address that follows a move; one that is not below the old root, or no text, as it is."""
+    path = _path(address) if isinstance(address, str) else None
     if path is None or not path.is_relative_to(old):
         return address
     if root.is_relative_to(old) and path.is_relative_to(root):  # the new root is below the old one, and this is there
