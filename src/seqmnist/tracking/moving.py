@@ -49,24 +49,19 @@ def move_store(source: Path, target: str, destination: str) -> None:
         raise UserError("move-store: psycopg is missing: `make setup-cluster`, then `. .venv-cluster/bin/activate`")
     if not source.is_file():
         raise UserError(f"move-store: {source} is no file: --source names the database to move")
-    address, engine = _writer(target)
+    try:
+        address, engine = shown(target), create_engine(target)
+    except (ArgumentError, ValueError):  # of its port, for one; what it says may have the password
+        raise UserError(
+            "move-store: DATABASE can't be read as postgresql://USER:PASSWORD@HOST:PORT/NAME: "
+            "write special characters of the password as %XX"
+        ) from None
     try:
         engine.connect().close()  # MLflow would try for two minutes
         upgrade.main([target], standalone_mode=False)
         _move(source.resolve(), engine, get_artifact_repository(destination))
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise UserError(f"move-store: {source} to {address}: {reason(error)}") from None
-
-
-def _writer(target: str) -> tuple[str, Engine]:
-    """An address without its password, and an engine for it."""
-    try:
-        return shown(target), create_engine(target)
-    except (ArgumentError, ValueError):  # of its port, for one; what it says may have the password
-        raise UserError(
-            "move-store: DATABASE can't be read as postgresql://USER:PASSWORD@HOST:PORT/NAME: "
-            "write special characters of the password as %XX"
-        ) from None
 
 
 def _reader(source: Path) -> Engine:

@@ -24,7 +24,6 @@ from seqmnist.tracking.identity import CODE, end_stale_runs, identity_tags, proc
 from seqmnist.tracking.store import open_store, tracking_uri
 
 ERROR = "error"  # the tag that says why a run failed
-LATER = "`seqmnist sync` sends the rest"
 _MAX_HEX_DIGITS = 32  # of a data set's digest, for which MLflow's column has room
 
 
@@ -47,7 +46,7 @@ class RunRequest:
     tags: Mapping[str, str] = field(default_factory=dict)
     extra_tags: Mapping[str, str] = field(default_factory=dict)
     resume: str | None = None
-    remedy: str | None = LATER
+    remedy: str | None = "`seqmnist sync` sends the rest"
     away: ServerAway | None = None
 
 
@@ -72,10 +71,9 @@ class Run:
         self._logged: set[tuple[str, int]] = set()
         self._has_model = False
 
-    def find_logged(self) -> None:
-        """Ask the store what a resumed run has already."""
+    def find_logged(self, logged: LoggedRun) -> None:
+        """Find out what a resumed run has already; `logged` is the run as the store gave it."""
         client = mlflow.MlflowClient()
-        logged = client.get_run(self.id)
         self._logged = {
             (name, point.step) for name in logged.data.metrics for point in client.get_metric_history(self.id, name)
         }
@@ -217,7 +215,7 @@ def _started(tracking: Tracking, request: RunRequest, tags: dict[str, str], link
     if resume and (before := find_run(client, resume)) and before.info.experiment_id == experiment_id:
         reopen(client, before, tags)
         run = Run(resume, link)
-        run.find_logged()
+        run.find_logged(before)
         return run
     started = client.create_run(experiment_id, run_name=request.name, tags=resolve_tags(tags))
     return Run(started.info.run_id, link)
