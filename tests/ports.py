@@ -2,7 +2,7 @@
 
 import os
 
-from seqmnist import local
+from seqmnist.local import listener
 
 # A hundred of this worker's own, and each is given once: a server takes seconds to listen, and whoever looks for a port
 # meanwhile would find the same one.
@@ -12,4 +12,8 @@ _ports = iter(range(_FIRST, _FIRST + 100))
 
 def free_port() -> int:
     """A port that nothing listens on, and that no other server of the tests gets."""
-    return next(port for port in _ports if local.free_port(port) == port)
+    for port in _ports:
+        with listener(port) as listening:
+            if listening.getsockname()[1] == port:
+                return port
+    raise RuntimeError("this worker has used up its ports")

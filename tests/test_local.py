@@ -24,7 +24,8 @@ def busy() -> Iterator[int]:
 
 
 def test_a_port_in_use_is_passed_over(busy: int) -> None:
-    port = local.free_port(busy)
+    with local.listener(busy) as listening:
+        port = listening.getsockname()[1]
 
     assert port > busy
     with socket.socket() as probe:
@@ -35,7 +36,7 @@ def test_without_a_free_port_the_user_is_told(busy: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(local, "_MAX_PORTS", 1)
 
     with pytest.raises(UserError, match=f"no port from {busy} to {busy} is free"):
-        local.free_port(busy)
+        local.listener(busy)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
 import http.client
-import http.server
 import json
 import select
 import signal
@@ -132,59 +131,35 @@ def test_links_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-# Answers 200 to whatever it is asked.
-ANSWERING = """
-from http.server import BaseHTTPRequestHandler, HTTPServer
+# Listens on a port that it prints.
+LISTENING = """
+import socket
+import time
 
-BaseHTTPRequestHandler.do_GET = lambda handler: handler.send_error(200)
-with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-    print(server.server_port, flush=True)
-    server.serve_forever()
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    print(listening.getsockname()[1], flush=True)
+    time.sleep(60)
 """
 
 
-@pytest.fixture
-def answering() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A server and its port."""
-    with subprocess.Popen([sys.executable, "-c", ANSWERING], stdout=subprocess.PIPE) as server:
-        assert server.stdout
-        yield server, int(server.stdout.readline())
-        server.kill()
-
-
-def test_a_proxy_is_not_asked_for_this_machine(
-    answering: tuple[subprocess.Popen[bytes], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.delenv("no_proxy", raising=False)
-    server, port = answering
-
-    ui.wait_until_up(server, port)
-
-    assert server.poll() is None
-
-
-def test_what_a_server_starts_may_be_what_answers(answering: tuple[subprocess.Popen[bytes], int]) -> None:
-    _, port = answering
+def test_what_a_server_starts_may_be_what_listens() -> None:
     with subprocess.Popen(
-        ["sh", "-c", '"$0" -c "$1"; true', sys.executable, ANSWERING], stdout=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", '"$0" -c "$1"; true', sys.executable, LISTENING], stdout=subprocess.PIPE, start_new_session=True
     ) as server:
         assert server.stdout
-        own = int(server.stdout.readline())
-        ui.wait_until_up(server, own)
-        with pytest.raises(ui.PortTakenError, match=f"another program took port {port}"):
-            ui.wait_until_up(server, port)
+        ui.wait_until_up(server, int(server.stdout.readline()))
         ui.stop_server(server)
 
 
-def test_another_program_that_answers_is_not_taken_for_a_server_that_has_ended(
-    answering: tuple[subprocess.Popen[bytes], int],
-) -> None:
-    server = subprocess.Popen(["false"])
-    server.wait()
-
-    with pytest.raises(ui.PortTakenError):
-        ui.wait_until_up(server, answering[1])
+def test_another_program_that_listens_is_not_taken_for_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui, "START_SECONDS", 1)
+    with socket.create_server((HOST, 0)) as other:
+        with subprocess.Popen(["sleep", "60"], start_new_session=True) as server:
+            with pytest.raises(UserError, match="mlflow server did not answer within 1 s"):
+                ui.wait_until_up(server, other.getsockname()[1])
+            ui.stop_server(server)
+        with pytest.raises(UserError, match=r"mlflow server ended with exit code -15; its messages are above"):
+            ui.wait_until_up(server, other.getsockname()[1])
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for() -> None:

@@ -1,15 +1,18 @@
 """Servers that are reached from this machine alone, and by no page of another site."""
 
 import socket
+from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.datastructures import Headers
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from seqmnist.errors import UserError
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from starlette.datastructures import Headers
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")  # by which a browser on this machine may ask
@@ -23,29 +26,12 @@ def listener(first: int) -> socket.socket:
         UserError: none of a hundred ports is free.
     """
     for port in range(first, first + _MAX_PORTS):
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also just after another server's end
-        try:
-            listening.bind((HOST, port))
-            listening.listen()
-        except OSError:
-            listening.close()
-            continue
-        return listening
+        with suppress(OSError):
+            return socket.create_server((HOST, port))  # also just after another server's end
     raise UserError(f"no port from {first} to {first + _MAX_PORTS - 1} is free: end one of the programs there")
 
 
-def free_port(first: int) -> int:
-    """The first port from `first` that nothing listens on.
-
-    Raises:
-        UserError: none of a hundred is free.
-    """
-    with listener(first) as listening:
-        return int(listening.getsockname()[1])
-
-
-def guard(app: "FastAPI", largest: int) -> None:
+def guard(app: FastAPI, largest: int) -> None:
     """Have an application answer only to this machine's programs and to pages of its own.
 
     Any page that is open in a browser here can send requests to this machine. They get 400 where they come by another
@@ -55,41 +41,22 @@ def guard(app: "FastAPI", largest: int) -> None:
         app: what answers; its own middleware comes after the checks.
         largest: bytes of a request's body, also of one that doesn't say its length.
     """
-    from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest)
-    app.add_middleware(_OwnPages, largest=largest)
+
+    @app.middleware("http")
+    async def refuse(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if _is_foreign(request.headers):
+            return PlainTextResponse("pages of other sites are not answered\n", HTTPStatus.FORBIDDEN)
+        size = request.headers.get("content-length", "")
+        if size.isdecimal() and int(size) > largest:
+            reason = f"the request has {int(size):,} bytes, at most {largest:,} are taken\n"
+            return PlainTextResponse(reason, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return await call_next(request)
+
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES, www_redirect=False)  # added last: asked first
 
 
-class _OwnPages:
-    """Refuses what another site's page sends, and bodies that say that they are too large."""
-
-    def __init__(self, app: "ASGIApp", largest: int) -> None:
-        self._app, self._largest = app, largest
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        from starlette.datastructures import Headers
-        from starlette.responses import PlainTextResponse
-
-        if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
-            status, reason = refusal
-            await PlainTextResponse(f"{reason}\n", status)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    def _refusal(self, headers: "Headers") -> tuple[HTTPStatus, str] | None:
-        if _is_foreign(headers):
-            return HTTPStatus.FORBIDDEN, "pages of other sites are not answered"
-        size = headers.get("content-length", "")
-        if size.isdecimal() and int(size) > self._largest:
-            reason = f"the request has {int(size):,} bytes, at most {self._largest:,} are taken"
-            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason
-        return None
-
-
-def _is_foreign(headers: "Headers") -> bool:
+def _is_foreign(headers: Headers) -> bool:
     """Whether a browser says that another site's page made the request; a link to a page of ours may stand anywhere."""
     origin = headers.get("origin")
     if origin is not None:
@@ -98,7 +65,7 @@ def _is_foreign(headers: "Headers") -> bool:
     return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not followed
 
 
-def serve(app: "FastAPI", first: int, line: str) -> None:
+def serve(app: FastAPI, first: int, line: str) -> None:
     """Serve until Ctrl-C on the first free port from `first`.
 
     Args:
@@ -109,8 +76,6 @@ def serve(app: "FastAPI", first: int, line: str) -> None:
     Raises:
         UserError: no port is free.
     """
-    import uvicorn
-
     with listener(first) as listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}"
         print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)

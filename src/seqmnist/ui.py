@@ -3,21 +3,20 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 import psutil
 
 from seqmnist import config
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file
-from seqmnist.local import HOST, NAMES, free_port
+from seqmnist.local import HOST, NAMES, listener
 from seqmnist.metric_names import VALIDATION_ACCURACY
 from seqmnist.paths import PARAMS
 from seqmnist.process import Terminated, run_command
@@ -32,12 +31,8 @@ if TYPE_CHECKING:
 
 _FIRST_PORT = 5000
 START_SECONDS = 120
-_PROBE_TIMEOUT_SECONDS = 5
 _POLL_SECONDS = 0.2
-
-
-class PortTakenError(UserError):
-    """Another program took the port while the server started."""
+_query = partial(urlencode, quote_via=quote)
 
 
 def main() -> None:
@@ -51,18 +46,10 @@ def main() -> None:
     if is_server(uri):
         print_links(uri.rstrip("/"), found)
         return
-    while True:
-        try:
-            _serve(configuration.tracking, free_port(_FIRST_PORT), found)
-        except PortTakenError as error:  # the next look for a free one passes it over
-            print(error)
-        else:
-            return
-
-
-def _serve(tracking: Tracking, port: int, found: dict[str, str]) -> None:
+    with listener(_FIRST_PORT) as free:
+        port = int(free.getsockname()[1])
     print(f"starting MLflow on {HOST}:{port} ...", flush=True)
-    server = start_server(tracking, port)
+    server = start_server(configuration.tracking, port)
     try:
         wait_until_up(server, port)
         print_links(f"http://{HOST}:{port}", found)
@@ -99,10 +86,6 @@ def links(client: "MlflowClient", experiment: str, cells: list[str], config: str
     return found
 
 
-def _query(values: dict[str, str]) -> str:
-    return urllib.parse.urlencode(values, quote_via=urllib.parse.quote)
-
-
 def experiment_link(experiment: str) -> str:
     """Return the path to an experiment's runs, in the view for training models."""
     return f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
@@ -130,50 +113,23 @@ def start_server(tracking: Tracking, port: int) -> subprocess.Popen[bytes]:
 
 
 def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
-    """Return when the server answers.
+    """Return when the server, or a process that it started, listens on a port.
 
     Raises:
-        PortTakenError: Another program answers on the port.
-        UserError: The server ended, or didn't answer in time.
+        UserError: The server ended, as it does if another program took the port meanwhile, or didn't listen in time.
     """
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # also where a proxy is set
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        code = server.poll()
-        if _connects(port) and not _listens(server.pid, port):
-            raise PortTakenError(f"another program took port {port} meanwhile")
-        if code is not None:
-            raise UserError(f"mlflow server ended with exit code {code}; its messages are above")
-        try:
-            with direct.open(f"http://{HOST}:{port}/health", timeout=_PROBE_TIMEOUT_SECONDS):
-                return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(_POLL_SECONDS)
+        if server.poll() is not None:
+            raise UserError(f"mlflow server ended with exit code {server.returncode}; its messages are above")
+        process = psutil.Process(server.pid)
+        for member in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):  # it ended just now
+                listening = [one for one in member.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+                if port in {one.laddr.port for one in listening}:
+                    return
+        time.sleep(_POLL_SECONDS)
     raise UserError(f"mlflow server did not answer within {START_SECONDS} s")
-
-
-def _connects(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(_PROBE_TIMEOUT_SECONDS)  # what listens may take no connections
-        return probe.connect_ex((HOST, port)) == 0
-
-
-def _listens(pid: int, port: int) -> bool:
-    """Return whether a process, or one that it started, listens on a port."""
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return False
-    return any(port in _ports(member) for member in family)
-
-
-def _ports(process: psutil.Process) -> set[int]:
-    try:
-        connections = process.net_connections("tcp")
-    except psutil.Error:  # it is gone
-        return set()
-    return {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def stop_server(server: subprocess.Popen[bytes]) -> None:
