@@ -99,16 +99,13 @@ def _problem(field: str, value: Any) -> str | None:
     except ValueError:
         return f"{wanted}; its lists have different lengths"
     if images.shape[1:] != (SIZE, SIZE):
-        return f"{wanted}, not of shape {list(images.shape)}" + _one_image(images)
+        remedy = ": put [ ] round a single image" if images.shape == (SIZE, SIZE) else ""
+        return f"{wanted}, not of shape {list(images.shape)}{remedy}"
     if images.dtype.kind not in "iu":
         return f"{wanted}, not {images.dtype}: send the pixels as they are, unscaled"
     if images.min(initial=0) < 0 or images.max(initial=0) > 255:
         return f"{wanted}, not from {images.min()} to {images.max()}"
     return None
-
-
-def _one_image(images: np.ndarray[Any, Any]) -> str:
-    return ": put [ ] round a single image" if images.shape == (SIZE, SIZE) else ""
 
 
 if __name__ == "__main__":
