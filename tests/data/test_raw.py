@@ -55,6 +55,7 @@ def test_one_wrong_byte_is_refused(
     candidate = tmp_path / "candidate"
     candidate.write_bytes(pack(bytes(content)))
     folder = tmp_path / "raw"
+    folder.mkdir()
     assert f"expected {file.sha256}" in refuse(candidate, file, folder)
     assert list(folder.iterdir()) == []
 
@@ -99,6 +100,7 @@ def test_wrong_file_is_refused_and_nothing_left(
     candidate = tmp_path / "candidate"
     candidate.write_bytes(spoil((tiny_raw / file.name).read_bytes()))
     folder = tmp_path / "raw"
+    folder.mkdir()
     assert reason in refuse(candidate, file, folder)
     assert list(folder.iterdir()) == []
 
@@ -106,6 +108,7 @@ def test_wrong_file_is_refused_and_nothing_left(
 def test_labels_under_the_name_of_images_are_refused(tiny_data: Data, raw_copy: Path, tmp_path: Path) -> None:
     images, labels = tiny_data.files.test_images, tiny_data.files.test_labels
     (raw_copy / labels.name).replace(raw_copy / images.name)
+    (tmp_path / "raw").mkdir()
     refuse(raw_copy / images.name, images, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
 
@@ -121,6 +124,7 @@ def test_bomb_is_decompressed_no_further_than_the_size_of_the_file(tiny_data: Da
     file = tiny_data.files.test_labels
     bomb = tmp_path / "bomb"
     bomb.write_bytes(gzip.compress(bytes(1 << 24), compresslevel=1) + b"garbage")  # an error for who reads so far
+    (tmp_path / "raw").mkdir()
     assert f"it has more than {file.bytes} bytes" in refuse(bomb, file, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
 

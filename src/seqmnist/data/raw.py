@@ -2,14 +2,11 @@
 
 import gzip
 import hashlib
-import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 import numpy as np
 
@@ -19,7 +16,6 @@ from seqmnist.files import atomic_path, sha256_file
 
 GZIP_MAGIC = b"\x1f\x8b"
 NPY_MAGIC = b"\x93NUMPY"
-_CHUNK_BYTES = 1 << 20
 
 
 class SourceError(Exception):
@@ -28,10 +24,6 @@ class SourceError(Exception):
 
 class WrongBytesError(SourceError):
     """A file that a source gave is not the configured one."""
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 def missing(folder: Path, files: list[RawFile]) -> list[RawFile]:
@@ -57,16 +49,15 @@ def deliver(candidate: Path | zipfile.Path, file: RawFile, folder: Path) -> None
     Raises:
         WrongBytesError: the raw bytes are too short, too long, can't be decompressed, or have another SHA-256.
     """
-    digest = hashlib.sha256()
-    with _open_plain(candidate) as source, atomic_path(folder / file.name) as temporary, temporary.open("wb") as target:
-        while chunk := source.read(min(_CHUNK_BYTES, file.bytes + 1 - target.tell())):
-            target.write(chunk)
-            digest.update(chunk)
-        if target.tell() != file.bytes:
-            size = f"more than {file.bytes}" if target.tell() > file.bytes else target.tell()
-            raise WrongBytesError(f"{candidate.name}: it has {size} bytes, expected {file.bytes}")
-        if digest.hexdigest() != file.sha256:
-            raise WrongBytesError(f"{candidate.name}: SHA-256 is {digest.hexdigest()}, expected {file.sha256}")
+    content = _read_plain(candidate, file.bytes + 1)
+    if len(content) != file.bytes:
+        size = f"more than {file.bytes}" if len(content) > file.bytes else len(content)
+        raise WrongBytesError(f"{candidate.name}: it has {size} bytes, expected {file.bytes}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise WrongBytesError(f"{candidate.name}: SHA-256 is {digest}, expected {file.sha256}")
+    with atomic_path(folder / file.name) as temporary:
+        temporary.write_bytes(content)
 
 
 def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
@@ -78,36 +69,30 @@ def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
     return [path.name for path in others]
 
 
-@contextmanager
-def _open_plain(candidate: Path | zipfile.Path) -> Iterator[_Readable]:
-    """Open a candidate for reading its raw bytes; its first bytes say whether it is compressed, not its name."""
+def _read_plain(candidate: Path | zipfile.Path, size: int) -> bytes:
+    """Read at most `size` raw bytes of a candidate; its first bytes say whether it is compressed, not its name."""
     try:
         with candidate.open("rb") as file:
             start = file.read(len(NPY_MAGIC))
             file.seek(0)
             if start.startswith(GZIP_MAGIC):
                 with gzip.GzipFile(fileobj=file) as plain:
-                    yield plain
-            else:
-                yield _IdxOfNpy(file) if start == NPY_MAGIC else file
+                    return plain.read(size)
+            header = _idx_header_of_npy(file) if start == NPY_MAGIC else b""
+            return (header + file.read(size))[:size]
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise WrongBytesError(f"{candidate.name}: broken gzip stream: {error}") from None
     except (zipfile.BadZipFile, lzma.LZMAError, OverflowError, RuntimeError, ValueError) as error:
         raise WrongBytesError(f"{candidate.name}: it can't be read: {' '.join(str(error).split())}") from None
 
 
-class _IdxOfNpy:
-    """The IDX file of an .npy file, made while it is read; an array of objects, which would be a pickle, never is."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        try:
-            np.lib.format.read_magic(file)
-            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        except Exception as error:  # whatever a broken header makes Python's parser raise
-            raise ValueError(f"it has no header of an .npy file: {error}") from None
-        if dtype != np.uint8 or is_fortran:
-            raise ValueError(f"it holds {dtype}, expected uint8 row by row")
-        self._header, self._values = io.BytesIO(idx_header(shape)), file
-
-    def read(self, size: int, /) -> bytes:
-        return self._header.read(size) or self._values.read(size)
+def _idx_header_of_npy(file: IO[bytes]) -> bytes:
+    """Read an .npy file up to its bytes, which an IDX file has too; an array of objects would be a pickle."""
+    try:
+        np.lib.format.read_magic(file)
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # whatever a broken header makes Python's parser raise
+        raise ValueError(f"it has no header of an .npy file: {error}") from None
+    if dtype != np.uint8 or is_fortran:
+        raise ValueError(f"it holds {dtype}, expected uint8 row by row")
+    return idx_header(shape)
