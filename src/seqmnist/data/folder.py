@@ -1,8 +1,8 @@
 """Raw files in a folder of the user's: found by size and SHA-256 in any subfolder or archive, whatever their names."""
 
+import os
 import re
 import zipfile
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
@@ -21,21 +21,13 @@ _ZIP_MAGIC = b"PK\x03\x04"
 
 
 class _Candidate(NamedTuple):
-    """A file, or a member of an archive.
+    """A file, or a member of an archive."""
 
-    Attributes:
-        path: Path of the file or archive.
-        name: Path from the searched folder.
-        size: Size in bytes, as it is stored or as the archive says.
-        start: First bytes.
-        member: Path within the archive.
-    """
-
-    path: Path
-    name: str
-    size: int
+    path: Path  # of the file or archive
+    name: str  # path from the searched folder
+    size: int  # bytes, as stored or as the archive says
     start: bytes
-    member: str = ""
+    member: str = ""  # path within the archive
 
     def is_named(self, file: RawFile) -> bool:
         """Return whether the name is the configured one but for its suffix, dots and dashes."""
@@ -43,9 +35,9 @@ class _Candidate(NamedTuple):
 
     def can_be(self, file: RawFile) -> bool:
         """Return whether the size allows it to be the configured file."""
-        if self.start.startswith(GZIP_MAGIC):
+        if self.start.startswith((GZIP_MAGIC, NPY_MAGIC)):
             return self.size <= file.bytes + SLACK_BYTES
-        return abs(self.size - file.bytes) < SLACK_BYTES if self.start == NPY_MAGIC else self.size == file.bytes
+        return self.size == file.bytes
 
 
 def deliver_from(top: Path, wanted: list[RawFile], folder: Path) -> None:
@@ -103,9 +95,7 @@ def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, re
 
 def _candidates(top: Path, entries: list[Path], unreadable: list[str]) -> Iterator[_Candidate]:
     """Yield files and members of archives among the entries of a folder; note what can't be read."""
-    for path in entries:
-        if not path.is_file():  # a pipe would be waited for
-            continue
+    for path in filter(Path.is_file, entries):  # a pipe would be waited for
         name = path.relative_to(top).as_posix() if path != top else path.name
         try:
             with path.open("rb") as file:
@@ -120,21 +110,6 @@ def _candidates(top: Path, entries: list[Path], unreadable: list[str]) -> Iterat
             unreadable.append(f"{name}: broken archive: {' '.join(str(error).split())}")
 
 
-def _entries(top: Path, unreadable: list[str]) -> Iterator[Path]:
-    """Yield files and folders, nearest first; links to folders are not followed, which may lead in circles."""
-    folders = deque([(top, 1)] if top.is_dir() else [])
-    yield top
-    while folders:
-        folder, level = folders.popleft()
-        try:
-            for path in folder.iterdir():
-                yield path
-                if level < _MAX_LEVELS and path.is_dir() and not path.is_symlink():
-                    folders.append((path, level + 1))
-        except OSError as error:
-            unreadable.append(f"{folder.name}: {error.strerror}")
-
-
 def _members(path: Path, name: str) -> Iterator[_Candidate]:
     with zipfile.ZipFile(path) as archive:
         for member in filter(lambda member: not member.is_dir(), archive.infolist()):
@@ -142,6 +117,19 @@ def _members(path: Path, name: str) -> Iterator[_Candidate]:
             with suppress(Exception), archive.open(member) as file:  # what is wrong with it shows when it is read
                 start = file.read(len(NPY_MAGIC))
             yield _Candidate(path, f"{name}/{member.filename}", member.file_size, start, member.filename)
+
+
+def _entries(top: Path, unreadable: list[str]) -> Iterator[Path]:
+    """Yield a file, or a folder and all below it; links to folders are not followed, which may lead in circles."""
+
+    def note(error: OSError) -> None:
+        unreadable.append(f"{Path(error.filename).name}: {error.strerror}")
+
+    yield top
+    for folder, folders, files in os.walk(top, onerror=note) if top.is_dir() else []:
+        yield from (Path(folder, name) for name in [*files, *folders])
+        if len(Path(folder).relative_to(top).parts) == _MAX_LEVELS - 1:
+            folders.clear()
 
 
 def _letters(name: str) -> str:
