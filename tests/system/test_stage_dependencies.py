@@ -11,7 +11,6 @@ PACKAGE = Path("src/seqmnist")
 UNRELATED = (
     "bars.py",
     "checkpoints.py",
-    "data/progress.py",
     "errors.py",
     "experiments.py",
     "git.py",
