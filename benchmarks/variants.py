@@ -53,7 +53,22 @@ def fast_fit(work: Workload) -> Epoch:
     from seqmnist.training.runtime import start_tensorflow
 
     start_tensorflow(SHARDS)
-    return _fitted(work, _fast_layer(work, shards=SHARDS))
+    import keras
+    import tensorflow as tf
+
+    from seqmnist.training.graph import split_rows
+
+    class InShards(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+        """The layer on parts of a batch side by side, as the trainer runs it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fast = _fast_layer(work)
+
+        def call(self, sequences: Any) -> Any:
+            return tf.concat([self.fast(rows) for rows in split_rows(sequences, SHARDS)], 0)
+
+    return _fitted(work, InShards())
 
 
 def keras_default(work: Workload) -> Epoch:
@@ -123,13 +138,13 @@ def _images_model(work: Workload) -> Any:
 
     image = keras.Input((28, 28), dtype="uint8")
     steps = keras.layers.Reshape((work.steps, work.inputs))(keras.layers.Rescaling(1 / 255)(image))
-    return keras.Model(image, keras.layers.Dense(CLASSES)(_fast_layer(work, shards=1)(steps)))
+    return keras.Model(image, keras.layers.Dense(CLASSES)(_fast_layer(work)(steps)))
 
 
-def _fast_layer(work: Workload, *, shards: int) -> Any:
+def _fast_layer(work: Workload) -> Any:
     from seqmnist.cells.layers import layer_class
 
-    return layer_class(work.cell)(work.units, shards=shards)
+    return layer_class(work.cell)(work.units)
 
 
 def _keras_layer(work: Workload, *, unroll: bool) -> Any:

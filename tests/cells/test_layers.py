@@ -54,11 +54,10 @@ def largest(difference: Any, of: Any) -> float:
 
 
 @pytest.mark.parametrize("section", ["basic_rnn", "static_rnn"])
-@pytest.mark.parametrize("shards", [1, 3])
-def test_the_layer_gives_what_the_notebook_printed(section: str, shards: int) -> None:
+def test_the_layer_gives_what_the_notebook_printed(section: str) -> None:
     golden = GOLDEN[section]
     x = np.array(GOLDEN["X"], np.float32).swapaxes(0, 1)
-    layer = ours("rnn")(5, return_sequences=True, shards=shards)
+    layer = ours("rnn")(5, return_sequences=True)
     layer.build(x.shape)
     layer.set_weights([np.array(golden[name]) for name in ("kernel", "recurrent_kernel", "bias")])
 
@@ -73,7 +72,6 @@ def test_the_layer_gives_what_the_notebook_printed(section: str, shards: int) ->
     steps=st.integers(1, 6) | st.sampled_from([28, 29, 57]),
     inputs=st.integers(1, 5),
     units=st.integers(1, 6),
-    shards=st.integers(1, 3),
     given_state=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -86,7 +84,6 @@ def test_outputs_and_gradients_are_those_of_keras_and_of_the_equations(
     steps: int,
     inputs: int,
     units: int,
-    shards: int,
     given_state: bool,
     seed: int,
 ) -> None:
@@ -94,7 +91,7 @@ def test_outputs_and_gradients_are_those_of_keras_and_of_the_equations(
     x = random.normal(size=(batch, steps, inputs)).astype(dtype)
     states = [random.normal(size=(batch, units)).astype(dtype) for _ in range(STATES[cell])] if given_state else []
     options = {"return_sequences": True, "return_state": True, "dtype": dtype}
-    layer = fill(ours(cell)(units, shards=shards, **options), x.shape, seed)
+    layer = fill(ours(cell)(units, **options), x.shape, seed)
     other = fill(stock(cell)(units, **options), x.shape)
     other.set_weights(layer.get_weights())
 
@@ -115,7 +112,7 @@ def test_a_graph_for_any_number_of_steps_gives_the_equations_outputs(cell: str, 
     import tensorflow as tf
 
     x = np.random.default_rng(0).normal(size=(3, steps or 40, 2)).astype(np.float32)
-    layer = fill(ours(cell)(4, return_sequences=True, shards=2), x.shape)
+    layer = fill(ours(cell)(4, return_sequences=True), x.shape)
 
     run = tf.function(layer, input_signature=[tf.TensorSpec([None, steps, 2])])
 
@@ -160,7 +157,7 @@ def test_a_saved_model_is_loaded_with_its_layer(cell: str, tmp_path: Path) -> No
     import keras
 
     inputs = keras.Input((6, 3))
-    layer = ours(cell)(4, return_sequences=True, shards=2, name="cell")
+    layer = ours(cell)(4, return_sequences=True, name="cell")
     model = keras.Model(inputs, layer(inputs))
     model.save(tmp_path / "model.keras")
 
@@ -171,12 +168,24 @@ def test_a_saved_model_is_loaded_with_its_layer(cell: str, tmp_path: Path) -> No
     assert loaded.get_layer("cell").get_config() == layer.get_config()
 
 
-def test_the_number_of_shards_changes_roundings_at_most() -> None:
-    x = np.random.default_rng(0).normal(size=(7, 9, 3)).astype(np.float32)
-    layers = [fill(ours("lstm")(4, shards=shards), x.shape) for shards in (1, 2, 7)]
-    first, *others = (np.asarray(layer(x)) for layer in layers)
-    for other in others:
-        np.testing.assert_allclose(other, first, atol=1e-6)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_layer_that_was_saved_with_shards_is_still_read(cell: str) -> None:
+    config = ours(cell)(4, return_sequences=True).get_config()
+
+    layer = ours(cell).from_config({**config, "shards": 2})
+
+    assert layer.get_config() == config
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("steps", [3, 30])
+def test_no_rows_give_no_rows_and_no_gradient(cell: str, steps: int) -> None:
+    layer = fill(ours(cell)(4, return_sequences=True, return_state=True), (0, steps, 2))
+
+    results, gradients = outputs_and_gradients(layer, np.zeros((0, steps, 2), np.float32), [])
+
+    assert [result.shape for result in results] == [(0, steps, 4), *[(0, 4)] * STATES[cell]]
+    assert not any(gradient.any() for gradient in gradients)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +193,6 @@ def test_the_number_of_shards_changes_roundings_at_most() -> None:
     [
         (lambda layer: layer(0), "units = 0 is impossible"),
         (lambda layer: layer(1.5), "units = 1.5 is impossible"),
-        (lambda layer: layer(4, shards=0), "shards = 0 is impossible"),
         (lambda layer: layer(4).build((None, 28)), "reads sequences"),
         (lambda layer: layer(4).build((None, 28, None)), "reads sequences"),
         (lambda layer: layer(4)(np.zeros((2, 3, 4)), mask=np.ones((2, 3), bool)), "masks are not supported"),
@@ -192,7 +200,7 @@ def test_the_number_of_shards_changes_roundings_at_most() -> None:
         (lambda layer: layer(4, dropout=0.5), "dropout"),
         (lambda layer: layer(4, go_backwards=True), "go_backwards"),
     ],
-    ids=["no units", "half a unit", "no shards", "rank", "inputs", "mask", "states", "dropout", "backwards"],
+    ids=["no units", "half a unit", "rank", "inputs", "mask", "states", "dropout", "backwards"],
 )
 def test_what_is_not_supported_is_refused(make: Callable[[Any], Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):

@@ -1,8 +1,7 @@
 """What the fast Keras layers share: the equations of `seqmnist.cells.reference`, arranged for a CPU.
 
 What makes them fast: up to 28 steps are unrolled into a block with a gradient written by hand
-(`seqmnist.cells.types`), more go through a loop of blocks; the batch is cut into `shards`, independent chains that
-use a core each while every product runs on one thread. Additions have a fixed order, so with single-threaded
+(`seqmnist.cells.types`), more go through a loop of blocks. Additions have a fixed order, so with single-threaded
 operations (`seqmnist.training.runtime`) two runs give the same bits.
 
 Weights have the layout of the Keras layer named as `stock`: `set_weights` works both ways.
@@ -32,6 +31,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     gates: int
     states: int
     stock: type[keras.layers.Layer] | None = None
+    _start_bias: Any = "zeros"  # initializer
 
     def __init__(
         self,
@@ -39,7 +39,6 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         *,
         return_sequences: bool = False,
         return_state: bool = False,
-        shards: int = 1,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal",
         **base: Any,
@@ -50,20 +49,17 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             units: width of the state.
             return_sequences: give the outputs of all steps [batch, steps, units] instead of the last one.
             return_state: give the final states as well.
-            shards: parts of the batch that run side by side.
             kernel_initializer: of the weights of the inputs.
             recurrent_initializer: of the weights of the state.
             base: what every Keras layer takes: name, dtype, trainable.
 
         Raises:
-            ValueError: units or shards are no whole number from 1.
+            ValueError: units are no whole number from 1.
         """
         super().__init__(**base)
-        sizes: dict[str, Any] = {"units": units, "shards": shards}
-        for name, value in sizes.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} = {value!r} is impossible: it must be a whole number from 1")
-        self.units, self.shards = units, shards
+        if not isinstance(units, int) or units < 1:  # type: ignore[redundant-expr]  # Keras's callers have no types
+            raise ValueError(f"units = {units!r} is impossible: it must be a whole number from 1")
+        self.units = units
         self.return_sequences, self.return_state = return_sequences, return_state
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
@@ -101,14 +97,12 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if mask is not None:
             raise ValueError(f"{self.name} can't leave out steps: masks are not supported")
         sequences = tf.convert_to_tensor(sequences)
-        starts = self._starts(initial_state, sequences)
-        size = tf.shape(sequences)[0]
-        parts = []
-        for shard in range(self.shards):
-            rows = slice(size * shard // self.shards, size * (shard + 1) // self.shards)
-            parts.append(self._chain(sequences[rows], [start[rows] for start in starts]))
-        outputs, *states = (part[0] if self.shards == 1 else tf.concat(part, 0) for part in zip(*parts, strict=True))
-        return [outputs, *states] if self.return_state else outputs
+        steps = sequences.shape[1]
+        run = self._block if steps is not None and steps <= _BLOCK_STEPS else self._blocks
+        results = run(tf.transpose(sequences, [1, 0, 2]), self._starts(initial_state, sequences))  # steps come first
+        *outputs, states = self._split(results)
+        last = tf.transpose(outputs[0], [1, 0, 2]) if outputs else states[0]
+        return [last, *states] if self.return_state else last
 
     def compute_output_shape(self, sequences_shape: tuple[int | None, ...], *_: Any) -> Any:
         """Shapes of what `call` returns."""
@@ -124,10 +118,14 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             "units": self.units,
             "return_sequences": self.return_sequences,
             "return_state": self.return_state,
-            "shards": self.shards,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Rebuild the layer; models that were saved before also name `shards`, which changed roundings alone."""
+        return super().from_config({key: value for key, value in config.items() if key != "shards"})
 
     def _starts(self, initial_state: Any, sequences: tf.Tensor) -> Tensors:
         """The initial states as a list: those given, or zeros."""
@@ -137,14 +135,6 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if len(given) != self.states:
             raise ValueError(f"{self.name} starts from {self.states} states [batch, units], not from {len(given)}")
         return [tf.convert_to_tensor(one) for one in given]
-
-    def _chain(self, sequences: tf.Tensor, states: Tensors) -> Tensors:
-        """One shard [n, steps, inputs]: its outputs [n, units] or [n, steps, units], and final states."""
-        steps = sequences.shape[1]
-        by_step = tf.transpose(sequences, [1, 0, 2])  # [steps, n, inputs]
-        run = self._block if steps is not None and steps <= _BLOCK_STEPS else self._blocks
-        results = run(by_step, states)
-        return [tf.transpose(results[0], [1, 0, 2]), *results[1:]] if self.return_sequences else [results[0], *results]
 
     def _blocks(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
         """As `_block`, for many steps or an unknown number: a loop of blocks, then what is left over."""
@@ -182,6 +172,3 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (self.gates * self.units,)
-
-    def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
-        return tf.zeros(shape, dtype)
