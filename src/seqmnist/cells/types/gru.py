@@ -17,39 +17,22 @@ class GRU(Recurrent):
     stock = keras.layers.GRU
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
-        before, after = self.bias.value[0], self.bias.value[1]
-        zr, g = tf.split(after, [2 * self.units, self.units])
-        projected = self._projected(by_step, before + tf.concat([zr, tf.zeros_like(g)], 0))
-        return _run(projected, self.recurrent_kernel.value, g, *states, return_sequences=self.return_sequences)
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def run(
+            projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor
+        ) -> tuple[Tensors, Any]:
+            steps = _forward(projected, recurrent_kernel, bias, h)
+            outputs = [tf.stack([step.h for step in steps])] if self.return_sequences else []  # [steps, n, units]
+            return [*outputs, steps[-1].h], lambda *upstream: _backward(steps, recurrent_kernel, upstream)
+
+        before, after = self.bias.value[0], self.bias.value[1]  # [3 * units] each, gates z, r, g
+        # The state's product has its biases for z and r added here, with the inputs'; that for g is multiplied by r.
+        zr, g = tf.split(after, [2 * self.units, self.units])  # [2 * units], [units]
+        projected = self._projected(by_step, before + tf.concat([zr, tf.zeros_like(g)], 0))  # [steps, n, 3 * units]
+        return list(run(projected, self.recurrent_kernel.value, g, *states))
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (2, 3 * self.units)
-
-
-def _run(
-    projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, *, return_sequences: bool
-) -> Tensors:
-    """Run the cell over a block of steps.
-
-    Args:
-        projected: x W and the biases that stand beside it, of every step [steps, n, 3 * units], gates z, r, g, the
-            number of steps known. The biases of the state's product belong here for z and r, where both are added.
-        recurrent_kernel: U [units, 3 * units].
-        bias: what is added to h U for g alone [units].
-        h: the state before the first step [n, units].
-        return_sequences: give all outputs as well.
-
-    Returns:
-        The final h [n, units]; before it the outputs [steps, n, units] with `return_sequences`.
-    """
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor, h: tf.Tensor) -> tuple[Tensors, Any]:
-        steps = _forward(projected, recurrent_kernel, bias, h)
-        outputs = [tf.stack([step.h for step in steps])] if return_sequences else []
-        return [*outputs, steps[-1].h], lambda *upstream: _backward(steps, recurrent_kernel, upstream)
-
-    return list(run(projected, recurrent_kernel, bias, h))
 
 
 class _Step(NamedTuple):

@@ -22,45 +22,27 @@ class LSTM(Recurrent):
     stock = keras.layers.LSTM
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
-        weights = tf.concat([self.kernel.value, self.recurrent_kernel.value], 0)
-        return _run(by_step, weights, self.bias.value, states, return_sequences=self.return_sequences)
+        weights = tf.concat([self.kernel.value, self.recurrent_kernel.value], 0)  # [inputs + units, 4 * units]
+        if by_step.dtype != tf.float32:
+            return _plain(by_step, weights, self.bias.value, *states, return_sequences=self.return_sequences)
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def run(by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, *states: tf.Tensor) -> tuple[Tensors, Any]:
+            steps = _forward(by_step, weights, bias, *states)
+            outputs = [tf.stack([step.h for step in steps])] if self.return_sequences else []  # [steps, n, units]
+            return [*outputs, steps[-1].h, steps[-1].cs], lambda *upstream: _backward(steps, weights, bias, upstream)
+
+        # The operation refuses an empty shard of a small batch: it gets a row of zeros that is cut off again.
+        size = tf.shape(by_step)[1]
+        missing = tf.maximum(1 - size, 0)
+        by_step = tf.pad(by_step, [[0, 0], [0, missing], [0, 0]])
+        states = [tf.pad(state, [[0, missing], [0, 0]]) for state in states]
+        *outputs, h, c = run(by_step, _reordered(weights), _reordered(self.bias.value), *states)
+        return [*(output[:, :size] for output in outputs), h[:size], c[:size]]
 
     def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         zeros = tf.zeros([shape[0] // 4], dtype)
         return tf.concat([zeros, zeros + 1, zeros, zeros], 0)
-
-
-def _run(
-    by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, states: Tensors, *, return_sequences: bool
-) -> Tensors:
-    """Run the cell over a block of steps.
-
-    Args:
-        by_step: [steps, n, inputs], the number of steps known.
-        weights: [inputs + units, 4 * units], kernel above recurrent kernel, gates i, f, g, o.
-        bias: [4 * units].
-        states: h and c before the first step [n, units].
-        return_sequences: give all outputs as well.
-
-    Returns:
-        The final h and c [n, units]; before them the outputs [steps, n, units] with `return_sequences`.
-    """
-    if by_step.dtype != tf.float32:
-        return _plain(by_step, weights, bias, *states, return_sequences=return_sequences)
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def run(by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, *states: tf.Tensor) -> tuple[Tensors, Any]:
-        steps = _forward(by_step, weights, bias, *states)
-        outputs = [tf.stack([step.h for step in steps])] if return_sequences else []
-        return [*outputs, steps[-1].h, steps[-1].cs], lambda *upstream: _backward(steps, weights, bias, upstream)
-
-    # The operation refuses an empty shard of a small batch: it gets a row of zeros that is cut off again.
-    size = tf.shape(by_step)[1]
-    missing = tf.maximum(1 - size, 0)
-    by_step = tf.pad(by_step, [[0, 0], [0, missing], [0, 0]])
-    states = [tf.pad(state, [[0, missing], [0, 0]]) for state in states]
-    *outputs, h, c = run(by_step, _reordered(weights), _reordered(bias), *states)
-    return [*(output[:, :size] for output in outputs), h[:size], c[:size]]
 
 
 class _Step(NamedTuple):
@@ -123,8 +105,9 @@ def _reordered(weights: tf.Tensor) -> tf.Tensor:
 def _plain(
     by_step: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, c: tf.Tensor, *, return_sequences: bool
 ) -> Tensors:
+    """Run the block by the equations: gates i, f, g, o."""
     outputs = []
-    for x in tf.unstack(by_step):
+    for x in tf.unstack(by_step):  # [n, inputs]
         i, f, g, o = tf.split(tf.concat([x, h], 1) @ weights + bias, 4, axis=1)
         c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
         h = tf.sigmoid(o) * tf.tanh(c)

@@ -17,30 +17,14 @@ class RNN(Recurrent):
     stock = keras.layers.SimpleRNN
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
-        projected = self._projected(by_step, self.bias.value)
-        return _run(projected, self.recurrent_kernel.value, *states, return_sequences=self.return_sequences)
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) -> tuple[Tensors, Any]:
+            hs = _forward(projected, recurrent_kernel, h)
+            outputs = [tf.stack(hs[1:])] if self.return_sequences else []  # [steps, n, units]
+            return [*outputs, hs[-1]], lambda *upstream: _backward(hs, recurrent_kernel, upstream)
 
-
-def _run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor, *, return_sequences: bool) -> Tensors:
-    """Run the cell over a block of steps.
-
-    Args:
-        projected: x W + b of every step [steps, n, units], the number of steps known.
-        recurrent_kernel: U [units, units].
-        h: the state before the first step [n, units].
-        return_sequences: give all outputs as well.
-
-    Returns:
-        The final h [n, units]; before it the outputs [steps, n, units] with `return_sequences`.
-    """
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def run(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) -> tuple[Tensors, Any]:
-        hs = _forward(projected, recurrent_kernel, h)
-        outputs = [tf.stack(hs[1:])] if return_sequences else []
-        return [*outputs, hs[-1]], lambda *upstream: _backward(hs, recurrent_kernel, upstream)
-
-    return list(run(projected, recurrent_kernel, h))
+        projected = self._projected(by_step, self.bias.value)  # [steps, n, units]
+        return list(run(projected, self.recurrent_kernel.value, *states))
 
 
 def _forward(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) -> Tensors:
