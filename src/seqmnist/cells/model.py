@@ -3,7 +3,7 @@
 TensorFlow must be imported through `seqmnist.training.runtime` first where threads matter.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from seqmnist.randomness import weight_seed
 if TYPE_CHECKING:
     import keras
 
-Part = Literal["kernel", "logits"]
 _PERMUTATION_SEED = 92  # the one order of the permuted pixels
 
 
@@ -24,12 +23,14 @@ def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
     The kernels start as Glorot uniform, the recurrent kernel orthogonal, the biases 0 (the LSTM's forget
     gate 1), each from a generator of its own derived from `seed`.
     """
+    import keras
+
     from seqmnist.cells.layers import layer_class
 
     layer = layer_class(cell.type)(
         cell.units,
-        kernel_initializer=_glorot(seed, "kernel"),
-        recurrent_initializer=_orthogonal(seed),
+        kernel_initializer=keras.initializers.GlorotUniform(seed=weight_seed(seed, "kernel")),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=weight_seed(seed, "recurrent_kernel")),
         dtype="float32",
         name="cell",
     )
@@ -68,7 +69,8 @@ def _assemble(cell: Cell, sequence: Sequence, seed: int, layer: "keras.Layer") -
 
     image = keras.Input((SIZE, SIZE), dtype="uint8", name="image")
     steps = view(keras.layers.Rescaling(1 / 255, name="scaling", dtype="float32")(image), sequence)
-    dense = keras.layers.Dense(CLASSES, kernel_initializer=_glorot(seed, "logits"), dtype="float32", name="logits")
+    glorot = keras.initializers.GlorotUniform(seed=weight_seed(seed, "logits"))
+    dense = keras.layers.Dense(CLASSES, kernel_initializer=glorot, dtype="float32", name="logits")
     return keras.Model(image, dense(layer(steps)), name=cell.type)
 
 
@@ -91,15 +93,3 @@ def view(image: "keras.KerasTensor", sequence: Sequence) -> "keras.KerasTensor":
 def permutation() -> list[int]:
     """The order in which `permuted_pixels` reads the 784 pixels: always the same."""
     return [int(pixel) for pixel in np.random.default_rng(_PERMUTATION_SEED).permutation(SIZE * SIZE)]
-
-
-def _glorot(seed: int, part: Part) -> "keras.Initializer":
-    import keras
-
-    return keras.initializers.GlorotUniform(seed=weight_seed(seed, part))
-
-
-def _orthogonal(seed: int) -> "keras.Initializer":
-    import keras
-
-    return keras.initializers.Orthogonal(seed=weight_seed(seed, "recurrent_kernel"))

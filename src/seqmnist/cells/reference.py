@@ -40,7 +40,7 @@ def rnn(
     """
     h = _zeros(x, recurrent_kernel) if h0 is None else h0
     steps: list[dict[str, Array]] = []
-    for x_t in _steps(x):
+    for x_t in x.swapaxes(0, 1):  # [B, D]
         h = np.tanh(x_t @ kernel + h @ recurrent_kernel + bias)
         steps.append({"h": h})
     return _collect(steps, trace), h
@@ -80,7 +80,7 @@ def lstm(
     h = _zeros(x, recurrent_kernel) if h0 is None else h0
     c = _zeros(x, recurrent_kernel) if c0 is None else c0
     steps: list[dict[str, Array]] = []
-    for x_t in _steps(x):
+    for x_t in x.swapaxes(0, 1):  # [B, D]
         z_i, z_f, z_g, z_o = np.split(x_t @ kernel + h @ recurrent_kernel + bias, 4, axis=1)
         i, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)
         c = f * c + i * g
@@ -118,7 +118,7 @@ def gru(
     """
     h = _zeros(x, recurrent_kernel) if h0 is None else h0
     steps: list[dict[str, Array]] = []
-    for x_t in _steps(x):
+    for x_t in x.swapaxes(0, 1):  # [B, D]
         x_z, x_r, x_g = np.split(x_t @ kernel + bias[0], 3, axis=1)
         h_z, h_r, h_g = np.split(h @ recurrent_kernel + bias[1], 3, axis=1)
         z, r = sigmoid(x_z + h_z), sigmoid(x_r + h_r)
@@ -137,11 +137,6 @@ def sigmoid(x: Array) -> Array:
 
 def _zeros(x: Array, recurrent_kernel: Array) -> Array:
     return np.zeros((len(x), len(recurrent_kernel)), x.dtype)
-
-
-def _steps(x: Array) -> Array:
-    """[B, T, D] as [T, B, D], to loop over the steps."""
-    return x.swapaxes(0, 1)
 
 
 def _collect(steps: list[dict[str, Array]], trace: Trace | None) -> Array:
