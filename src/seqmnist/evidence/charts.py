@@ -1,5 +1,6 @@
 """The page's interactive charts, as Vega-Lite specifications made by Vega-Altair."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqmnist.evidence.calibration import shown
@@ -16,7 +17,6 @@ _CURVES = {
     TEST_ACCURACY: "test accuracy",
     "train.accuracy": "training accuracy",
 }
-_WIDTH, _HEIGHT = "container", 320
 
 
 def learning_curves(measured: Measured) -> dict[str, Any]:
@@ -33,20 +33,10 @@ def learning_curves(measured: Measured) -> dict[str, Any]:
     choice = alt.param(
         "curve", value="validation accuracy", bind=alt.binding_select(options=list(_CURVES.values()), name="show ")
     )
-    chart = (
-        alt.Chart(alt.InlineData(values=values))
-        .mark_line(point=alt.OverlayMarkDef(size=25))
-        .encode(
-            x=alt.X("epoch:Q", title="epoch, counted from 0", axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False)),
-            detail="seed:N",
-            tooltip=["cell:N", "seed:N", "epoch:Q", alt.Tooltip("accuracy:Q", format=".4f")],
-            **_by_cell(measured),
-        )
-        .transform_filter("datum.curve == curve")
-        .add_params(choice)
-    )
-    return _spec(_highlighting(chart))
+    x = alt.X("epoch:Q", title="epoch, counted from 0", axis=alt.Axis(tickMinStep=1, format="d"))
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False))
+    tooltip = ["epoch:Q", alt.Tooltip("accuracy:Q", format=".4f")]
+    return _spec(_lines(measured, values, x, y, tooltip, choice).transform_filter("datum.curve == curve"))
 
 
 def gradient_flow(measured: Measured) -> dict[str, Any]:
@@ -60,18 +50,9 @@ def gradient_flow(measured: Measured) -> dict[str, Any]:
         for k, norm in enumerate(one.flow["end"])
         if norm > 0  # the axis is logarithmic
     ]
-    chart = (
-        alt.Chart(alt.InlineData(values=values))
-        .mark_line(point=alt.OverlayMarkDef(size=25))
-        .encode(
-            x=alt.X("steps:Q", title="steps between the two states", scale=alt.Scale(nice=False)),
-            y=alt.Y("norm:Q", title="spectral norm of the derivative", scale=alt.Scale(type="log")),
-            detail="seed:N",
-            tooltip=["cell:N", "seed:N", "steps:Q", alt.Tooltip("norm:Q", format=".3g")],
-            **_by_cell(measured),
-        )
-    )
-    return _spec(_highlighting(chart))
+    x = alt.X("steps:Q", title="steps between the two states", scale=alt.Scale(nice=False))
+    y = alt.Y("norm:Q", title="spectral norm of the derivative", scale=alt.Scale(type="log"))
+    return _spec(_lines(measured, values, x, y, ["steps:Q", alt.Tooltip("norm:Q", format=".3g")]))
 
 
 def calibration(measured: Measured) -> dict[str, Any]:
@@ -87,43 +68,50 @@ def calibration(measured: Measured) -> dict[str, Any]:
     ideal = alt.Chart(alt.InlineData(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])).mark_line(
         color="#777777", strokeDash=[2, 2]
     )
-    lines = (
-        alt.Chart(alt.InlineData(values=values))
-        .mark_line(point=alt.OverlayMarkDef(size=40))
-        .encode(
-            x=alt.X("probability:Q", title="probability of the answer", scale=alt.Scale(domain=[0, 1])),
-            y=alt.Y("right:Q", title="share of right answers", scale=alt.Scale(domain=[0, 1])),
-            detail="seed:N",
-            tooltip=["cell:N", "seed:N", "images:Q", alt.Tooltip("right:Q", format=".3f")],
-            **_by_cell(measured),
-        )
-    )
-    return _spec(ideal.encode(x="x:Q", y="y:Q") + _highlighting(lines))
+    x = alt.X("probability:Q", title="probability of the answer", scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("right:Q", title="share of right answers", scale=alt.Scale(domain=[0, 1]))
+    tooltip = ["images:Q", alt.Tooltip("right:Q", format=".3f")]
+    return _spec(ideal.encode(x="x:Q", y="y:Q") + _lines(measured, values, x, y, tooltip, point_size=40))
 
 
-def _by_cell(measured: Measured) -> dict[str, Any]:
-    """Encodings that tell cells apart by colour, and by dashes without it."""
+def _lines(
+    measured: Measured,
+    values: list[dict[str, Any]],
+    x: "alt.X",
+    y: "alt.Y",
+    tooltip: Sequence[Any],
+    *choices: "alt.Parameter",
+    point_size: int = 25,
+) -> "alt.Chart":
+    """A line for each cell and seed; a click on a cell in the legend fades the others.
+
+    Cells are told apart by colour, and by dashes without it.
+    """
     import altair as alt
 
     cells = list(measured)
     colours = alt.Scale(domain=cells, range=list(COLOURS[: len(cells)]))
     dashes = alt.Scale(domain=cells, range=[_DASHES[k % len(_DASHES)] for k in range(len(cells))])
     legend = alt.Legend(symbolType="stroke", symbolSize=400, symbolStrokeWidth=2)
-    return {
-        "color": alt.Color("cell:N", scale=colours, title="cell", legend=legend),
-        "strokeDash": alt.StrokeDash("cell:N", scale=dashes, title="cell", legend=legend),
-    }
-
-
-def _highlighting(chart: "alt.Chart") -> "alt.Chart":
-    """The chart with other cells faded after a click on one in the legend."""
-    import altair as alt
-
     chosen = alt.selection_point(fields=["cell"], bind="legend")
-    return chart.encode(opacity=alt.condition(chosen, alt.value(1), alt.value(0.15))).add_params(chosen)
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_line(point=alt.OverlayMarkDef(size=point_size))
+        .encode(
+            x=x,
+            y=y,
+            detail="seed:N",
+            tooltip=["cell:N", "seed:N", *tooltip],
+            color=alt.Color("cell:N", scale=colours, title="cell", legend=legend),
+            strokeDash=alt.StrokeDash("cell:N", scale=dashes, title="cell", legend=legend),
+            opacity=alt.condition(chosen, alt.value(1), alt.value(0.15)),
+        )
+        .add_params(*choices, chosen)
+    )
+    return chart
 
 
 def _spec(chart: "alt.TopLevelMixin") -> dict[str, Any]:
-    sized = chart.properties(width=_WIDTH, height=_HEIGHT)
+    sized = chart.properties(width="container", height=320)
     spec: dict[str, Any] = sized.configure_axis(labelFontSize=12, titleFontSize=14).to_dict()
     return spec

@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from seqmnist.config import View
 from seqmnist.data.splits import CLASSES, SIZE
 from seqmnist.evidence.beliefs import GATES, READ
-from seqmnist.evidence.calibration import most_wrong, shown
-from seqmnist.evidence.figures import COLOURS, LABEL, LINES, TICK, new_figure, save_figure
+from seqmnist.evidence.calibration import most_wrong
+from seqmnist.evidence.figures import LABEL, TICK, new_figure, save_figure
 from seqmnist.evidence.measures import Measured, Measures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-_GATE_COLOURS = {"i": "#009E73", "f": "#CC79A7", "o": "#E69F00"}
-_GATE_LINES = {"i": "-", "f": "--", "o": ":"}
+_GATES = {"i": ("#009E73", "-"), "f": ("#CC79A7", "--"), "o": ("#E69F00", ":")}  # colour and line
 _WRONG_DIGITS = 12
 
 
@@ -66,6 +65,15 @@ def beliefs(path: Path, measured: Measured, images: NDArray[np.uint8], view: Vie
     save_figure(figure, path)
 
 
+def beliefs_alt(measured: Measured, digits: list[int]) -> str:
+    """Describe the beliefs about some digits."""
+    said = [
+        f"{cell} ends at {', '.join(f'{last.argmax()} with {last.max():.0%}' for last in one.beliefs[:, -1])}"
+        for cell, (one, *_) in measured.items()
+    ]
+    return f"What each cell believes while it reads the digits {', '.join(map(str, digits))}: {'; '.join(said)}."
+
+
 def wrong_digits(path: Path, one: Measures, images: NDArray[np.uint8], labels: NDArray[np.uint8], cell: str) -> None:
     """The test digits that a model is wrong about with the highest probability."""
     chosen = most_wrong(one.probabilities, labels, _WRONG_DIGITS)
@@ -77,32 +85,6 @@ def wrong_digits(path: Path, one: Measures, images: NDArray[np.uint8], labels: N
         guess, share = int(one.predicted[index]), float(one.probabilities[index].max())
         axes.set_title(f"{labels[index]} taken for {guess}\n{share:.1%}", fontsize=TICK)
     figure.suptitle(f"{cell}: most certain mistakes", fontsize=LABEL)
-    save_figure(figure, path)
-
-
-def calibration(path: Path, measured: Measured) -> None:
-    """The share of right answers by the probability of the answer; the model of each seed a line."""
-    figure = new_figure(width=6.5, height=5.5)
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":", label="as it says")
-    for index, (cell, models) in enumerate(measured.items()):
-        for k, one in enumerate(models):
-            bins = shown(one.bins)
-            axes.plot(
-                [bin_.confidence for bin_ in bins],
-                [bin_.accuracy for bin_ in bins],
-                LINES[index % len(LINES)],
-                marker="o",
-                markersize=6 if len(models) == 1 else 3,
-                color=COLOURS[index % len(COLOURS)],
-                linewidth=1.8 if len(models) == 1 else 0.8,
-                label=cell if k == 0 else None,
-            )
-    axes.set_xlabel("probability of the answer", fontsize=LABEL)
-    axes.set_ylabel("share of right answers", fontsize=LABEL)
-    axes.tick_params(labelsize=TICK)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=TICK, loc="upper left")
     save_figure(figure, path)
 
 
@@ -118,8 +100,8 @@ def _belief(axes: "Axes", probabilities: NDArray[np.float32], title: str) -> "Ax
 
 def _gates(axes: "Axes", gates: Mapping[str, NDArray[np.float32]], cell: str, *, first: bool) -> None:
     rows = np.linspace(0, SIZE, len(next(iter(gates.values()))))
-    for name, gate in gates.items():
-        axes.plot(gate.mean(axis=1), rows, _GATE_LINES[name], color=_GATE_COLOURS[name], label=GATES[name])
+    for name, (colour, line) in _GATES.items():
+        axes.plot(gates[name].mean(axis=1), rows, line, color=colour, label=GATES[name])
     axes.set_ylim(SIZE, 0)
     axes.set_xlim(0, 1)
     axes.set_yticks([])

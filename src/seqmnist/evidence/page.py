@@ -11,10 +11,10 @@ from typing import Any
 from seqmnist.config import Config
 from seqmnist.data.splits import Summary
 from seqmnist.evidence import charts
-from seqmnist.evidence.alternatives import CALIBRATION_ALT, curves_alt, flow_alt
 from seqmnist.evidence.calibration import calibration_error
 from seqmnist.evidence.claims import EFFECTS, NAMES, remark, remembered
 from seqmnist.evidence.convergence import THRESHOLDS, area, epochs_to
+from seqmnist.evidence.figures import CALIBRATION_ALT, curves_alt, flow_alt
 from seqmnist.evidence.measures import Measured
 from seqmnist.evidence.metrics import spread
 from seqmnist.evidence.statistics import Test
@@ -57,8 +57,10 @@ def write(
         summary: sizes and digests of the splits.
         pictures: the figures to show, in this order.
     """
+    import vl_convert
     from jinja2 import Environment, StrictUndefined
 
+    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # Vega, Vega-Lite and vega-embed as one script
     template = resources.files("seqmnist.evidence").joinpath("page.html.j2").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = environment.from_string(template).render(
@@ -67,15 +69,13 @@ def write(
         seeds=configuration.seeds,
         verdicts=[verdict(name, test, len(configuration.seeds)) for name, test in tests.items()],
         same_recipe=len({configuration.train_of(cell).model_dump_json() for cell in configuration.cells}) == 1,
-        results=results(measured),
+        cells=_cells(measured),
         training_notes=training_notes(configuration),
-        speeds=speeds(measured),
-        memories=memories(measured),
         charts=_charts(measured),
         pictures=pictures,
         splits=summary,
         parameters=flatten(configuration.model_dump(exclude={"data", "tracking"})),
-        library=_library(),
+        library=library.replace("</script", "<\\/script"),
     )
     write_text(path, text)
 
@@ -98,53 +98,30 @@ def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:
 def training_notes(configuration: Config) -> list[str]:
     """What makes training figures and validation figures of different things, a line each."""
     recipes = [configuration.train_of(cell) for cell in configuration.cells]
-    notes = {
-        "Training accuracy is of images as they were moved, validation accuracy of images as they are.": any(
-            recipe.moves_images for recipe in recipes
-        ),
-        "Training accuracy is of the weights themselves, validation accuracy of their average.": any(
-            recipe.averaging for recipe in recipes
-        ),
-    }
-    return [note for note, holds in notes.items() if holds]
+    notes = []
+    if any(recipe.moves_images for recipe in recipes):
+        notes.append("Training accuracy is of images as they were moved, validation accuracy of images as they are.")
+    if any(recipe.averaging for recipe in recipes):
+        notes.append("Training accuracy is of the weights themselves, validation accuracy of their average.")
+    return notes
 
 
-def results(measured: Measured) -> list[dict[str, Any]]:
-    """For each cell the test figures of its selected models."""
+def _cells(measured: Measured) -> list[dict[str, Any]]:
+    """Return for each cell what the tables show of its selected models."""
     return [
         {
-            "cell": cell,
+            "name": cell,
             "accuracy": spread([one.test_accuracy for one in models]),
             "loss": spread([one.test_loss for one in models]),
             "epochs": ", ".join(f"{one.summary[SELECTED + EPOCH]:.0f}" for one in models),
             "each": ", ".join(f"{one.test_accuracy:.4f}" for one in models),
-        }
-        for cell, models in measured.items()
-    ]
-
-
-def speeds(measured: Measured) -> list[dict[str, Any]]:
-    """For each cell the area under its validation curve, and the epochs that it took to accuracies."""
-    return [
-        {
-            "cell": cell,
             "area": spread([area(one.curve) for one in models]),
-            "epochs": {
+            "epochs_to": {
                 f"{threshold:.0%}": ", ".join(str(epochs_to(one.curve, threshold) or "never") for one in models)
                 for threshold in THRESHOLDS
             },
-        }
-        for cell, models in measured.items()
-    ]
-
-
-def memories(measured: Measured) -> list[dict[str, Any]]:
-    """For each cell the accuracies with rows after the digit, and how far its probabilities are from the truth."""
-    return [
-        {
-            "cell": cell,
             "after": {name: spread([one.after[name] for one in models]) for name in models[0].after},
-            "mean": spread([remembered(one) for one in models]),
+            "remembered": spread([remembered(one) for one in models]),
             "calibration": spread([calibration_error(one.bins) for one in models]),
         }
         for cell, models in measured.items()
@@ -162,17 +139,4 @@ def _charts(measured: Measured) -> list[dict[str, str]]:
 
 def _in_script(value: Any) -> str:
     """JSON that can stand in a script element, whatever its texts hold."""
-    return (
-        json.dumps(value, sort_keys=True)
-        .replace("<", "\\u003c")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
-
-
-def _library() -> str:
-    """Vega, Vega-Lite and vega-embed as one script."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return bundle.replace("</script", "<\\/script")
+    return json.dumps(value, sort_keys=True).replace("<", "\\u003c")  # which has no line separators either: ASCII

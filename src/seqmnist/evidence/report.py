@@ -1,19 +1,21 @@
 """All that is shown of what was measured: tables, figures, and the page with both."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from seqmnist.config import Config, View
-from seqmnist.data.splits import Split, Summary
-from seqmnist.evidence import digit_figures, figures, memory_figures, page, scores
-from seqmnist.evidence.alternatives import CALIBRATION_ALT, after_alt, beliefs_alt, curves_alt, flow_alt
+from seqmnist.data.splits import CLASSES, Split, Summary
+from seqmnist.evidence import digit_figures, figures, page
 from seqmnist.evidence.beliefs import example_digits
 from seqmnist.evidence.measures import FLOW_DIGITS, Measured, Measures
 from seqmnist.evidence.metrics import over_seeds
 from seqmnist.evidence.page import Picture
 from seqmnist.evidence.statistics import Test
 from seqmnist.files import write_csv
-from seqmnist.paths import CLASSES, FIGURES, PAGE, curves_file, predictions_file
+from seqmnist.paths import CLASSES as CLASSES_FILE
+from seqmnist.paths import FIGURES, PAGE, curves_file, predictions_file
 from seqmnist.training.history import Row
 
 
@@ -44,14 +46,11 @@ def write_tables(measured: Measured, test: Split) -> None:
     for cell, models in measured.items():
         images: list[list[object]] = [["seed", "image", "label", "predicted"]]
         for one in models:
-            classes += [
-                [cell, one.seed, score.digit, score.images, score.precision, score.recall]
-                for score in scores.class_scores(test.labels, one.predicted)
-            ]
+            classes += [[cell, one.seed, *score] for score in class_scores(test.labels, one.predicted)]
             pairs = zip(test.labels.tolist(), one.predicted.tolist(), strict=True)
             images += [[one.seed, index, label, guess] for index, (label, guess) in enumerate(pairs)]
         write_csv(predictions_file(cell), images)
-    write_csv(CLASSES, classes)
+    write_csv(CLASSES_FILE, classes)
 
 
 def draw(measured: Measured, test: Split, view: View) -> list[Picture]:
@@ -60,48 +59,71 @@ def draw(measured: Measured, test: Split, view: View) -> list[Picture]:
     rows = {cell: [row for one in models for row in one.rows] for cell, models in measured.items()}
     gates = ", and how open the LSTM's gates are" if any(models[0].gates for models in measured.values()) else ""
     pictures = {
-        "learning_curves": ("Loss and accuracy by epoch, counted from 0.", curves_alt(measured)),
+        "learning_curves": ("Loss and accuracy by epoch, counted from 0.", figures.curves_alt(measured)),
         "beliefs": (
             f"What each cell believes while it reads{gates}.",
-            beliefs_alt(measured, [int(test.labels[k]) for k in chosen]),
+            digit_figures.beliefs_alt(measured, test.labels[chosen].tolist()),
         ),
         "rows_after": (
             "Accuracy when blank or noise rows follow the digit, on which no cell was trained: what it still knows.",
-            after_alt(measured),
+            figures.after_alt(measured),
         ),
         "gradient_flow": (
             f"How strongly the last state depends on one some steps before: mean of {FLOW_DIGITS} validation digits.",
-            flow_alt(measured),
+            figures.flow_alt(measured),
         ),
-        "calibration": (f"Calibration of {' and '.join(measured)}.", CALIBRATION_ALT),
+        "calibration": (f"Calibration of {' and '.join(measured)}.", figures.CALIBRATION_ALT),
     }
     paths = {name: FIGURES / f"{name}.png" for name in pictures}
     figures.learning_curves(paths["learning_curves"], rows)
     digit_figures.beliefs(paths["beliefs"], measured, test.images[chosen], view)
-    memory_figures.rows_after(paths["rows_after"], measured)
-    memory_figures.gradient_flow(paths["gradient_flow"], measured)
-    digit_figures.calibration(paths["calibration"], measured)
-    made = [Picture(paths[name], caption, alt) for name, (caption, alt) in pictures.items()]
+    figures.rows_after(paths["rows_after"], measured)
+    figures.gradient_flow(paths["gradient_flow"], measured)
+    figures.calibration(paths["calibration"], measured)
+    made = [Picture(paths[name], *texts) for name, texts in pictures.items()]
     for cell, models in measured.items():
-        made += [_confusion(cell, models, test), _wrong(cell, models[0], test)]
+        made.append(_confusion(cell, models, test))
+        caption = f"{cell}: the digits that it is most certain and wrong about (seed {models[0].seed})."
+        made.append(Picture(FIGURES / f"wrong_{cell}.png", caption, caption))
+        digit_figures.wrong_digits(made[-1].path, models[0], test.images, test.labels, cell)
     return made
 
 
 def _confusion(cell: str, models: list[Measures], test: Split) -> Picture:
     path = FIGURES / f"confusion_{cell}.png"
-    matrix: NDArray[np.int64] = np.sum([scores.confusion(test.labels, one.predicted) for one in models], axis=0)
+    matrix: NDArray[np.int64] = np.sum([confusion(test.labels, one.predicted) for one in models], axis=0)
     seeds = f" ({len(models)} seeds)" if len(models) > 1 else ""
     title = f"{cell}: {matrix.sum():,} test images{seeds}"
     figures.confusion_matrix(path, matrix, title)
     mistakes = matrix - np.diag(np.diag(matrix))
     label, guess = (int(k) for k in np.unravel_index(mistakes.argmax(), mistakes.shape))
-    times = f"{mistakes[label, guess]:,} times"
-    most = f"The most frequent of {mistakes.sum():,} mistakes is a {label} taken for a {guess}, {times}."
-    return Picture(path, f"{title}: which digit is taken for which.", f"{title}. {most}")
+    most = f"a {label} taken for a {guess}, {mistakes[label, guess]:,} times"
+    alt = f"{title}. The most frequent of {mistakes.sum():,} mistakes is {most}."
+    return Picture(path, f"{title}: which digit is taken for which.", alt)
 
 
-def _wrong(cell: str, one: Measures, test: Split) -> Picture:
-    path = FIGURES / f"wrong_{cell}.png"
-    digit_figures.wrong_digits(path, one, test.images, test.labels, cell)
-    caption = f"{cell}: the digits that it is most certain and wrong about (seed {one.seed})."
-    return Picture(path, caption, caption)
+class ClassScore(NamedTuple):
+    """Precision and recall of one class; precision is 0 where the class is never predicted."""
+
+    digit: int
+    images: int
+    precision: float
+    recall: float
+
+
+def class_scores(labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[ClassScore]:
+    """The scores of the ten classes."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    precision, recall, _, images = precision_recall_fscore_support(
+        labels, predicted, labels=np.arange(CLASSES), zero_division=0
+    )
+    return [ClassScore(k, int(images[k]), float(precision[k]), float(recall[k])) for k in range(CLASSES)]
+
+
+def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How many images of each class (rows) were taken for each class (columns): int64 [10, 10]."""
+    from sklearn.metrics import confusion_matrix
+
+    matrix: NDArray[np.int64] = confusion_matrix(labels, predicted, labels=np.arange(CLASSES))
+    return matrix
