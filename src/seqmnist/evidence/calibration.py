@@ -11,10 +11,9 @@ MIN_BIN_IMAGES = 20  # images in a bin that a picture shows: the share right of 
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions whose probability lies between two bounds: how many, their mean probability, the share right."""
+    """Predictions of a probability from `low` on: how many, their mean probability, the share right."""
 
     low: float
-    high: float
     count: int
     confidence: float
     accuracy: float
@@ -36,8 +35,7 @@ def reliability(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -
     for k in range(BINS):
         here = index == k
         if here.any():
-            mean, share = float(confidences[here].mean()), float(right[here].mean())
-            found.append(Bin(k / BINS, (k + 1) / BINS, int(here.sum()), mean, share))
+            found.append(Bin(k / BINS, int(here.sum()), float(confidences[here].mean()), float(right[here].mean())))
     return found
 
 

@@ -3,7 +3,8 @@
 docs/evidence.md has the definitions. A positive effect speaks for the LSTM.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
@@ -34,16 +35,18 @@ def claims(measured: Measured, types: Mapping[str, str]) -> dict[str, Test]:
     if any(types.get(cell) != cell for cell in (BASE, CLAIMED)):
         return {}
     epochs = min(len(one.curve) for cell in (BASE, CLAIMED) for one in measured[cell])  # recipes can differ
-    areas = [[area(one.curve[:epochs]) for one in measured[cell]] for cell in (BASE, CLAIMED)]
     pairs = list(zip(measured[BASE], measured[CLAIMED], strict=True))
+
+    def of_seeds(figure: Callable[[Measures], float]) -> Test:
+        differences = [figure(other) - figure(base) for base, other in pairs]
+        return one_difference(*differences) if len(differences) == 1 else sign_flip(differences)
+
     return {
         "better": (
-            mcnemar(pairs[0][0].right, pairs[0][1].right)
-            if len(pairs) == 1
-            else sign_flip([other.test_accuracy - base.test_accuracy for base, other in pairs])
+            mcnemar(*(one.right for one in pairs[0])) if len(pairs) == 1 else of_seeds(lambda one: one.test_accuracy)
         ),
-        "converges_faster": _over_seeds([other - base for base, other in zip(*areas, strict=True)]),
-        "remembers_longer": _over_seeds([remembered(other) - remembered(base) for base, other in pairs]),
+        "converges_faster": of_seeds(lambda one: area(one.curve[:epochs])),
+        "remembers_longer": of_seeds(remembered),
     }
 
 
@@ -63,16 +66,4 @@ def remembered(one: Measures) -> float:
 
 def as_json(test: Test) -> dict[str, Any]:
     """A test's part of metrics.json."""
-    return {
-        "verdict": test.verdict,
-        "effect": test.effect,
-        "interval": list(test.interval),
-        "confidence": test.confidence,
-        "test": test.test,
-        "p": test.p,
-        "n": test.n,
-    }
-
-
-def _over_seeds(differences: Sequence[float]) -> Test:
-    return one_difference(differences[0]) if len(differences) == 1 else sign_flip(differences)
+    return {"verdict": test.verdict, **asdict(test)}

@@ -92,12 +92,14 @@ def measure(
         shards: parts that run side by side.
         is_lstm: whether the cell has an LSTM's gates.
     """
+    from scipy.special import softmax
+
     test = data["test"]
     logits = ScoringGraph(trained, shards).logits(test.images)
     loss, accuracy = score_logits(logits, test.labels)
     digits = data["validation"].images[:FLOW_DIGITS]
     examples = test.images[example_digits(test.labels)]
-    probabilities = softmax(logits)
+    probabilities: NDArray[np.float32] = softmax(logits.astype(np.float64), axis=1).astype(np.float32)
     return Measures(
         seed=rows[0].seed,
         rows=rows,
@@ -117,11 +119,3 @@ def measure(
         beliefs=beliefs(trained, examples),
         gates=gates(trained, examples) if is_lstm else {},
     )
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities [n, 10] of logits [n, 10]."""
-    wide = logits.astype(np.float64)
-    exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
-    shares: NDArray[np.float32] = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shares

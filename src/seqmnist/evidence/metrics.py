@@ -36,13 +36,13 @@ def cells_of(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def model_figures(one: Measures, examples: int) -> dict[str, float]:
     """A model's figures by dotted name; `examples` are the training images in an epoch."""
-    convergence = {"convergence.area": area(one.curve)}
-    for name, count in reached(one.curve, examples).items():
-        convergence[f"convergence.{name}"] = count
-    after = {f"after.{name.replace(' ', '_')}": accuracy for name, accuracy in one.after.items()}
-    after["after.mean"] = remembered(one)
-    flow = {f"flow.{when}": float(norms[-1]) for when, norms in one.flow.items()}
-    return one.summary | convergence | after | flow
+    after = {name.replace(" ", "_"): accuracy for name, accuracy in one.after.items()}
+    further = {
+        "convergence": {"area": area(one.curve), **reached(one.curve, examples)},
+        "after": {**after, "mean": remembered(one)},
+        "flow": {when: float(norms[-1]) for when, norms in one.flow.items()},
+    }
+    return one.summary | flatten(further)
 
 
 def over_seeds(figures: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
