@@ -183,9 +183,11 @@ def test_the_tables_in_docs_are_those_of_what_was_measured(name: str, page: str,
     text = (ROOT / page).read_text()
     measured = json.loads((ROOT / f"docs/{name}.json").read_text())
 
-    tables = publish.tables(measured).items()
-    assert {title for title, table in tables if f"<!-- {name}: {title} -->\n{table}<!-- end -->" in text} == titles
-    assert publish.with_tables(text, name, measured) == text
+    tables = publish.tables(measured)
+    assert {
+        title for title, table in tables.items() if f"<!-- {name}: {title} -->\n{table}<!-- end -->" in text
+    } == titles
+    assert publish.filled(text, name, tables) == text
 
 
 @pytest.mark.parametrize("name", ["evidence", "tuned"])

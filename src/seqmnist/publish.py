@@ -28,6 +28,7 @@ from seqmnist.process import run_command, signals_waiting
 from seqmnist.settings import flatten, read_yaml
 
 DOCS = Path("docs")
+_PERCENTS = [f"{100 * threshold:.0f}" for threshold in THRESHOLDS]
 
 Rows = list[list[Any]]
 
@@ -80,7 +81,7 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
     measured = {"metrics": json.loads((reports / METRICS.name).read_text()), "epoch_seconds": seconds}
     figures = DOCS / "figures" / name
     pages = (DOCS / f"{name}.md", Path("README.md"))
-    contents = {page: with_tables(page.read_text(), name, measured).encode() for page in pages}
+    contents = {page: filled(page.read_text(), name, tables(measured)).encode() for page in pages}
     contents |= {figures / figure.name: figure.read_bytes() for figure in (reports / "figures").glob("*.png")}
     contents[DOCS / f"{name}.json"] = (json.dumps(measured, indent=2, allow_nan=False) + "\n").encode()
     if folders := [path for path in contents if path.is_dir()]:
@@ -92,11 +93,6 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
         for old in set(figures.glob("*.png")).difference(contents):  # of a cell that is no longer there
             old.unlink()
     print(f"wrote {DOCS / name}.json, {figures} and the tables in {' and '.join(map(str, pages))}")
-
-
-def with_tables(text: str, name: str, measured: dict[str, Any]) -> str:
-    """A page with the tables between its marks made of docs/<name>.json."""
-    return filled(text, name, tables(measured))
 
 
 def filled(text: str, name: str, tables: dict[str, str]) -> str:
@@ -132,11 +128,10 @@ def _claims(claims: dict[str, dict[str, Any]]) -> str:
 
 
 def _accuracies(cells: dict[str, Any]) -> str:
-    accuracies = {cell: figures_of_seeds(part, SELECTED + TEST_ACCURACY) for cell, part in cells.items()}
-    rows: Rows = [
-        [cell, f"**{spread(values)}**", ", ".join(f"{value:.4f}" for value in values)]
-        for cell, values in accuracies.items()
-    ]
+    rows: Rows = []
+    for cell, part in cells.items():
+        values = figures_of_seeds(part, SELECTED + TEST_ACCURACY)
+        rows.append([cell, f"**{spread(values)}**", ", ".join(f"{value:.4f}" for value in values)])
     return markdown(["cell", "test accuracy", "of each seed"], rows)
 
 
@@ -163,12 +158,12 @@ def _seconds(cells: dict[str, Any], epoch_seconds: dict[str, dict[str, list[floa
     rows: Rows = []
     for cell, part in cells.items():
         line = [cell]
-        for percent in _percents():
+        for percent in _PERCENTS:
             epochs = {seed: one["convergence"].get(f"epochs_to_{percent}") for seed, one in part["seeds"].items()}
             reached = {seed: count for seed, count in epochs.items() if count}
             line.append(_between(reached, epoch_seconds.get(cell, {}), len(epochs)))
         rows.append(line)
-    return markdown(["cell", *(f"to {percent} %" for percent in _percents())], rows)
+    return markdown(["cell", *(f"to {percent} %" for percent in _PERCENTS)], rows)
 
 
 def _between(reached: dict[str, int], seconds: dict[str, list[float]], seeds: int) -> str:
@@ -188,7 +183,7 @@ def _seeds(cells: dict[str, Any]) -> str:
         "test accuracy": SELECTED + TEST_ACCURACY,
         "mean validation accuracy": "convergence.area",
         "mean accuracy after rows": "after.mean",
-        **{f"epochs to {percent} %": f"convergence.epochs_to_{percent}" for percent in _percents()},
+        **{f"epochs to {percent} %": f"convergence.epochs_to_{percent}" for percent in _PERCENTS},
     }
     rows: Rows = [
         [cell, seed, *(_value(flatten(one), key) for key in keys.values())]
@@ -196,10 +191,6 @@ def _seeds(cells: dict[str, Any]) -> str:
         for seed, one in part["seeds"].items()
     ]
     return markdown(["cell", "seed", *keys], rows)
-
-
-def _percents() -> list[str]:
-    return [f"{100 * threshold:.0f}" for threshold in THRESHOLDS]
 
 
 def _value(figures: dict[str, float], key: str) -> str:
