@@ -10,7 +10,6 @@ from seqmnist import config, trials
 from seqmnist.compose import compose as compose_pipeline
 from seqmnist.config import Config
 from seqmnist.errors import UserError
-from seqmnist.projects import Promotion
 from seqmnist.settings import flatten
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -26,7 +25,7 @@ def composed(*overrides: str) -> Any:
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_without_overrides_a_trial_is_what_the_pipeline_trains(cell: str) -> None:
     values = composed(f"cell={cell}")
-    trial = config.validate(trials.pipeline_values(values), "trial")
+    trial = config.validate(trials.trial_values(values), "trial")
     pipeline = config.validate(compose_pipeline(CONF)[1], "pipeline")
     assert trial.cells[cell] == pipeline.cells[cell]
     assert trial.train_of(cell) == pipeline.train_of(cell)
@@ -35,15 +34,9 @@ def test_without_overrides_a_trial_is_what_the_pipeline_trains(cell: str) -> Non
 
 
 def test_an_added_key_reaches_the_schema_that_refuses_it() -> None:
-    values = trials.pipeline_values(composed("+nonsense=1"))
-    for function in (trials.run_tags, trials.parameters):
-        with pytest.raises(UserError, match=r"params\.yaml: nonsense: unknown key"):
-            function(values)
-
-
-def test_a_trial_has_the_parameters_of_its_run(tiny_values: dict[str, Any], tiny_config: Config) -> None:
-    lstm = {"lstm": tiny_values["cells"]["lstm"]}
-    assert trials.parameters(tiny_values | {"cells": lstm}) == tiny_config.parameters_of("lstm", 42)
+    values = trials.trial_values(composed("+nonsense=1"))
+    with pytest.raises(UserError, match=r"params\.yaml: nonsense: unknown key"):
+        trials.run_tags(values)
 
 
 def test_runs_of_the_same_data_have_the_same_tags(tiny_values: dict[str, Any]) -> None:
@@ -55,21 +48,23 @@ def test_runs_of_the_same_data_have_the_same_tags(tiny_values: dict[str, Any]) -
 
 @pytest.mark.parametrize("overrides", [["train.epochs=3"], ["cell=lstm", "+train.epochs=3", "train.batch_size=5"]])
 def test_a_value_that_the_cell_replaces_is_refused(overrides: list[str]) -> None:
-    assert trials.shadowed(composed("+cell.train.epochs=2"), overrides) == SHADOWED
+    assert trials.ineffective(composed("+cell.train.epochs=2"), overrides) == SHADOWED
 
 
 @pytest.mark.parametrize("overrides", [["train.batch_size=5"], ["cell.train.epochs=3"], ["train=notebook"], ["seed=1"]])
 def test_values_that_have_an_effect_are_not_refused(overrides: list[str]) -> None:
-    assert trials.shadowed(composed("+cell.train.epochs=2"), overrides) is None
-    assert trials.shadowed(composed(), [*overrides, "train.epochs=3"]) is None
+    assert trials.ineffective(composed("+cell.train.epochs=2"), overrides) is None
+    assert trials.ineffective(composed(), [*overrides, "train.epochs=3"]) is None
 
 
 def test_values_of_a_search_are_looked_at_as_overrides_are() -> None:
     values = composed("+cell.train={epochs: 1, shift: 1}")
     searched = ["seed=2", "train.epochs=3", "train.shift=2"]
-    assert trials.shadowed(values, ["seed=1"], searched) == SHADOWED
-    assert str(trials.shadowed(values, ["cell.train.epochs=1"], searched)).startswith("train.shift = 2 has no effect")
-    assert trials.shadowed(values, ["cell.train.epochs=1", "+cell.train.shift=1"], searched) is None
+    assert trials.ineffective(values, ["seed=1"], searched) == SHADOWED
+    assert str(trials.ineffective(values, ["cell.train.epochs=1"], searched)).startswith(
+        "train.shift = 2 has no effect"
+    )
+    assert trials.ineffective(values, ["cell.train.epochs=1", "+cell.train.shift=1"], searched) is None
 
 
 @pytest.fixture
@@ -84,20 +79,20 @@ def trial(tiny_config: Config) -> Callable[..., dict[str, Any]]:
 
 
 def test_what_the_pipeline_trains_anyway_needs_no_values(trial: Any, tiny_values: dict[str, Any]) -> None:
-    assert trials.promotion(trial(), tiny_values) == Promotion({}, [])
+    assert trials.promotion(trial(), tiny_values) == ({}, [], [])
 
 
 def test_a_cells_own_values_stand_below_it(trial: Any, tiny_values: dict[str, Any]) -> None:
-    promotion = trials.promotion(trial(cell__units=9, train__clip_norm=1.0), tiny_values)
-    assert promotion.values == {"cells": {"lstm": {"units": 9, "train": {"clip_norm": 1.0}}}}
-    assert (promotion.settings, promotion.remarks) == ([], [])
+    values, settings, remarks = trials.promotion(trial(cell__units=9, train__clip_norm=1.0), tiny_values)
+    assert values == {"cells": {"lstm": {"units": 9, "train": {"clip_norm": 1.0}}}}
+    assert (settings, remarks) == ([], [])
 
 
 def test_what_all_cells_share_is_a_setting(trial: Any, tiny_values: dict[str, Any]) -> None:
-    promotion = trials.promotion(trial(seed=7, sequence__view="columns"), tiny_values)
-    assert promotion.values == {}
-    assert promotion.settings == ["sequence.view=columns", "seeds=[7]"]
-    assert promotion.remarks == ["seed 7 is not the pipeline's: with it, the other cells are trained anew too"]
+    values, settings, remarks = trials.promotion(trial(seed=7, sequence__view="columns"), tiny_values)
+    assert values == {}
+    assert settings == ["sequence.view=columns", "seeds=[7]"]
+    assert remarks == ["seed 7 is not the pipeline's: with it, the other cells are trained anew too"]
 
 
 def test_a_pipeline_that_is_not_valid_is_refused(trial: Any, tiny_values: dict[str, Any]) -> None:

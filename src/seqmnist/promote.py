@@ -5,7 +5,8 @@ import shlex
 from itertools import chain
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+
+from omegaconf import OmegaConf
 
 from seqmnist import projects
 from seqmnist.compose import compose
@@ -13,7 +14,6 @@ from seqmnist.errors import UserError
 from seqmnist.files import write_text
 from seqmnist.metric_names import SELECTED
 from seqmnist.paths import CONF
-from seqmnist.projects import Promotion
 from seqmnist.settings import FILE_NAME, Tracking, validate_tracking
 from seqmnist.sweep.folders import Request, former_folder
 from seqmnist.sweep.names import in_words
@@ -38,16 +38,21 @@ def promote(source: str, name: str | None) -> None:
         raise UserError(f"--name = {name!r} is impossible: letters, digits, _, . and -, not . or - first")
     pipeline = compose(CONF)[1]
     trials = _trials(source, validate_tracking(pipeline.get("tracking"), str(CONF)))
-    trial, promotion = _chosen(trials, pipeline)
-    path = EXPERIMENTS / f"{name or _file_name(trial)}.yaml"
-    settings = [f"experiment={path.stem}", *promotion.settings]
+    call = projects.find().call
+    promoted = [(trial, *call("promotion", trial.parameters, pipeline)) for trial in trials]
+    # The first that needs the fewest settings: its figures come again without another seed.
+    trial, values, needed, remarks = min(promoted, key=lambda one: len(one[2]))
+    words = [word for word in trial.name.split() if not word.startswith(f"{SEED}=")]
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words))
+    path = EXPERIMENTS / f"{name}.yaml"
+    settings = [f"experiment={path.stem}", *needed]
     command = shlex.join(["dvc", "exp", "run", *chain.from_iterable(("-S", setting) for setting in settings)])
-    text = _header(trials, command) + (_yaml(promotion.values) if promotion.values else "")
+    text = _header(trials, command) + (OmegaConf.to_yaml(OmegaConf.create(values)) if values else "")
     if path.exists() and path.read_text() != text:
         raise UserError(f"{path} exists with other content: choose another name with --name, or remove it")
     write_text(path, text)
     print(f"{path}:\n{text}")
-    for line in [*promotion.remarks, command]:
+    for line in [*remarks, command]:
         print(line)
 
 
@@ -63,18 +68,6 @@ def _trials(source: str, tracking: Tracking) -> list[Trial]:
     if not groups:
         raise UserError(f"{source}: no trial of it is finished")
     return groups[0]
-
-
-def _chosen(trials: list[Trial], pipeline: dict[str, Any]) -> tuple[Trial, Promotion]:
-    """Return the first trial that needs the fewest settings: its figures come again without another seed."""
-    project = projects.find()
-    promoted = [(trial, project.call("promotion", trial.parameters, pipeline)) for trial in trials]
-    return min(promoted, key=lambda one: len(one[1].settings))
-
-
-def _file_name(trial: Trial) -> str:
-    words = [word for word in trial.name.split() if not word.startswith(f"{SEED}=")]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words))
 
 
 def _header(trials: list[Trial], command: str) -> str:
@@ -94,9 +87,3 @@ def _header(trials: list[Trial], command: str) -> str:
         f"#   {command}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _yaml(values: dict[str, Any]) -> str:
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(OmegaConf.create(values))

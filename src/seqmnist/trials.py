@@ -10,8 +10,8 @@ from seqmnist.config import Config, validate
 from seqmnist.data import splits
 from seqmnist.errors import UserError
 from seqmnist.paths import CONF, PARAMS, history_file
-from seqmnist.projects import Outcome, Promotion
 from seqmnist.runs import data_sets
+from seqmnist.runs.sweep_figures import draw
 from seqmnist.settings import flatten
 from seqmnist.sweep.folders import CHECKPOINTS
 from seqmnist.sweep.names import key_of
@@ -19,6 +19,10 @@ from seqmnist.sweep.names import key_of
 if TYPE_CHECKING:
     from seqmnist.tracking.runs import RunRequest
     from seqmnist.training.setup import Training
+
+
+data_folder = data_sets.folder_of
+sweep_figures = draw
 
 
 def run_tags(values: dict[str, Any]) -> dict[str, str]:
@@ -30,22 +34,22 @@ def run_tags(values: dict[str, Any]) -> dict[str, str]:
     return data_sets.tags(validate(values, str(PARAMS)).data)
 
 
-def pipeline_values(values: Mapping[str, Any]) -> dict[str, Any]:
+def trial_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial's configuration as that of a pipeline with one cell and one seed."""
-    rest = dict(values)
-    cell, seed = rest.pop("cell"), rest.pop("seed")
-    return {
-        "data": rest.pop("data"),
-        "sequence": rest.pop("sequence"),
+    cell = values["cell"]
+    pipeline = {
+        "data": values["data"],
+        "sequence": values["sequence"],
         "cells": {str(cell["type"]): cell},
-        "train": rest.pop("train"),
-        "tracking": rest.pop("tracking"),
-        "seeds": [seed],
-        **rest,  # nothing, or keys that the schema refuses
+        "train": values["train"],
+        "tracking": values["tracking"],
+        "seeds": [values["seed"]],
     }
+    added = {key: value for key, value in values.items() if key not in {"cell", "seed"}}
+    return pipeline | added  # nothing new, or keys that the schema refuses
 
 
-def shadowed(values: Mapping[str, Any], overrides: Sequence[str], searched: Iterable[str] = ()) -> str | None:
+def ineffective(values: Mapping[str, Any], overrides: Sequence[str], searched: Iterable[str] = ()) -> str | None:
     """Return what is wrong with a trial that sets a value of `train` which its cell replaces; None if nothing.
 
     Args:
@@ -62,24 +66,16 @@ def shadowed(values: Mapping[str, Any], overrides: Sequence[str], searched: Iter
     return None
 
 
-def parameters(values: dict[str, Any]) -> dict[str, object]:
-    """Return the nested parameters that the run of a trial with these values of params.yaml has.
-
-    Raises:
-        UserError: They are no valid configuration.
-    """
-    configuration = validate(values, str(PARAMS))
-    (cell,), (seed,) = configuration.cells, configuration.seeds
-    return configuration.parameters_of(cell, seed)
-
-
-def train(request: "RunRequest", inputs: Path, threads: int) -> Outcome:
+def train(request: "RunRequest", inputs: Path, threads: int) -> tuple[dict[str, float], bool]:
     """Train what the working directory's params.yaml describes, and leave its outputs there.
 
     Args:
         request: The trial's MLflow run.
         inputs: Folder of the processed splits.
         threads: Operations that may run side by side.
+
+    Returns:
+        The metrics of the training by the names that MLflow has, and whether MLflow has all of it.
     """
     from seqmnist.training import history
     from seqmnist.training.runtime import start_tensorflow
@@ -90,7 +86,7 @@ def train(request: "RunRequest", inputs: Path, threads: int) -> Outcome:
     with training.checkpoints(CHECKPOINTS) as checkpoints:
         rows, is_logged = train_model(training, checkpoints, _of_cell(request, training))
         history.write(history_file(training.cell), rows)
-    return Outcome(history.selected(rows).epoch, history.summary(rows), is_logged)
+    return history.summary(rows), is_logged
 
 
 def restore(request: "RunRequest", inputs: Path) -> None:
@@ -102,25 +98,49 @@ def restore(request: "RunRequest", inputs: Path) -> None:
     in_mlflow(training, _of_cell(request, training), history.read(history_file(training.cell)))
 
 
-def promotion(trial: Mapping[str, Any], values: dict[str, Any]) -> Promotion:
-    """Return a trial's values as an experiment of the pipeline.
+def promotion(trial: Mapping[str, Any], values: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return a trial's values as an experiment of the pipeline: content of its file, settings, lines for the user.
 
     Args:
         trial: Parameters of the trial, by dotted name.
         values: Plain values of the pipeline's configuration.
 
     Raises:
-        UserError: The pipeline can't train it, or its configuration is not valid.
+        UserError: The pipeline can't train it, or its configuration is not valid; or the trial is of a version that had
+            fewer values, or was trained on other data.
     """
     pipeline = validate(values, str(CONF))
     cell, seed = _cell(trial, pipeline), trial["seed"]
     ours = flatten(pipeline.parameters_of(cell, pipeline.seeds[0]))  # what the pipeline would train the cell with
-    differing, settings = _differing(trial, ours), _shared(trial, ours)
-    remarks = []
+    if lacking := [key for key in ours if key.startswith(("cell.", "train.")) and key not in trial]:
+        raise UserError(f"the trial has no {', '.join(lacking)}: an earlier version trained it; run the sweep again")
+    own, train, settings, remarks = {}, {}, [], []
+    for key, value in ours.items():
+        section, _, name = key.partition(".")
+        if (given := trial.get(key)) == value:
+            continue
+        if section == "data":
+            raise UserError(
+                f"the trial has {key} = {given}, the pipeline {value}: they are not trained on the same data"
+            )
+        if section == "sequence":  # which all cells share
+            settings.append(f"{key}={given}")
+        elif section == "cell":
+            own[name] = given
+        elif section == "train":
+            train[name] = given
     if seed not in pipeline.seeds:
         settings.append(f"seeds=[{seed}]")
         remarks.append(f"seed {seed} is not the pipeline's: with it, the other cells are trained anew too")
-    return Promotion({"cells": {cell: differing}} if differing else {}, settings, remarks)
+    differing = own | ({"train": train} if train else {})
+    return {"cells": {cell: differing}} if differing else {}, settings, remarks
+
+
+def sync() -> None:
+    """Log what MLflow lacks of all stages."""
+    from seqmnist.runs.restore import restore_stages
+
+    restore_stages()
 
 
 def _cell(trial: Mapping[str, Any], pipeline: Config) -> str:
@@ -132,38 +152,6 @@ def _cell(trial: Mapping[str, Any], pipeline: Config) -> str:
             f" `- cell@cells.{kind}: {kind}` into conf/config.yaml and {kind} into the train matrix of dvc.yaml"
         )
     return str(kind)
-
-
-def _differing(trial: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the trial's values that the pipeline has otherwise, as below `cells.<cell>`.
-
-    Raises:
-        UserError: The trial is of a version that had fewer values.
-    """
-    if lacking := [key for key in ours if key.startswith(("cell.", "train.")) and key not in trial]:
-        raise UserError(f"the trial has no {', '.join(lacking)}: an earlier version trained it; run the sweep again")
-    own = {key: trial[key] for key, value in ours.items() if trial.get(key) != value}
-    values = {key.removeprefix("cell."): value for key, value in own.items() if key.startswith("cell.")}
-    train = {key.removeprefix("train."): value for key, value in own.items() if key.startswith("train.")}
-    return values | ({"train": train} if train else {})
-
-
-def _shared(trial: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """Return settings for values of the sequence, which all cells share.
-
-    Raises:
-        UserError: The trial was trained on other data.
-    """
-    settings = []
-    for key, value in ours.items():
-        given = trial.get(key)
-        if key.startswith("data.") and given != value:
-            raise UserError(
-                f"the trial has {key} = {given}, the pipeline {value}: they are not trained on the same data"
-            )
-        if key.startswith("sequence.") and given != value:
-            settings.append(f"{key}={given}")
-    return settings
 
 
 def _training(inputs: Path) -> "Training":

@@ -38,7 +38,6 @@ def test_trials_are_those_with_a_result_as_their_folders_have_them(sweep: Path) 
     failed, finished, _ = results.trials(sweep)
 
     assert (finished.number, finished.name, finished.status) == (10, "rnn units=4", "FINISHED")
-    assert finished.parameters["cell.units"] == 4
     assert (finished.metrics["selected.val.accuracy"], finished.metrics["selected.epoch"]) == (0.6, 1)
     assert math.isnan(finished.minutes)
     assert (failed.number, failed.status, failed.error, failed.metrics) == (9, "FAILED", "0 is impossible", {})

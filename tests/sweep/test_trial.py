@@ -25,19 +25,17 @@ def run_tags(values: dict[str, Any]) -> dict[str, str]:
     return {"data": values["data"]}
 
 
-def train(*arguments: Any) -> projects.Outcome:
+def train(*arguments: Any) -> tuple[dict[str, float], bool]:
     CALLS.append(("train", *arguments))
     assert Path("checkpoints").is_dir()
-    return projects.Outcome(3, METRICS, is_logged=False)
+    return METRICS, False
 
 
 def restore(*arguments: Any) -> None:
     CALLS.append(("restore", *arguments))
 
 
-MINE = replace(
-    PROJECT, metric="score", run_tags=f"{__name__}:run_tags", train=f"{__name__}:train", restore=f"{__name__}:restore"
-)
+MINE = replace(PROJECT, functions=__name__, metric="score")
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def _connect(init: dict[str, Any]) -> None:
     except ModuleNotFoundError:
         raise UserError(MISSING) from None
 
-    code = {"py_modules": packages(projects.find().packages), "excludes": ["**/__pycache__"]}
+    code = {"py_modules": packages([projects.find().functions.partition(".")[0]]), "excludes": ["**/__pycache__"]}
     with _stderr_kept() as kept, _handlers_kept():
         try:
             ray.init(**_QUIET | init | {"address": address, "runtime_env": code})

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from seqmnist import projects
 from seqmnist.files import sha256_file
-from seqmnist.metric_names import SELECTED
+from seqmnist.metric_names import EPOCH, SELECTED
 from seqmnist.paths import PARAMS
 from seqmnist.process import end_when, run_command
-from seqmnist.projects import Outcome
 from seqmnist.settings import Tracking, read_yaml, validate_tracking
 from seqmnist.sweep.folders import CHECKPOINTS, Result, Trial
 from seqmnist.sweep.names import folder_value
@@ -40,21 +39,25 @@ def main() -> None:
         project.call("restore", request, Path(trial.data))
         replace(done, is_logged=True).write(Path())
     else:
-        outcome: Outcome = project.call("train", request, Path(trial.data), trial.threads)
+        metrics, is_logged = project.call("train", request, Path(trial.data), trial.threads)
         Result(
             "FINISHED",
             config=sha256_file(PARAMS),
-            accuracy=outcome.metrics[SELECTED + project.metric],
-            epoch=outcome.epoch,
-            is_logged=outcome.is_logged,
-            metrics=outcome.metrics,
+            accuracy=metrics[SELECTED + project.metric],
+            epoch=metrics[SELECTED + EPOCH],
+            is_logged=is_logged,
+            metrics=metrics,
         ).write(Path())
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
 
 
 def _request(trial: Trial, tracking: Tracking, run_tags: Mapping[str, str]) -> RunRequest:
     """Return how the trial's run is named, found and resumed, by what MLflow knows of its sweep."""
-    request = RunRequest("train", trial.name, extra_tags=run_tags, remedy=_remedy(trial))
+    if trial.sweep:
+        command = f"`seqmnist resume {shlex.quote(trial.sweep)}`"
+    else:
+        command = f"the same command with {shlex.quote(f'hydra.run.dir={folder_value(Path.cwd())}')}"
+    request = RunRequest("train", trial.name, extra_tags=run_tags, remedy=f"{command} sends the rest")
     if not trial.sweep:
         return request
     try:
@@ -66,13 +69,6 @@ def _request(trial: Trial, tracking: Tracking, run_tags: Mapping[str, str]) -> R
     except ServerAway as away:
         return replace(request, away=away)
     return replace(request, tags=tags, extra_tags={**notes, **run_tags}, resume=run_id)
-
-
-def _remedy(trial: Trial) -> str:
-    """Return what sends the rest when the server is away."""
-    if trial.sweep:
-        return f"`seqmnist resume {shlex.quote(trial.sweep)}` sends the rest"
-    return f"the same command with {shlex.quote(f'hydra.run.dir={folder_value(Path.cwd())}')} sends the rest"
 
 
 if __name__ == "__main__":
