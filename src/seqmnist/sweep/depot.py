@@ -13,7 +13,6 @@ from seqmnist.sweep.folders import Request
 from seqmnist.sweep.parcels import Change, Files
 
 _SILENCE_SECONDS = 20  # a trial that is ending may have to wait for the tracking server
-_HYDRA = ".hydra/"  # Hydra writes it anew where the trial runs
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Depot:
         self._heard[number] = time.monotonic()
         self._attempts[number] = attempt = self._attempts.get(number, -1) + 1
         folder = self._folder(number)
-        names = [name for name in parcels.stamps(folder) if not name.startswith(_HYDRA)] if folder.is_dir() else []
+        names = [name for name in parcels.stamps(folder) if not name.startswith(f"{parcels.HYDRA}/")]
         request = Request.read(Path(self._supplies.sweep))
         return Start(attempt, self._supplies, request, parcels.pack(folder, names))
 

@@ -42,7 +42,7 @@ def run_trial(config: DictConfig) -> float:
     """
     hydra = HydraConfig.get()
     folder, number = Path(hydra.runtime.output_dir), hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig
-    place = place_of(folder, number, hydra)
+    place = place_of(folder, number, hydra.launcher)
     if place is None:
         return _WORST
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
@@ -51,7 +51,10 @@ def run_trial(config: DictConfig) -> float:
     if result is None or result.status != "FINISHED":
         searched = Request.read(folder.parent).searched if place.sweep else values_of_search(hydra)
         error = projects.find().call("ineffective", values, list(hydra.overrides.task), searched)
-        result = _failed(folder, trial, "FAILED", error) if error else _run(folder, trial, place)
+        if error:
+            result = _failed(folder, trial, "FAILED", error)
+        elif (code := _process(folder, trial, place)) or not (result := Result.read(folder)):
+            result = _failed(folder, trial, *_failure(code, folder))
         result.write(folder)
     elif not result.is_logged:
         _process(folder, trial, place)  # which sends what MLflow lacks
@@ -79,56 +82,38 @@ def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", place: Pl
     return trial
 
 
-def _run(folder: Path, trial: Trial, place: Place) -> Result:
-    """Run the trial's process to its end and make MLflow agree with how it ended."""
-    code = _process(folder, trial, place)
-    result = Result.read(folder)
-    if code == 0 and result:
-        return result
-    return _failed(folder, trial, *_failure(code, folder))
-
-
 def _process(folder: Path, trial: Trial, place: Place) -> int:
-    """Run the trial's process to its end and return its exit code."""
+    """Run the trial's process to its end and return its exit code; end it when it is not wanted any more."""
     command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
     with (folder / LOG).open("ab") as log:
         output = log if trial.sweep else None
         # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
         with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
-            return _wait(process, place)
+            while True:
+                try:
+                    return process.wait(_POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    if not place.is_wanted():
+                        process.terminate()
 
 
 def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
-    """Return the result of a trial that has none, and tell MLflow of it."""
+    """Return the result of a trial that has none, and make MLflow agree with how it ended."""
     failed = Result(status, sha256_file(folder / PARAMS), error=error)
-    is_told = _settle(folder.parent, trial, failed) if trial.sweep else True
-    return replace(failed, is_logged=is_told)
-
-
-def _settle(folder: Path, trial: Trial, failed: Result) -> bool:
-    """Tell MLflow how a trial ended, and return whether the server was there; `folder` is the sweep's here."""
+    if not trial.sweep:
+        return failed
     from seqmnist.tracking.away import ServerAway, telling
     from seqmnist.tracking.store import tracking_uri
     from seqmnist.tracking.sweeps import Sweep
 
-    tracking = Tracking.model_validate(Request.read(folder).tracking)
+    tracking = Tracking.model_validate(Request.read(folder.parent).tracking)
     try:
         with telling(tracking_uri(tracking)):
-            sweep = Sweep.configured(tracking, Path(str(trial.sweep)))
-            sweep.settle(trial.number, failed.config, trial.name, failed.status, failed.error)
+            sweep = Sweep.configured(tracking, Path(trial.sweep))
+            sweep.settle(trial.number, failed.config, trial.name, status, error)
     except ServerAway:  # the end of the sweep tells of it
-        return False
-    return True
-
-
-def _wait(process: "subprocess.Popen[bytes]", place: Place) -> int:
-    """Return the exit code of a trial's process, which is ended when it is not wanted any more."""
-    while True:
-        try:
-            return process.wait(_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            if not place.is_wanted():
-                process.terminate()
+        return replace(failed, is_logged=False)
+    return failed
 
 
 def _failure(code: int, folder: Path) -> "tuple[Status, str]":

@@ -11,7 +11,7 @@ from seqmnist.files import atomic_path, sha256_json
 Files = dict[str, bytes]
 Stamps = dict[str, tuple[int, int]]  # when each file was written, and its size
 
-_HYDRA = ".hydra"
+HYDRA = ".hydra"  # folder of the files that Hydra writes anew where a trial runs
 _LAST = "result.json"  # says that the others are there
 
 
@@ -31,7 +31,7 @@ def stamps(folder: Path) -> Stamps:
         except FileNotFoundError:  # renamed or removed meanwhile
             continue
         name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") and part != _HYDRA for part in name.parts):
+        if path.is_file() and not any(part.startswith(".") and part != HYDRA for part in name.parts):
             found[name.as_posix()] = (status.st_mtime_ns, status.st_size)
     return found
 

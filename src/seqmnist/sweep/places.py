@@ -3,27 +3,24 @@
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from seqmnist import projects
 from seqmnist.sweep import parcels
 from seqmnist.sweep.on_ray import NAME, is_ray
-from seqmnist.sweep.parcels import Change, Stamps
+from seqmnist.sweep.parcels import Change
 from seqmnist.sweep.processes import DRIVER, driver_lives, is_worker, wait_for_trials
 
 if TYPE_CHECKING:
-    from hydra.conf import HydraConf
-
-    from seqmnist.sweep.depot import Supplies
-
-_HYDRA = ".hydra"
+    from seqmnist.sweep.depot import Start, Supplies
 
 
-class Place(Protocol):
-    """The host that a trial runs on.
+class Place:
+    """The driver's machine, where a trial runs in the sweep's own folder, or a trial on its own.
 
     Attributes:
         sweep: Folder of the sweep on the driver's machine, absolute; None for a trial on its own.
@@ -31,74 +28,43 @@ class Place(Protocol):
         threads: Number of operations that may run side by side.
     """
 
-    sweep: str | None
-    data: str
-    threads: int
+    def __init__(self, sweep: str | None, data: Path, cores: int) -> None:
+        """Name the sweep, the inputs, and the number of cores."""
+        self.sweep, self.data, self.threads = sweep, str(data.resolve()), cores
 
     def is_wanted(self) -> bool:
-        """Return whether the trial shall go on; asked each second."""
-
-    def tell(self, line: str) -> None:
-        """Tell the user how the trial ended."""
-
-
-def place_of(folder: Path, number: int | None, hydra: "HydraConf") -> Place | None:
-    """Prepare the host of the trial in a folder and return it; None if the trial shall not start any more."""
-    if number is not None and is_ray(hydra.launcher):
-        return Node.entered(folder, number, hydra.launcher)
-    return Here(None if number is None else str(folder.parent.resolve()), hydra.launcher)
-
-
-class Here:
-    """The driver's machine."""
-
-    def __init__(self, sweep: str | None, launcher: DictConfig) -> None:
-        """Enter it for a trial of a sweep, or one on its own."""
-        if is_worker():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
-        self.sweep, self.data = sweep, str(Path(projects.find().inputs).resolve())
-        self.threads = threads(launcher if sweep else OmegaConf.create({}))
-
-    def is_wanted(self) -> bool:
-        """Return whether the driver is still there."""
+        """Return whether the trial shall go on: whether the driver is still there. It is asked each second."""
         return not is_worker() or driver_lives()
 
     def tell(self, line: str) -> None:
-        """Print it."""
+        """Tell the user how the trial ended."""
         if not self.is_wanted():
             os._exit(1)  # nobody hears of the result; joblib would keep this process for minutes
         print(line, flush=True)
 
 
-class Node:
+class Node(Place):
     """A node of a Ray cluster, also the driver's own: all that a trial needs comes from the depot, and goes there."""
 
-    def __init__(self, folder: Path, number: int, attempt: int, depot: Any, cores: int) -> None:
-        """Name the trial's folder here, its number, how often it was started before, the depot, and its cores."""
-        self._folder, self._number, self._attempt, self._depot = folder, number, attempt, depot
-        self._sent: Stamps = {}
-        self.sweep: str | None = None
-        self.data, self.threads = "", cores
+    def __init__(self, folder: Path, number: int, depot: Any, start: "Start", cores: int) -> None:
+        """Bring here what the trial starts with.
 
-    @classmethod
-    def entered(cls, folder: Path, number: int, launcher: DictConfig) -> "Node | None":
-        """Get what a trial starts with; None if its sweep is being stopped."""
-        import ray
-
-        wait_for_trials(folder.resolve())  # of an earlier attempt, whose worker was killed
-        depot = ray.get_actor(NAME.format(job=ray.get_runtime_context().get_job_id()))
-        start = _answer(depot.begin.remote(number))
-        if start is None:
-            shutil.rmtree(folder.parent)  # Hydra made it
-            return None
-        node = cls(folder, number, start.attempt, depot, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
+        Args:
+            folder: Folder of the trial on this node.
+            number: Number of the trial.
+            depot: Actor on the driver's machine.
+            start: State that the trial starts with.
+            cores: Number of cores that it has.
+        """
+        self._folder, self._number, self._attempt, self._depot = folder, number, start.attempt, depot
         _set_environment(start.supplies.environment)
         start.request.write(folder.parent)
-        _empty(folder)
+        for path in folder.iterdir():  # an earlier attempt left it
+            if path.name != parcels.HYDRA:  # Hydra has just written it
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         parcels.unpack(folder, Change(start.files, []))
-        node._sent = {name: stamp for name, stamp in parcels.stamps(folder).items() if name in start.files}
-        node.sweep, node.data = start.supplies.sweep, str(_inputs(start.supplies))
-        return node
+        self._sent = {name: stamp for name, stamp in parcels.stamps(folder).items() if name in start.files}
+        super().__init__(start.supplies.sweep, _inputs(start.supplies), cores)
 
     def is_wanted(self) -> bool:
         """Send what changed, and return whether the trial shall go on; the depot ends with the driver."""
@@ -114,10 +80,34 @@ class Node:
         return is_wanted
 
     def tell(self, line: str) -> None:
-        """Send the rest and let the driver print it; nothing is left here."""
+        """Send the rest and let the driver print the line; nothing is left here."""
         self.is_wanted()
         _answer(self._depot.end.remote(self._number, self._attempt, line))
         shutil.rmtree(self._folder.parent)
+
+
+def place_of(folder: Path, number: int | None, launcher: DictConfig) -> Place | None:
+    """Prepare the host of the trial in a folder and return it; None if the trial shall not start any more."""
+    if number is not None and is_ray(launcher):
+        return _node(folder, number, launcher)
+    if is_worker():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
+    inputs = Path(projects.find().inputs)
+    if number is None:
+        return Place(None, inputs, threads({}))
+    return Place(str(folder.parent.resolve()), inputs, threads(launcher))
+
+
+def _node(folder: Path, number: int, launcher: DictConfig) -> Node | None:
+    import ray
+
+    wait_for_trials(folder.resolve())  # of an earlier attempt, whose worker was killed
+    depot = ray.get_actor(NAME.format(job=ray.get_runtime_context().get_job_id()))
+    start = _answer(depot.begin.remote(number))
+    if start is None:  # the sweep is being stopped
+        shutil.rmtree(folder.parent)  # Hydra made it
+        return None
+    return Node(folder, number, depot, start, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
 
 
 def _answer(reference: Any) -> Any:
@@ -125,12 +115,12 @@ def _answer(reference: Any) -> Any:
     return reference.future().result()
 
 
-def threads(launcher: DictConfig) -> int:
+def threads(launcher: DictConfig | Mapping[str, Any]) -> int:
     """Return a trial's share of the cores where a launcher runs several trials side by side."""
     from joblib import effective_n_jobs
 
     if "cpus_per_task" in launcher:  # a job of Slurm has cores of its own
-        return int(launcher.cpus_per_task or 1)
+        return int(launcher["cpus_per_task"] or 1)
     cores, workers = int(effective_n_jobs(-1)), int(effective_n_jobs(launcher.get("n_jobs", 1)))
     return max(1, cores // workers)
 
@@ -141,13 +131,6 @@ def _set_environment(variables: dict[str, str]) -> None:
         if name.startswith("MLFLOW_") or name == DRIVER:  # Ray that the driver started has it from there
             del os.environ[name]
     os.environ.update(variables)
-
-
-def _empty(folder: Path) -> None:
-    """Remove what an earlier attempt left; Hydra has just written its own files."""
-    for path in folder.iterdir():
-        if path.name != _HYDRA:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _inputs(supplies: "Supplies") -> Path:
