@@ -45,9 +45,12 @@ def is_ray(launcher: DictConfig) -> bool:
 
 
 class Cluster:
-    """The Ray cluster that a sweep runs on; one at a time."""
+    """The Ray cluster that a sweep runs on; one in a process."""
 
-    _current: ClassVar["Cluster | None"] = None
+    _is_joined: ClassVar[bool] = False
+    _depot: ClassVar[Any] = None
+    _news: ClassVar[threading.Thread | None] = None
+    _is_over: ClassVar[threading.Event] = threading.Event()
 
     @classmethod
     def join(cls, hydra: DictConfig, sweep: Path, uri: str) -> None:
@@ -62,74 +65,64 @@ class Cluster:
             UserError: the cluster can't be used, or its nodes could not reach the store.
         """
         _connect(OmegaConf.to_container(hydra.launcher.ray.init, resolve=True))  # type: ignore[arg-type]
-        cls._current = cluster = cls()
-        check_store(uri, _nodes())
+        cls._is_joined = True
+        import ray
+
+        check_store(uri, sum(node["Alive"] for node in ray.nodes()))
         with telling_of_ray():  # too small a store of objects, for one
-            cluster.supply(sweep, uri)
+            cls._depot = _open_depot(sweep, uri)
+        cls._news = threading.Thread(target=cls._print_news, daemon=True)
+        cls._news.start()
         hydra.overrides.hydra.append(f"hydra.sweep.dir={_NODE_FOLDER.format(key=uuid.uuid4().hex)}")
 
     @classmethod
     def leave(cls, *, stopped: bool) -> None:
         """Show the last news and disconnect; trials that are at work end first, and say so in MLflow."""
-        cluster, cls._current = cls._current, None
-        if cluster:
-            cluster.close(stopped=stopped)
-
-    def __init__(self) -> None:
-        """Stand for the cluster that this process is connected with."""
-        self._depot: Any = None
-        self._is_over = threading.Event()
-        self._news = threading.Thread(target=self._print_news, daemon=True)
-
-    def supply(self, sweep: Path, uri: str) -> None:
-        """Open the depot on this machine; it ends with this process."""
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        here = ray.get_runtime_context()
-        inputs = Path(projects.find().inputs)
-        files = parcels.pack(inputs, sorted(parcels.stamps(inputs)))
-        environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
-        environment |= {"MLFLOW_TRACKING_URI": uri, **projects.environment()}
-        supplies = Supplies(str(sweep), environment, parcels.digest(files), [ray.put(files)])
-        options = {
-            "name": NAME.format(job=here.get_job_id()),
-            "num_cpus": 0,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(here.get_node_id(), soft=False),
-        }
-        self._depot = ray.remote(Depot).options(**options).remote(supplies)
-        self._news.start()
-
-    def close(self, *, stopped: bool) -> None:
-        """See `leave`."""
+        if not cls._is_joined:
+            return
         import ray
 
         with suppress(ray.exceptions.RayError):  # the cluster may be what failed
-            if self._depot and stopped:
-                self._end_trials()
-        self._is_over.set()
-        if self._news.ident:
-            self._news.join()
+            if cls._depot and stopped:
+                ray.get(cls._depot.stop.remote())
+                until = time.monotonic() + _STOP_TIMEOUT_SECONDS
+                while not ray.get(cls._depot.is_idle.remote()) and time.monotonic() < until:
+                    time.sleep(_POLL_SECONDS)
+        cls._is_over.set()
+        if cls._news:
+            cls._news.join()
         ray.shutdown()
 
-    def _end_trials(self) -> None:
-        import ray
-
-        ray.get(self._depot.stop.remote())
-        until = time.monotonic() + _STOP_TIMEOUT_SECONDS
-        while not ray.get(self._depot.is_idle.remote()) and time.monotonic() < until:
-            time.sleep(_POLL_SECONDS)
-
-    def _print_news(self) -> None:
+    @classmethod
+    def _print_news(cls) -> None:
         """Print what trials tell: Ray itself would put the number of a process before each line."""
         import ray
 
         with suppress(ray.exceptions.RayError):
             is_last = False
             while not is_last:
-                is_last = self._is_over.wait(_POLL_SECONDS)
-                for line in ray.get(self._depot.lines.remote()):
+                is_last = cls._is_over.wait(_POLL_SECONDS)
+                for line in ray.get(cls._depot.lines.remote()):
                     print(line, flush=True)
+
+
+def _open_depot(sweep: Path, uri: str) -> Any:
+    """Return the depot of a sweep, on this machine; it ends with this process."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = ray.get_runtime_context()
+    inputs = Path(projects.find().inputs)
+    files = parcels.pack(inputs, sorted(parcels.stamps(inputs)))
+    environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    environment |= {"MLFLOW_TRACKING_URI": uri, **projects.environment()}
+    options = {
+        "name": NAME.format(job=here.get_job_id()),
+        "num_cpus": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(here.get_node_id(), soft=False),
+    }
+    supplies = Supplies(str(sweep), environment, parcels.digest(files), [ray.put(files)])
+    return ray.remote(Depot).options(**options).remote(supplies)
 
 
 @contextmanager
@@ -176,12 +169,15 @@ def _connect(init: dict[str, Any]) -> None:
         raise UserError(MISSING) from None
 
     code = {"py_modules": packages([projects.find().functions.partition(".")[0]]), "excludes": ["**/__pycache__"]}
-    with _stderr_kept() as kept, _handlers_kept():
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    with _stderr_kept() as kept:
         try:
             ray.init(**_QUIET | init | {"address": address, "runtime_env": code})
         except (Exception, SystemExit) as error:  # Ray ends the process where a cluster takes too long to answer
             why = _why(error, kept)
             raise UserError(f"{_KEY} = {address}: {why}") from None
+        finally:
+            signal.signal(signal.SIGTERM, on_terminate)  # Ray replaces it
 
 
 def packages(names: Iterable[str]) -> list[str]:
@@ -217,12 +213,6 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _nodes() -> int:
-    import ray
-
-    return sum(node["Alive"] for node in ray.nodes())
-
-
 @contextmanager
 def _stderr_kept() -> Iterator[IO[bytes]]:
     """Have all that is written to stderr go to a file, also by Ray's C++, which knows no `sys.stderr`."""
@@ -234,13 +224,3 @@ def _stderr_kept() -> Iterator[IO[bytes]]:
         finally:
             os.dup2(before, 2)
             os.close(before)
-
-
-@contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Put back what this process does on SIGTERM, which Ray replaces."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
