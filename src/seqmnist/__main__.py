@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     resume = commands.add_parser("resume", help="run what is missing of a sweep that was stopped or had failures")
     resume.add_argument("folder", type=given, help="of the sweep, as sweeps/2026-11-25_07-30-12")
-    resume.set_defaults(run="seqmnist.sweep.resume:resume")
+    resume.set_defaults(run="seqmnist.sweep.app:resume")
 
     sync = commands.add_parser("sync", help="give MLflow the runs of stages that DVC restored from its cache")
     sync.set_defaults(run="seqmnist.sync:sync")

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seqmnist.errors import UserError
-from seqmnist.sweep import on_slurm
+from seqmnist.sweep import app, on_slurm
 from seqmnist.sweep.places import threads
 
 
@@ -62,7 +62,7 @@ def test_a_machine_without_slurm_is_told_of(sweep: Path, monkeypatch: pytest.Mon
 
 
 def test_other_errors_than_submitits_go_on() -> None:
-    with pytest.raises(ValueError, match="mine"), on_slurm.telling_of_slurm(lambda: None):
+    with pytest.raises(ValueError, match="mine"), app._telling():
         raise ValueError("mine")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seqmnist.errors import UserError
-from seqmnist.sweep.options import check_options
+from seqmnist.sweep.app import check_options
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser  # its only list of options; tests run each of them
 from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf.errors import OmegaConfBaseException
@@ -20,10 +21,10 @@ from seqmnist.errors import UserError
 from seqmnist.paths import CONF, given
 from seqmnist.process import Terminated
 from seqmnist.sweep import on_ray, on_slurm
+from seqmnist.sweep.folders import Request
 from seqmnist.sweep.job import run_trial
+from seqmnist.sweep.names import folder_value
 from seqmnist.sweep.on_ray import Cluster, telling_of_ray
-from seqmnist.sweep.on_slurm import telling_of_slurm
-from seqmnist.sweep.options import check_options
 from seqmnist.sweep.parent import ParentRun
 from seqmnist.sweep.processes import end_trials, name_driver
 from seqmnist.sweep.targets import Refused, checked
@@ -33,6 +34,9 @@ _MISSING = {  # options of plugins that .venv-cluster has
     "hydra/launcher/ray": on_ray.MISSING,
     "hydra/launcher/submitit_slurm": on_slurm.MISSING,
 }
+_COMPLETIONS = r"(un)?install=(bash|fish|zsh)"
+_REPLACED = ("hydra.mode=", "hydra.sweep.dir=")  # by those of a command that resumes
+_MAX_MESSAGE_CHARACTERS = 400  # of what submitit says
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,7 +55,7 @@ def main() -> None:
     with _ending_trials():
         stopped = True
         try:
-            with checked(), _telling(), telling_of_ray(), telling_of_slurm(ParentRun.wait_for_jobs):
+            with checked(), _telling(), telling_of_ray():
                 command()
             stopped = False
         except Refused as refused:
@@ -59,11 +63,46 @@ def main() -> None:
         finally:
             if stopped:
                 end_trials()
-                ParentRun.cancel_jobs()
+                ParentRun.wait_for_jobs(cancelled=True)
             Cluster.leave(stopped=stopped)
             failed = ParentRun.close(stopped=stopped)
     if failed:
         raise UserError(failed)
+
+
+def resume(folder: Path) -> None:
+    """Give the command of a sweep again, into the same folder: trials that are finished there are not run again.
+
+    Raises:
+        UserError: the folder is none of a sweep.
+    """
+    request = Request.read(folder)
+    own = [override for override in request.hydra if not override.startswith(_REPLACED)]
+    sys.argv = ["seqmnist.sweep", "--multirun", *request.overrides, *own, f"hydra.sweep.dir={folder_value(folder)}"]
+    main()
+
+
+def check_options() -> None:
+    """Check the command line's options, before Hydra reads them: it would end in a traceback.
+
+    Raises:
+        UserError: one can't be used here, or not with another.
+    """
+    given = get_args_parser().parse_args(sys.argv[1:])
+    if given.experimental_rerun:
+        raise UserError("--experimental-rerun reads a pickle, which may run any code: give the overrides instead")
+    for name in ("resolve", "package"):
+        if getattr(given, name) and not (given.cfg or given.help):
+            raise UserError(f"--{name} has no effect without --cfg")
+    if given.help or given.hydra_help:
+        return
+    actions = [name for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(given, name)]
+    if len(actions) > 1:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in actions)
+        raise UserError(f"{options} exclude each other; --cfg and --info show one trial, with one value for each key")
+    is_query = "COMP_LINE" in os.environ  # set by a shell
+    if given.shell_completion and not is_query and not re.fullmatch(_COMPLETIONS, " ".join(given.overrides)):
+        raise UserError("--shell-completion takes install=SHELL or uninstall=SHELL, of bash, fish and zsh")
 
 
 def _from_root(argument: str) -> str:
@@ -74,7 +113,7 @@ def _from_root(argument: str) -> str:
 
 @contextmanager
 def _telling() -> Iterator[None]:
-    """Tell in a line what Hydra and joblib raise: Hydra itself would print a part of a traceback."""
+    """Tell in a line what Hydra, joblib and submitit raise: Hydra itself would print a part of a traceback."""
     os.environ[_RAISE] = "1"
     try:
         yield
@@ -89,6 +128,11 @@ def _telling() -> Iterator[None]:
             raise UserError(_MISSING[error.missing_cfg_file]) from None
         parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)
         raise UserError(" ".join(" ".join(map(str, parts)).split())) from None
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit."):
+            raise
+        ParentRun.wait_for_jobs(cancelled=False)  # the error is of the first that ended without a result
+        raise UserError(f"Slurm: {' '.join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]}") from None
 
 
 @contextmanager

@@ -7,25 +7,16 @@ import math
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from omegaconf import DictConfig
 
 from seqmnist.errors import UserError
 
 MISSING = "hydra/launcher=submitit_slurm needs submitit: make setup-cluster, then . .venv-cluster/bin/activate"
-_LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
-_MAX_MESSAGE_CHARACTERS = 400  # of what submitit says
+LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 _KEPT = ".submitit"
 _CANCEL_TIMEOUT_SECONDS = 90  # Slurm waits KillWait of them for each job
 _POLL_SECONDS = 1.0
-
-
-def is_slurm(launcher: DictConfig) -> bool:
-    """Return whether the configured launcher is that of Slurm."""
-    return bool(launcher.get("_target_") == _LAUNCHER)
+_QUEUE_POLL_SECONDS = 60  # Slurm forgets a job some minutes after its end (MinJobAge)
 
 
 def prepare(folder: Path) -> None:
@@ -39,9 +30,7 @@ def prepare(folder: Path) -> None:
     if waiting := queued(folder):
         jobs = " ".join(waiting)
         raise UserError(f"{folder} is at work in Slurm (jobs {jobs}): wait for their end, or `scancel {jobs}`")
-    from seqmnist.sweep import slurm_queue
-
-    slurm_queue.watch()
+    _watch_queue()
 
 
 def queued(folder: Path) -> list[str]:
@@ -69,18 +58,24 @@ def wait(folder: Path, seconds: float = math.inf) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-@contextmanager
-def telling_of_slurm(wait_for_others: Callable[[], None]) -> Iterator[None]:
-    """Tell in a line of the first job that ended without a result, after the ends of all others.
+def _watch_queue() -> None:
+    """Have submitit ask `squeue` for the states of jobs where Slurm keeps no accounts: `sacct` knows nothing there."""
+    from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
-    Raises:
-        UserError: there is one.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not type(error).__module__.startswith("submitit."):
-            raise
-        told = UserError(f"Slurm: {' '.join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]}")
-        wait_for_others()
-        raise told from None
+    class QueueWatcher(SlurmInfoWatcher):  # type: ignore[misc]  # submitit is in .venv-cluster alone
+        def _make_command(self) -> list[str] | None:
+            """Return the command that shows jobs that wait, run, or ended a short time ago."""
+            command = super()._make_command()
+            if command is None:
+                return None
+            jobs = command[command.index("--parsable2") + 2 :: 2]
+            return ["squeue", "--states=all", "--format=%i|%T|%N", f"--jobs={','.join(jobs)}"]
+
+        def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
+            """Return the output of `squeue` by job, in the words of `sacct`."""
+            text = string if isinstance(string, str) else string.decode()
+            found: dict[str, dict[str, str]] = super().read_info(text.replace("JOBID|STATE|", "JobID|State|", 1))
+            return found
+
+    if subprocess.run(["sacct", "--noheader"], check=False, capture_output=True).returncode:
+        SlurmJob.watcher = QueueWatcher(_QUEUE_POLL_SECONDS)

@@ -62,32 +62,27 @@ class ParentRun(Callback):
         tracking = validate_tracking(OmegaConf.to_container(values.tracking, resolve=True), "conf")
         uri = tracking_uri(tracking)
         wait_for_trials(folder)
-        if on_slurm.is_slurm(values.hydra.launcher):
+        if values.hydra.launcher.get("_target_") == on_slurm.LAUNCHER:
             on_slurm.prepare(folder)
         hydra, searched = list(values.hydra.overrides.hydra), values_of_search(values.hydra)
         request = Request(overrides, hydra, tracking.model_dump(), searched)
         if is_ray(values.hydra.launcher):
             Cluster.join(values.hydra, folder, uri)
+        command = shlex.join(["python", "-m", "seqmnist.sweep", *sys.argv[1:]])  # as the user typed it
         with telling(uri):
             sweep = Sweep.configured(tracking, folder, former_folder(folder))
             ParentRun._lock = claim(folder)
-            sweep.start(f"sweep {folder.name}", {COMMAND: command_line(), **identity_tags(), **run_tags})
+            sweep.start(f"sweep {folder.name}", {COMMAND: command, **identity_tags(), **run_tags})
         request.write(folder)
         ParentRun._folder, ParentRun._uri, ParentRun._sweep = folder, uri, sweep
         where = f"{shown(uri)} shows them" if is_server(uri) else "`make ui` shows them"
         print(f"sweep {folder.name}: the trials are in {_shown(folder)}; {where}", flush=True)
 
     @classmethod
-    def cancel_jobs(cls) -> None:
-        """End the trials that are jobs of Slurm."""
+    def wait_for_jobs(cls, *, cancelled: bool) -> None:
+        """Wait for the ends of all trials that are jobs of Slurm, or cancel them first."""
         if cls._sweep:
-            on_slurm.cancel(cls._folder)
-
-    @classmethod
-    def wait_for_jobs(cls) -> None:
-        """Wait for the ends of all trials that are jobs of Slurm."""
-        if cls._sweep:
-            on_slurm.wait(cls._folder)
+            (on_slurm.cancel if cancelled else on_slurm.wait)(cls._folder)
 
     @classmethod
     def close(cls, *, stopped: bool) -> str:
@@ -163,11 +158,6 @@ def check_inputs(project: Project, values: Any, params: dict[str, Any], override
         raise UserError(
             f"{section}: {inputs} was made with other values, which are in {PARAMS}: set yours in conf/ and run {make}"
         )
-
-
-def command_line() -> str:
-    """Return the command that the user typed."""
-    return shlex.join(["python", "-m", "seqmnist.sweep", *sys.argv[1:]])
 
 
 def _shown(folder: Path) -> str:
