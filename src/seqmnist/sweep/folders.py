@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = Path("checkpoints")
 LOG = Path("trial.log")
-_RESULT = Path("result.json")
 
 
 class _Written:
@@ -102,7 +101,7 @@ def former_folder(sweep: Path) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(_Written):
     """Result of a trial.
 
     Attributes:
@@ -123,15 +122,13 @@ class Result:
     is_logged: bool = True
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def write(self, folder: Path) -> None:
-        """Write it into the trial's folder."""
-        write_json(folder / _RESULT, asdict(self))
+    _file, _what = Path("result.json"), "the folder of a trial that is over"
 
     @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """Read it from the trial's folder; None where there is none, or one of another configuration."""
+    def read(cls, folder: Path) -> Self | None:  # type: ignore[override]
+        """Read it from the trial's folder; None where there is none, or one that is broken or of another trial."""
         try:
-            result = cls(**json.loads((folder / _RESULT).read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            result = super().read(folder)
+        except UserError:
             return None
         return result if result.config == sha256_file(folder / PARAMS) else None

@@ -24,14 +24,14 @@ def name_driver() -> None:
 
 def is_worker() -> bool:
     """Return whether a launcher started this process on the driver's machine."""
-    host, _, _ = os.environ.get(DRIVER, "").partition(" ")
-    return host == socket.gethostname() and _driver() != os.getpid()
+    host, _, number = os.environ.get(DRIVER, "").partition(" ")
+    return host == socket.gethostname() and number != str(os.getpid())
 
 
 def driver_lives() -> bool:
     """Return whether the driver of this worker is still there."""
     try:
-        return bool(psutil.Process(_driver()).status() != psutil.STATUS_ZOMBIE)
+        return bool(psutil.Process(int(os.environ[DRIVER].partition(" ")[2])).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -67,10 +67,6 @@ def claim(sweep: Path) -> TextIO:
     if not lock:
         raise UserError(f"{sweep} is at work: end that, or wait for its end")
     return lock
-
-
-def _driver() -> int:
-    return int(os.environ[DRIVER].partition(" ")[2])
 
 
 def _folder(trial: psutil.Process) -> Path:

@@ -4,7 +4,6 @@ import math
 import tempfile
 from collections.abc import Sequence
 from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -100,24 +99,20 @@ def rows(trials: Sequence[Trial]) -> list[list[Any]]:
 
 
 def table(trials: Sequence[Trial]) -> str:
-    """Return the best trials and all that did not finish, as text in columns."""
+    """Return the best of trials by number and all that did not finish, as text in columns."""
     ranked = best_first(trials)
     width = max(len(trial.name) for trial in trials)
     heads = {metric: f" {metric.replace('.', ' '):>8}" for metric in shown()}
     lines = [f"{'trial':>5}  {'':<{width}}{''.join(f' {head}' for head in heads.values())} {'minutes':>8}"]
     for trial in ranked[:_MAX_ROWS]:
-        figures = "".join(f" {_text(_selected(trial, metric)):>{len(head)}}" for metric, head in heads.items())
-        lines.append(f"{trial.number:>5}  {trial.name:<{width}}{figures} {_minutes(trial):>8}")
+        figures = "".join(f" {_text(_selected(trial, metric), 4):>{len(head)}}" for metric, head in heads.items())
+        lines.append(f"{trial.number:>5}  {trial.name:<{width}}{figures} {_text(trial.minutes, 1):>8}")
     if len(ranked) > _MAX_ROWS:
         lines.append(f"       ... and {len(ranked) - _MAX_ROWS} more")
-    failed = sorted((trial for trial in trials if trial.status != "FINISHED"), key=attrgetter("number"))
+    failed = [trial for trial in trials if trial.status != "FINISHED"]
     lines += [f"{trial.number:>5}  {trial.name:<{width}} {trial.status}: {trial.error}" for trial in failed]
     return "\n".join(lines)
 
 
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _minutes(trial: Trial) -> str:
-    return "-" if math.isnan(trial.minutes) else f"{trial.minutes:.1f}"
+def _text(value: float | None, decimals: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
