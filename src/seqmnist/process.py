@@ -1,4 +1,4 @@
-"""How a command begins and ends: signals, exit codes, and one line instead of a traceback."""
+"""Begin and end a command: signals, exit codes, and one line instead of a traceback."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What a project tells tracking and sweeps about itself, so that they need to know nothing of its data or models."""
+"""A project's description of itself, so that tracking and sweeps need to know nothing of its data or models."""
 
 import os
 import tomllib

@@ -1,6 +1,6 @@
-"""The training of one model: what the train stage and every trial of a sweep do."""
+"""Train one model: the common part of the train stage and of every trial of a sweep."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +14,7 @@ from seqmnist.training.batches import batch_count
 from seqmnist.training.history import METRICS, Row
 from seqmnist.training.setup import Training
 from seqmnist.training.terminal import Watch
-from seqmnist.training.trainer import Trainer
+from seqmnist.training.trainer import Epoch, Trainer
 
 if TYPE_CHECKING:
     from seqmnist.tracking.runs import RunRequest
@@ -31,7 +31,7 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
     """Train a model in an MLflow run, and save the weights of its best validation epoch.
 
     Args:
-        training: What is trained on what.
+        training: The cell, its seed and the images.
         checkpoints: Checkpoints of this training: it resumes from the newest one, in the MLflow run that this names.
         request: The MLflow run, for where no checkpoint names one.
     """
@@ -54,14 +54,18 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
                 shards=training.cell_config.shards,
                 progress=watch.batches,
             )
+            listeners: list[Callable[[Epoch], object]] = [
+                lambda epoch: checkpoints.save(epoch.logged, trainer, run.id),
+                watch.epoch,
+                lambda epoch: run.metrics(epoch.logged, step=epoch.number),
+            ]
             done = checkpoints.load(trainer)
             for number, metrics in enumerate(done):  # the process may have ended between a checkpoint and MLflow
                 run.metrics(metrics, step=number)
             for epoch in trainer.epochs(first=len(done)):
                 done.append(epoch.logged)
-                checkpoints.save(epoch.logged, trainer, run.id)
-                watch.epoch(epoch)
-                run.metrics(epoch.logged, step=epoch.number)
+                for listener in listeners:
+                    listener(epoch)
         rows = [Row(training.seed, number, {name: one[name] for name in METRICS}) for number, one in enumerate(done)]
         trainer.select()
         saved.save(model_folder(training.cell), model, training.cell_config, configuration.sequence, training.seed)

@@ -1,4 +1,4 @@
-"""What is trained on what, and the code that its result depends on."""
+"""The definition of a training, and the code that its result depends on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
