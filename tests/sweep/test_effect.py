@@ -123,6 +123,13 @@ def test_what_the_other_mode_uses_is_refused(
     assert sorted(path.name for path in root.iterdir()) == [".dvc", "conf"]
 
 
+def test_an_override_may_have_a_value_that_only_a_trial_has(root: Path) -> None:
+    folder = "hydra.sweep.dir='${oc.env:TMPDIR,/tmp}/key-${hydra.job.num}'"
+    config = composed(root / "conf", "hydra.mode=MULTIRUN")
+    config.hydra.overrides.hydra.append(folder)
+    assert effect.ineffective(config) is None
+
+
 def test_a_launcher_and_a_folder_may_have_values_of_the_environment(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

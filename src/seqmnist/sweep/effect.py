@@ -62,7 +62,8 @@ def _of_the_other_mode(hydra: Any) -> str | None:
     if hydra.mode is None:  # nothing is run
         return None
     is_sweep = hydra.mode == RunMode.MULTIRUN
-    for override in hydra.overrides.hydra:
+    given: Any = OmegaConf.to_container(hydra.overrides.hydra)  # one may hold ${hydra.job.num}, which only a trial has
+    for override in given:
         if key_of(override).replace("/", ".").startswith(_TRIAL_ONLY if is_sweep else _SWEEP_ONLY):
             return f"{override} has no effect {'with' if is_sweep else 'without'} -m"
     if hydra.sweeper.get("params") and not is_sweep:
