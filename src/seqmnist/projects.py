@@ -27,7 +27,8 @@ class Project:
     - train: (request, inputs, threads) -> metrics of the trial as a whole by the names that MLflow has, the selected
       epoch among them, and whether MLflow has all of the trial: train what the working directory's params.yaml
       describes; its checkpoints stay until the trial's result is written.
-    - restore: (request, inputs) -> None: log what MLflow lacks of a finished trial in the working directory.
+    - restore: (request, inputs) -> the same metrics: log what MLflow lacks of a trial that is finished in the working
+      directory.
     - promotion: (flat parameters of a trial, plain values of the pipeline) -> content of an experiment's file,
       settings for the command line as KEY=VALUE, and lines for the user.
     - sync: () -> None: log what MLflow lacks of all stages.

@@ -89,13 +89,15 @@ def train(request: "RunRequest", inputs: Path, threads: int) -> tuple[dict[str, 
     return history.summary(rows), is_logged
 
 
-def restore(request: "RunRequest", inputs: Path) -> None:
-    """Log what MLflow lacks of a finished trial in the working directory."""
+def restore(request: "RunRequest", inputs: Path) -> dict[str, float]:
+    """Log what MLflow lacks of a finished trial in the working directory, and return the metrics of the training."""
     from seqmnist.runs.training_run import in_mlflow
     from seqmnist.training import history
 
     training = _training(inputs)
-    in_mlflow(training, _of_cell(request, training), history.read(history_file(training.cell)))
+    rows = history.read(history_file(training.cell))
+    in_mlflow(training, _of_cell(request, training), rows)
+    return history.summary(rows)
 
 
 def promotion(trial: Mapping[str, Any], values: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:

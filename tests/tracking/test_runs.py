@@ -99,6 +99,21 @@ def test_a_resumed_run_goes_on_without_metrics_twice(tracking: Tracking) -> None
     }
 
 
+@pytest.mark.parametrize("has_metrics", [True, False])
+def test_a_training_that_starts_anew_leaves_a_run_with_metrics_alone(tracking: Tracking, has_metrics: bool) -> None:
+    with stage_run(tracking, RunRequest("train", "train@rnn")) as run:
+        if has_metrics:
+            run.metrics({"val.loss": 0.5}, step=0)
+    request = RunRequest("train", "train@rnn", resume=run.id, starts_anew=True)
+    with stage_run(tracking, request) as other:
+        other.metrics({"val.loss": 0.4}, step=0)
+
+    assert (other.id != run.id) == has_metrics
+    client = MlflowClient()
+    assert client.get_run(other.id).data.metrics == {"val.loss": 0.4}
+    assert not has_metrics or client.get_run(run.id).data.metrics == {"val.loss": 0.5}
+
+
 def test_a_resumed_run_loses_its_earlier_error(tracking: Tracking) -> None:
     with pytest.raises(UserError), stage_run(tracking, RunRequest("train", "train@rnn")) as run:
         raise UserError("disk full")

@@ -36,8 +36,8 @@ def main() -> None:
     if done and done.status == "FINISHED":
         if request.away:
             raise request.away
-        project.call("restore", request, Path(trial.data))
-        replace(done, is_logged=True).write(Path())
+        metrics = project.call("restore", request, Path(trial.data))
+        replace(done, is_logged=True, metrics=metrics).write(Path())
     else:
         metrics, is_logged = project.call("train", request, Path(trial.data), trial.threads)
         Result(

@@ -37,6 +37,7 @@ class RunRequest:
         tags: Tags by which the run is found, beside its stage.
         extra_tags: Tags that are set but not used to find the run.
         resume: Id of a run to resume where the store has it.
+        starts_anew: True if what is logged may differ from metrics that the run to resume has: then it is not resumed.
         remedy: Command that sends the rest when the server is away, for people; None where that is an error.
         away: Error that says that the server is known to be away.
     """
@@ -46,6 +47,7 @@ class RunRequest:
     tags: Mapping[str, str] = field(default_factory=dict)
     extra_tags: Mapping[str, str] = field(default_factory=dict)
     resume: str | None = None
+    starts_anew: bool = False
     remedy: str | None = "`seqmnist sync` sends the rest"
     away: ServerAway | None = None
 
@@ -211,10 +213,11 @@ def _started(tracking: Tracking, request: RunRequest, tags: dict[str, str], link
     client, experiment_id = open_store(tracking)
     mlflow.set_tracking_uri(client.tracking_uri)
     end_stale_runs(client, experiment_id)
-    resume = request.resume
-    if resume and (before := find_run(client, resume)) and before.info.experiment_id == experiment_id:
+    before = find_run(client, request.resume) if request.resume else None
+    is_usable = before and before.info.experiment_id == experiment_id
+    if before and is_usable and not (request.starts_anew and before.data.metrics):
         reopen(client, before, tags)
-        run = Run(resume, link)
+        run = Run(before.info.run_id, link)
         run.find_logged(before)
         return run
     started = client.create_run(experiment_id, run_name=request.name, tags=resolve_tags(tags))
