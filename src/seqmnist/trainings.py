@@ -41,7 +41,7 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
     configuration, name = training.configuration, request.name
     recipe = configuration.train_of(training.cell)
     batches = batch_count(len(training.data["train"]), recipe.batch_size)
-    request = replace(request, resume=checkpoints.run_id or request.resume, starts_anew=not checkpoints.epochs)
+    request = replace(request, resume=checkpoints.run_id or request.resume, starts_anew=not checkpoints.run_id)
     with _saying_how_to_resume(name, checkpoints), stage_run(configuration.tracking, request) as run:
         model = build(training.cell_config, configuration.sequence, training.seed)
         log_inputs(run, training, model)

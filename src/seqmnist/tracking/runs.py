@@ -193,7 +193,8 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
     tags = {"stage": request.stage, **own, **process_tags(), **given}
     if request.away:
         link.cut(request.away)
-    run = link.attempt(partial(_started, tracking, request, tags, link)) or Run(request.resume or "", link)
+    known = None if request.starts_anew else request.resume  # the run where the store can't be asked for another
+    run = link.attempt(partial(_started, tracking, request, tags, link)) or Run(known or "", link)
     try:
         run.artifact(PARAMS)
         yield run
