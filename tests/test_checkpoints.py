@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from seqmnist import checkpoints
 from seqmnist.checkpoints import Checkpoints, training_key
+from tests.skipping import skip
 
 PACKAGE = Path(checkpoints.__file__).parent
 CODE = ["cells", "data", "training", "config.py", "randomness.py"]
@@ -443,8 +444,9 @@ def test_a_lock_is_given_back_where_the_checkpoints_cannot_be_read(tmp_path: Pat
         assert not kept.is_shared
 
 
-@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts the bytes that a process reads")
 def test_a_save_reads_and_writes_as_much_after_many_epochs_as_after_few(tmp_path: Path) -> None:
+    if not Path("/proc/self/io").exists():
+        skip("only Linux counts the bytes that a process reads")
     epochs = 300
     command = [sys.executable, "-c", COUNT, str(tmp_path), str(epochs)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -20,6 +20,7 @@ from seqmnist.tracking.away import Link, ServerAway, refused
 from seqmnist.tracking.lineage import found_or_restored
 from seqmnist.tracking.runs import Run, RunRequest, stage_run
 from seqmnist.tracking.store import open_store
+from tests.tracking.flavour import Flavour
 
 SERVER = "http://name:secret@server:5000"
 REQUESTS = 16  # of a run
@@ -153,6 +154,14 @@ def test_ctrl_c_sends_nothing_to_a_server_that_is_away(remote: Tracking, proxy: 
     assert proxy.count == 1
 
 
+def test_a_training_that_starts_anew_takes_no_run_for_its_own_while_the_server_is_away(
+    remote: Tracking, proxy: Any
+) -> None:
+    proxy.fail("drops requests")
+
+    assert train(remote, resume="0123", starts_anew=True).id == ""
+
+
 def test_a_resumed_training_keeps_its_run_while_the_server_is_away(remote: Tracking, proxy: Any) -> None:
     proxy.fail("drops requests")
     assert not train(remote).id
@@ -204,16 +213,6 @@ def test_a_run_of_a_living_process_is_left_alone(remote: Tracking) -> None:
     with stage_run(remote, RunRequest("train", "train@rnn", CELL)) as running:
         run_id = complete(remote)
         assert run_id != running.id
-
-
-class Flavour:
-    """Saves nothing but the description of a model."""
-
-    @staticmethod
-    def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
-        Path(path).mkdir()
-        mlflow_model.add_flavor("none")
-        mlflow_model.save(str(Path(path, "MLmodel")))
 
 
 def log_model(run_id: str) -> None:

@@ -1,7 +1,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import mlflow.data
@@ -13,6 +12,7 @@ from mlflow.models import Model
 from seqmnist.settings import Tracking
 from seqmnist.tracking.mending import mend
 from seqmnist.tracking.runs import RunRequest, stage_run
+from tests.tracking.flavour import Flavour
 
 pytestmark = pytest.mark.usefixtures("project")
 FOLDER = Path("a folder")
@@ -20,16 +20,6 @@ FOLDER = Path("a folder")
 
 def folder_of(name: str) -> Path:
     return Path(f"folder of {name}")
-
-
-class Flavour:
-    """Saves nothing but the description of a model."""
-
-    @staticmethod
-    def save_model(path: str, mlflow_model: Model, **_: Any) -> None:
-        Path(path).mkdir()
-        mlflow_model.add_flavor("none")
-        mlflow_model.save(str(Path(path, "MLmodel")))
 
 
 def train(tracking: Tracking, epochs: Mapping[str, list[float]], selected: int, stage: str = "train") -> LoggedModel:
