@@ -50,16 +50,16 @@ awk '/^[a-z0-9]/ {keep = /^(setuptools|wheel)==/} keep' $(1) > $(@D)/build.lock 
 echo "$(if $(filter moved,$^),$(@D) was moved or copied here: mending it,installing $(1) into $(@D))" && \
 $$pip --require-hashes -r $(@D)/build.lock && \
 $$pip --require-hashes --no-build-isolation -r $(1) && \
-$$pip --no-build-isolation --editable . && \
+$$pip --no-build-isolation --editable src/accord --editable . && \
 $(@D)/bin/python -c "$$RELATIVE" $(@D)/bin && \
 { $(@D)/bin/python -m compileall -q -j 0 $(@D)/lib >/dev/null || true; } && \
 touch $@
 endef
 
-$(READY): requirements.lock pyproject.toml $(call moved,$(VENV))
+$(READY): requirements.lock pyproject.toml src/accord/pyproject.toml $(call moved,$(VENV))
 	@$(call install,requirements.lock)
 
-$(CLUSTER_READY): requirements-cluster.lock pyproject.toml $(call moved,.venv-cluster)
+$(CLUSTER_READY): requirements-cluster.lock pyproject.toml src/accord/pyproject.toml $(call moved,.venv-cluster)
 	@$(call install,requirements-cluster.lock)
 
 repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did not change is skipped)
@@ -78,10 +78,10 @@ figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/
 
 evidence: $(READY) ## train six seeds of both cells beside the default results; writes docs/evidence.json, tables and figures
-	@PYTHONPATH=src python -m seqmnist.publish evidence
+	@PYTHONPATH=src python -m seqmnist.report.publish evidence
 
 tuned: $(READY) ## the same by the recipe that was tuned, over an hour; writes docs/tuned.json, tables and figures
-	@PYTHONPATH=src python -m seqmnist.publish tuned
+	@PYTHONPATH=src python -m seqmnist.report.publish tuned
 
 bench: $(READY) ## measure against Keras, PyTorch (where installed) and the matrix-product floor: half an hour or more
 	@python -m benchmarks.run
@@ -123,7 +123,7 @@ faults: $(READY) clock ## inject faults for up to an hour; writes docs/reliabili
 	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/system/faults
 
 lint: $(READY) ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
-	@ruff check && ruff format --check && lint-imports && deptry src
+	@ruff check && ruff format --check && lint-imports && deptry src/seqmnist && deptry --config src/accord/pyproject.toml src/accord
 
 types: $(READY) ## check types
 	@mypy

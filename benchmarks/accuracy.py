@@ -6,11 +6,11 @@ of the epoch that validation selects, by the pipeline's recipe. It takes about 3
 
 from pathlib import Path
 
+from accord.files import write_csv
 from seqmnist import config
 from seqmnist.cells.model import build, stock
 from seqmnist.config import Cell, Config
 from seqmnist.data import splits
-from seqmnist.files import write_csv
 from seqmnist.paths import PROCESSED
 from seqmnist.training.history import Row, selected
 from seqmnist.training.runtime import start_tensorflow

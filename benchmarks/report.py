@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
+from accord.files import atomic_path, write_text
 from benchmarks.variants import PEAK_FLOP
 from benchmarks.workload import PIXELS
-from seqmnist.files import atomic_path, write_text
 
 COLOURS = {
     "fast": "#0072B2",

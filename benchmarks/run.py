@@ -19,12 +19,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from accord.errors import UserError
+from accord.files import write_json
+from accord.process import run_command
 from benchmarks import report
 from benchmarks.variants import VARIANTS
 from benchmarks.workload import Workload
-from seqmnist.errors import UserError
-from seqmnist.files import write_json
-from seqmnist.process import run_command
 
 FOLDER = Path(__file__).parent
 CELLS = ("rnn", "lstm", "gru")

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from accord.files import write_json, write_text
+from accord.process import run_command
+from accord.settings import Tracking
 from benchmarks import scale_model
 from benchmarks.run import machine
-from seqmnist.files import write_json, write_text
-from seqmnist.process import run_command
-from seqmnist.publish import filled
-from seqmnist.settings import Tracking
+from seqmnist.report.publish import filled
 
 DOCS = Path("docs")
 RUNS = (1, 1_000, 10_000, 100_000)
@@ -64,8 +64,8 @@ def store(folder: Path, sizes: list[int]) -> Iterator[dict[str, Any]]:
     """What requests cost in a database of so many runs, and how large it is."""
     from mlflow.entities import Metric, Param, RunTag
 
-    from seqmnist.tracking.store import open_store
-    from seqmnist.tracking.sweeps import TRIAL, Sweep
+    from accord.tracking.store import open_store
+    from accord.tracking.sweeps import TRIAL, Sweep
 
     database = (folder / "mlflow.db").absolute()
     client, experiment = open_store(Tracking(uri=f"sqlite:///{database}", experiment="scale"))

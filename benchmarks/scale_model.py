@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqmnist.publish import Rows, markdown
+from seqmnist.report.publish import Rows, markdown
 
 TRIALS = 1_000_000
 EPOCHS = 15

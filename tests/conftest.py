@@ -15,15 +15,19 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from seqmnist.compose import compose
+from accord.compose import compose
+from accord.project import find_project
+from accord.settings import Tracking
 from seqmnist.config import Config, Data, validate
-from seqmnist.settings import Tracking
+from tests.proxy import Proxy
 
 CONF = Path(__file__).parents[1] / "conf"
 CLUSTER = Path(__file__).parent / "cluster"
 COUNTS = {"train": 60, "test": 20}
 VALIDATION = 10
 # What decides where runs go; MLflow itself sets the first when it is given a store.
+find_project()  # of this repository, also for tests in other folders: a process keeps its project
+
 STORE_VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")
 
 settings.register_profile("seqmnist", deadline=None)
@@ -159,6 +163,7 @@ def no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def _project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a project")
+    shutil.copy(CONF.parent / "pyproject.toml", folder)
     (folder / "params.yaml").write_text("seeds: [42]\n")
     return folder
 
@@ -184,3 +189,32 @@ def tracking(project: Path, request: pytest.FixtureRequest) -> Iterator[Tracking
 def config(tiny_config: Config, tracking: Tracking) -> Config:
     """`tiny_config` with the experiment of `tracking`."""
     return tiny_config.model_copy(update={"tracking": tracking})
+
+
+@pytest.fixture(scope="module")
+def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of MLflow's own server."""
+    from tests.servers import Server
+
+    server = Server(tmp_path_factory.mktemp("server"))
+    try:
+        server.start()
+        yield server.port
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def proxy(tracking_server: int) -> Iterator[Proxy]:
+    """A way to the server that can fail."""
+    proxy = Proxy(tracking_server)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def remote(tracking: Tracking, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Tracking:
+    """`tracking` at the server, by the proxy. A request fails at once, but a slow machine has time."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
+    return tracking.model_copy(update={"uri": proxy.uri})

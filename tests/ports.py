@@ -2,7 +2,7 @@
 
 import os
 
-from seqmnist.local import listener
+from seqmnist.localhost import listener
 
 # A hundred of this worker's own, and each is given once: a server takes seconds to listen, and whoever looks for a port
 # meanwhile would find the same one.

@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 
-from seqmnist.local import HOST
+from seqmnist.localhost import HOST
 from seqmnist.ui import stop_server, wait_until_up
 from tests.ports import free_port
 

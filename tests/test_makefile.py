@@ -28,7 +28,9 @@ class Repository:
 
     @classmethod
     def made(cls, root: Path) -> "Repository":
-        shutil.copytree(ROOT / "src/seqmnist", root / "src/seqmnist", ignore=shutil.ignore_patterns("__pycache__"))
+        unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        for package in ("accord", "seqmnist"):
+            shutil.copytree(ROOT / "src" / package, root / "src" / package, ignore=unwanted)
         (root / ".dvc").mkdir()
         for name in ("Makefile", "pyproject.toml", "README.md"):
             shutil.copy2(ROOT / name, root)
@@ -71,7 +73,7 @@ def test_a_copied_environment_runs_the_code_of_the_copy(original: Repository, tm
     refused = copy.run(".venv/bin/seqmnist", "sync")
     assert refused.returncode == 1
     assert refused.stderr == (
-        f"error: this environment runs the code in {original.root}/src/seqmnist, not that in {copy.root}/src/seqmnist: "
+        f"error: this environment runs the code in {original.root}/src/accord, not that in {copy.root}/src/accord: "
         "run `make setup`, then `. .venv/bin/activate` again, without PYTHONPATH\n"
     )
     script = copy.root / ".venv-cluster/bin/seqmnist"  # as pip writes it, and an earlier version left it

@@ -1,92 +1,13 @@
-"""The command `seqmnist`, also as `python -m seqmnist`: what DVC, Hydra and MLflow don't do."""
+"""The command `seqmnist`, also as `python -m seqmnist`."""
 
-import argparse
-import pkgutil
-from pathlib import Path
+from typing import NoReturn
 
-from seqmnist.paths import given
-from seqmnist.process import require_project, run_command
-
-_DESCRIPTION = """\
-What DVC, Hydra and MLflow leave open between them.
-
-The rest is theirs: `dvc repro` runs the pipeline, `dvc exp run -S KEY=VALUE` an experiment,
-`python -m seqmnist.sweep -m KEY=VALUE,VALUE` a sweep, `make ui` opens MLflow's page.
-"""
+from accord.cli import run
 
 
-def main() -> None:
+def entry() -> NoReturn:
     """Run the sub-command that the command line names."""
-    arguments = vars(_parser().parse_args())
-    if arguments.pop("in_project", True):
-        require_project()
-    pkgutil.resolve_name(arguments.pop("run"))(**arguments)
-
-
-def entry() -> None:
-    """The installed script."""
-    run_command(main, needs_project=False)  # `main` asks for it, once it knows the sub-command
-
-
-def _parser() -> argparse.ArgumentParser:
-    """Return the parser; `run` names a sub-command's function, whose module is imported only when it is called.
-
-    DVC, TensorFlow, MLflow and Hydra take seconds to import.
-    """
-    parser = argparse.ArgumentParser(
-        "seqmnist", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    check = commands.add_parser("check", help="find what is damaged of DVC's cache, outputs and files")
-    check.add_argument("--repair", action="store_true", help="mend it; `dvc repro` then makes again what is missing")
-    check.add_argument("--quick", action="store_true", help="don't read what has the size and time that DVC knows")
-    check.add_argument(
-        "--remote", nargs="?", const="", metavar="NAME", help="read a DVC remote instead, the default one without NAME"
-    )
-    check.set_defaults(run="seqmnist.check:check")
-
-    server = commands.add_parser("check-server", help="look for the usual mistakes of a team's tracking server")
-    server.add_argument("uri", metavar="URI", nargs="?", type=_server, default="", help="by default the configured one")
-    server.set_defaults(run="seqmnist.tracking.checking:check_server", in_project=False)
-
-    move = commands.add_parser("move-store", help="copy MLflow's local runs, models and artifacts to a server's store")
-    move.add_argument("target", metavar="DATABASE", help="the server's: postgresql://USER@HOST/NAME")
-    move.add_argument("destination", metavar="ARTIFACTS", help="the server's: an absolute folder or s3://BUCKET/FOLDER")
-    move.add_argument("--source", type=given, default=Path("mlflow.db"), help="the database to move (%(default)s)")
-    move.set_defaults(run="seqmnist.tracking.moving:move_store", in_project=False)
-
-    promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
-    promote.add_argument(
-        "source", metavar="TRIAL", type=_source, help="the id of a trial's or sweep's MLflow run, or a sweep's folder"
-    )
-    promote.add_argument("--name", help="of conf/experiment/NAME.yaml; by default made of the values")
-    promote.set_defaults(run="seqmnist.promote:promote")
-
-    resume = commands.add_parser("resume", help="run what is missing of a sweep that was stopped or had failures")
-    resume.add_argument("folder", type=given, help="of the sweep, as sweeps/2026-11-25_07-30-12")
-    resume.set_defaults(run="seqmnist.sweep.app:resume")
-
-    sync = commands.add_parser("sync", help="give MLflow the runs of stages that DVC restored from its cache")
-    sync.set_defaults(run="seqmnist.sync:sync")
-    return parser
-
-
-def _server(uri: str) -> str:
-    """Return the address of a server, the configured one for an empty text."""
-    if uri:
-        return uri
-    from seqmnist.settings import load_tracking
-    from seqmnist.tracking.store import tracking_uri
-
-    require_project()
-    return tracking_uri(load_tracking())
-
-
-def _source(text: str) -> str:
-    """Return the path of a folder from the working directory, or else the text, which is the id of a run."""
-    folder = given(text)
-    return str(folder) if folder.is_dir() else text
+    run("seqmnist")
 
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from accord.errors import UserError
+from accord.process import run_command
+from accord.tracking.registry import CHAMPION, described, find_champion
+from accord.tracking.store import open_store
 from seqmnist import config
 from seqmnist.data.splits import SIZE
-from seqmnist.errors import UserError
-from seqmnist.local import guard, serve
-from seqmnist.process import run_command
+from seqmnist.localhost import guard, serve
 from seqmnist.runs.model_guard import check_model
 from seqmnist.runs.models import registered_name
-from seqmnist.tracking.registry import CHAMPION, described, find_champion
-from seqmnist.tracking.store import open_store
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel

@@ -5,23 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accord.errors import UserError
+from accord.paths import CONF, PARAMS
+from accord.settings import flatten, load_tracking
+from accord.sweep.folders import CHECKPOINTS
+from accord.sweep.names import key_of
 from seqmnist import config
 from seqmnist.config import Config, validate
 from seqmnist.data import splits
-from seqmnist.errors import UserError
-from seqmnist.paths import CONF, PARAMS, history_file
+from seqmnist.paths import history_file
+from seqmnist.report.sweep_figures import draw
 from seqmnist.runs import data_sets
-from seqmnist.runs.sweep_figures import draw
-from seqmnist.settings import flatten
-from seqmnist.sweep.folders import CHECKPOINTS
-from seqmnist.sweep.names import key_of
 
 if TYPE_CHECKING:
-    from seqmnist.tracking.runs import RunRequest
+    from accord.tracking.runs import RunRequest
     from seqmnist.training.setup import Training
 
 
-data_folder = data_sets.folder_of
 sweep_figures = draw
 
 
@@ -77,9 +77,9 @@ def train(request: "RunRequest", inputs: Path, threads: int) -> tuple[dict[str, 
     Returns:
         The metrics of the training by the names that MLflow has, and whether MLflow has all of it.
     """
+    from seqmnist.stages.train import train as train_model
     from seqmnist.training import history
     from seqmnist.training.runtime import start_tensorflow
-    from seqmnist.trainings import train as train_model
 
     training = _training(inputs)
     start_tensorflow(min(training.cell_config.shards, threads))
@@ -139,9 +139,12 @@ def promotion(trial: Mapping[str, Any], values: dict[str, Any]) -> tuple[dict[st
 
 
 def sync() -> None:
-    """Log what MLflow lacks of all stages."""
+    """Mend what earlier versions logged, and log what MLflow lacks of all stages."""
+    from seqmnist.runs.mending import mend
     from seqmnist.runs.restore import restore_stages
 
+    for line in mend(load_tracking()):  # also where outputs are missing
+        print(line)
     restore_stages()
 
 

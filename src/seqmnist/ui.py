@@ -13,18 +13,18 @@ from urllib.parse import quote, urlencode
 
 import psutil
 
+from accord.errors import UserError
+from accord.files import sha256_file
+from accord.paths import PARAMS
+from accord.process import Terminated, run_command
+from accord.settings import Tracking
+from accord.tracking.connection import is_server
+from accord.tracking.restore import newest_finished
+from accord.tracking.run_tags import CONFIG
+from accord.tracking.store import open_store, tracking_uri
 from seqmnist import config
-from seqmnist.errors import UserError
-from seqmnist.files import sha256_file
-from seqmnist.local import HOST, NAMES, listener
+from seqmnist.localhost import HOST, NAMES, listener
 from seqmnist.metric_names import VALIDATION_ACCURACY
-from seqmnist.paths import PARAMS
-from seqmnist.process import Terminated, run_command
-from seqmnist.settings import Tracking
-from seqmnist.tracking.away import is_server
-from seqmnist.tracking.identity import CONFIG
-from seqmnist.tracking.lineage import newest_finished
-from seqmnist.tracking.store import open_store, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

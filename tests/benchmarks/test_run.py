@@ -1,9 +1,9 @@
 import psutil
 import pytest
 
+from accord.errors import UserError
 from benchmarks.run import compare, machine, scaled, start
 from benchmarks.workload import Workload
-from seqmnist.errors import UserError
 
 TINY = Workload("lstm", units=4, batch=10, images=25)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scale_model
-from seqmnist.publish import filled
+from seqmnist.report.publish import filled
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -21,9 +21,9 @@ import pytest
 import yaml
 from mlflow.entities import Run
 
-from seqmnist.files import sha256_file
-from seqmnist.sweep import parcels
-from seqmnist.sweep.processes import MODULE
+from accord.files import sha256_file
+from accord.sweep.processes import MODULE
+from accord.sweep.ray import file_sync
 from tests.cluster.conftest import need, need_root, running
 from tests.ports import free_port
 from tests.servers import Server
@@ -229,10 +229,10 @@ def test_trials_on_both_nodes_have_the_very_weights_of_joblibs(cluster: Cluster,
 
 def test_data_are_in_the_nodes_cache_by_their_content(cluster: Cluster, swept: Any) -> None:
     processed = swept.root / "data/processed"
-    files = parcels.pack(processed, parcels.stamps(processed))
+    files = file_sync.pack(processed, file_sync.stamps(processed))
     (cached,) = cluster.seen_by_node(cluster.hidden / "cache/seqmnist/splits").iterdir()
-    assert cached.name == parcels.digest(files)
-    assert parcels.pack(cached, parcels.stamps(cached)) == files
+    assert cached.name == file_sync.digest(files)
+    assert file_sync.pack(cached, file_sync.stamps(cached)) == files
 
 
 def test_trials_are_below_their_sweep_in_mlflow(cluster: Cluster, swept: Any) -> None:

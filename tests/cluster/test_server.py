@@ -22,7 +22,7 @@ import mlflow
 import pytest
 import requests
 
-from seqmnist.local import HOST
+from seqmnist.localhost import HOST
 from seqmnist.ui import wait_until_up
 from tests.cluster.conftest import need, need_root, running
 from tests.ports import free_port

@@ -14,7 +14,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from seqmnist.files import sha256_file
+from accord.files import sha256_file
 from tests.cluster.conftest import need, need_root
 
 pytestmark = pytest.mark.timeout(300)

@@ -5,8 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from accord.tracking.runs import RunRequest, stage_run
 from seqmnist import config
-from seqmnist.tracking.runs import RunRequest, stage_run
 
 
 def main(experiment: str, epochs: int, number: int) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from seqmnist.files import sha256_file
+from accord.files import sha256_file
 
 WEIGHTS = "models/rnn/seed-42.weights.h5"
 

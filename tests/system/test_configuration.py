@@ -57,5 +57,5 @@ def test_experiment_with_an_impossible_value_is_refused(project: Any) -> None:
 def test_nothing_reports_to_its_makers(reproduced: Any) -> None:
     assert reproduced.succeed("dvc", "config", "core.analytics").output.strip() == "false"
     assert reproduced.succeed("dvc", "config", "core.check_update").output.strip() == "false"
-    program = "import seqmnist.tracking.store, mlflow.telemetry.utils as t; print(t.is_telemetry_disabled())"
+    program = "import accord.tracking.store, mlflow.telemetry.utils as t; print(t.is_telemetry_disabled())"
     assert reproduced.succeed("python", "-c", program, PYTHONPATH="src").output.split() == ["True"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqmnist.cells import saved
-from seqmnist.evidence.beliefs import beliefs
+from seqmnist.measure.beliefs import beliefs
 from seqmnist.training.runtime import start_tensorflow
 
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}

@@ -1,4 +1,4 @@
-"""`python -m seqmnist.publish`: an experiment runs, is found and published, in a pipeline that trains nothing."""
+"""`python -m seqmnist.report.publish`: an experiment runs and is published, in a pipeline that trains nothing."""
 
 import json
 import re
@@ -25,7 +25,7 @@ class Team(Project):
     """A project in a folder of a repository of several, whose reports are prepared rather than trained."""
 
     def publish(self, *arguments: str) -> Any:
-        return self.run("python", "-m", "seqmnist.publish", *arguments, PYTHONPATH=str(ROOT / "src"))
+        return self.run("python", "-m", "seqmnist.report.publish", *arguments, PYTHONPATH=str(ROOT / "src"))
 
     def docs(self) -> dict[str, bytes]:
         paths = [self.root / "README.md", *self.root.glob("docs/**/*.*")]

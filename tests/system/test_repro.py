@@ -148,7 +148,7 @@ def test_make_repro_is_dvc_repro(project: Any) -> None:
 
 
 def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
-    unrun.succeed("python", "-m", "seqmnist.stages.compose", PYTHONPATH="src")
+    unrun.succeed("python", "-m", "seqmnist compose", PYTHONPATH="src")
     for stage, arguments, missing in [
         ("preprocess", [], "data/raw/train-images-idx3-ubyte"),
         ("train", ["rnn"], "data/processed/train.images.npy"),

@@ -59,7 +59,7 @@ def processes_in(project: Any) -> list[psutil.Process]:
             command = process.cmdline()
         except psutil.Error:
             continue
-        if "seqmnist.sweep.trial" in command and str(project.root) in command[-2]:
+        if "accord.sweep.trial" in command and str(project.root) in command[-2]:
             found.append(process)
     return found
 

@@ -5,7 +5,7 @@ from typing import Any
 import mlflow
 from mlflow.entities import Run
 
-from seqmnist.files import sha256_file
+from accord.files import sha256_file
 
 STAGES = {"download", "preprocess", "train@rnn", "train@lstm", "evaluate"}
 

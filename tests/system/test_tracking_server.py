@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seqmnist.local import HOST
+from seqmnist.localhost import HOST
 from tests.ports import free_port
 from tests.servers import Server
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from seqmnist import settings
+from accord import settings
+from accord.errors import UserError
+from accord.files import atomic_path, sha256_file, write_json, write_text
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
-from seqmnist.errors import MEND, UserError
-from seqmnist.files import atomic_path, sha256_file, write_json, write_text
+from seqmnist.paths import MEND
 
 if TYPE_CHECKING:
     import keras

@@ -10,9 +10,9 @@ from typing import IO
 
 import numpy as np
 
+from accord.files import atomic_path, sha256_file
 from seqmnist.config import RawFile
 from seqmnist.data.idx import idx_header
-from seqmnist.files import atomic_path, sha256_file
 
 GZIP_MAGIC = b"\x1f\x8b"
 NPY_MAGIC = b"\x93NUMPY"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
+from accord.errors import UserError
+from accord.files import sha256_file
 from seqmnist.bars import Bar
 from seqmnist.config import Data, Pypi, RawFile
 from seqmnist.data.folder import SLACK_BYTES, deliver_from
 from seqmnist.data.pickled import rebuild
 from seqmnist.data.raw import SourceError, deliver, missing
-from seqmnist.errors import UserError
-from seqmnist.files import sha256_file
 
 CONNECT_SECONDS = 4
 READ_SECONDS = 30

@@ -10,10 +10,11 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from accord.errors import UserError
+from accord.files import atomic_path
 from seqmnist.config import Data, RawFile, SplitName
 from seqmnist.data.idx import IdxError, parse_idx
-from seqmnist.errors import MEND, UserError
-from seqmnist.files import atomic_path
+from seqmnist.paths import MEND
 
 CLASSES = 10
 SIZE = 28  # rows and columns of an image

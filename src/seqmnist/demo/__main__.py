@@ -1,10 +1,10 @@
 """Serve the page on this machine: `python -m seqmnist.demo`, by `make demo`."""
 
+from accord.process import run_command
 from seqmnist import config
 from seqmnist.demo.app import application
 from seqmnist.demo.reader import load_readers
-from seqmnist.local import serve
-from seqmnist.process import run_command
+from seqmnist.localhost import serve
 from seqmnist.training.runtime import start_tensorflow
 
 _FIRST_PORT = 5200

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from seqmnist.config import View
 from seqmnist.demo.reader import Reader
 from seqmnist.demo.strokes import image_of
-from seqmnist.evidence.beliefs import READ
-from seqmnist.local import guard
+from seqmnist.localhost import guard
+from seqmnist.measure.beliefs import READ
 
 _HOW: dict[View, str] = {
     "rows": "row by row, from the top,",

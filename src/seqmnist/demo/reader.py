@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from seqmnist.cells import saved
 from seqmnist.config import Config
-from seqmnist.evidence.beliefs import GATES, beliefs, gates
+from seqmnist.measure.beliefs import GATES, beliefs, gates
 from seqmnist.paths import model_folder
 
 if TYPE_CHECKING:

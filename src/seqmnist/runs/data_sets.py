@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accord.files import sha256_json
 from seqmnist.config import Data, SplitName
 from seqmnist.data.splits import Summary
-from seqmnist.files import sha256_json
 from seqmnist.paths import PROCESSED, RAW
 
 if TYPE_CHECKING:
-    from seqmnist.tracking.runs import Run
+    from accord.tracking.runs import Run
 
 CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
 

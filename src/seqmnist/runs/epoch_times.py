@@ -1,10 +1,10 @@
 """Durations of epochs, which only MLflow knows: outputs hold no seconds."""
 
+from accord.settings import Tracking
+from accord.tracking.restore import newest_finished
+from accord.tracking.runs import find_run
+from accord.tracking.store import open_store
 from seqmnist.metric_names import VALIDATION_ACCURACY
-from seqmnist.settings import Tracking
-from seqmnist.tracking.lineage import newest_finished
-from seqmnist.tracking.runs import find_run
-from seqmnist.tracking.store import open_store
 
 
 def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str, list[float]]]:

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from accord.files import sha256_file
 from seqmnist.cells import saved
 from seqmnist.config import Config
 from seqmnist.data import splits
-from seqmnist.evidence.metrics import numbers
-from seqmnist.files import sha256_file
+from seqmnist.measure.metrics import numbers
 from seqmnist.paths import CLASSES, FIGURES, METRICS, PAGE, model_folder
 from seqmnist.runs import data_sets
 
 if TYPE_CHECKING:
-    from seqmnist.tracking.runs import Run
+    from accord.tracking.runs import Run
 
 
 def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, trained: list[str]) -> None:

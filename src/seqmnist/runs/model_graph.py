@@ -11,7 +11,7 @@ from matplotlib.patches import FancyBboxPatch
 if TYPE_CHECKING:
     import keras
 
-    from seqmnist.tracking.runs import Run
+    from accord.tracking.runs import Run
 
 Point = tuple[float, float]
 

@@ -95,8 +95,8 @@ def registered_name(data: str) -> str:
 
 
 def register(configuration: Config, run_ids: list[str], validation_sha256: str) -> str:
-    """Register the models of the configuration's trainings; see `seqmnist.tracking.registry.register`."""
-    from seqmnist.tracking import registry
+    """Register the models of the configuration's trainings; see `accord.tracking.registry.register`."""
+    from accord.tracking import registry
 
     data = configuration.data.name
     name, description = registered_name(data), _DESCRIPTION.format(data=data)

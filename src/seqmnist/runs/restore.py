@@ -3,15 +3,15 @@
 import json
 from collections.abc import Callable
 
+from accord.errors import UserError
+from accord.tracking.restore import found_or_restored
+from accord.tracking.runs import Run
 from seqmnist import config
 from seqmnist.data import splits
-from seqmnist.errors import UserError
 from seqmnist.paths import METRICS, PROCESSED
 from seqmnist.runs import data_sets, evaluation_run, stage_runs
 from seqmnist.runs.models import register
 from seqmnist.runs.training_run import all_in_mlflow
-from seqmnist.tracking.lineage import found_or_restored
-from seqmnist.tracking.runs import Run
 from seqmnist.training.outputs import read_histories
 
 

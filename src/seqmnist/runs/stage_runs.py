@@ -3,26 +3,26 @@
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from accord.files import sha256_json
 from seqmnist.config import Config, Data
 from seqmnist.data import splits
-from seqmnist.files import sha256_json
 from seqmnist.paths import PROCESSED
 from seqmnist.runs import data_sets
 
 if TYPE_CHECKING:
-    from seqmnist.tracking.runs import Run, RunRequest
+    from accord.tracking.runs import Run, RunRequest
 
 
 def request(configuration: Config, stage: str) -> "RunRequest":
     """Describe the run of a stage."""
-    from seqmnist.tracking.runs import RunRequest
+    from accord.tracking.runs import RunRequest
 
     return RunRequest(stage, stage, extra_tags=data_sets.tags(configuration.data))
 
 
 def started(configuration: Config, stage: str) -> "AbstractContextManager[Run]":
     """Start the run of a stage, which ends with the block."""
-    from seqmnist.tracking.runs import stage_run
+    from accord.tracking.runs import stage_run
 
     return stage_run(configuration.tracking, request(configuration, stage))
 

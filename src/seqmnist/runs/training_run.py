@@ -4,16 +4,16 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from accord.files import sha256_file, sha256_json
+from accord.tracking.restore import found_or_restored
+from accord.tracking.runs import Run, RunRequest
 from seqmnist.cells import saved
 from seqmnist.cells.model import exported
 from seqmnist.config import Config, SplitName
 from seqmnist.data.splits import Split, Summary
-from seqmnist.files import sha256_file, sha256_json
 from seqmnist.paths import model_folder
 from seqmnist.runs import data_sets, models
 from seqmnist.runs.model_graph import log_graph
-from seqmnist.tracking.lineage import found_or_restored
-from seqmnist.tracking.runs import Run, RunRequest
 from seqmnist.training import history
 from seqmnist.training.history import Row
 from seqmnist.training.runtime import start_tensorflow

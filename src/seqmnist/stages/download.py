@@ -1,8 +1,8 @@
 """Put the data set's verified raw files into data/raw."""
 
+from accord.experiments import run_stage
 from seqmnist import config
 from seqmnist.data import raw, sources
-from seqmnist.experiments import run_stage
 from seqmnist.paths import RAW
 from seqmnist.runs import stage_runs
 

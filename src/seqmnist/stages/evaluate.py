@@ -3,19 +3,19 @@
 from functools import partial
 from typing import Any
 
+from accord.experiments import run_stage
+from accord.files import write_json
 from seqmnist import config
 from seqmnist.cells import saved
 from seqmnist.cells.model import build
 from seqmnist.config import Config, SplitName
 from seqmnist.data import splits
 from seqmnist.data.splits import Split
-from seqmnist.evidence import report
-from seqmnist.evidence.claims import NAMES, claims, remark
-from seqmnist.evidence.measures import Measures, measure
-from seqmnist.evidence.metrics import cells_of, content, figures_of_seeds, spread
-from seqmnist.experiments import run_stage
-from seqmnist.files import write_json
+from seqmnist.measure.claims import NAMES, claims, remark
+from seqmnist.measure.measures import Measures, measure
+from seqmnist.measure.metrics import cells_of, content, figures_of_seeds, spread
 from seqmnist.paths import METRICS, PROCESSED, model_folder
+from seqmnist.report import report
 from seqmnist.runs import evaluation_run, stage_runs
 from seqmnist.runs.models import register
 from seqmnist.training import history

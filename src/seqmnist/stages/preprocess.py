@@ -1,9 +1,9 @@
 """Check the raw files and write the splits to data/processed."""
 
+from accord.experiments import run_stage
+from accord.files import write_json
 from seqmnist import config
 from seqmnist.data import splits
-from seqmnist.experiments import run_stage
-from seqmnist.files import write_json
 from seqmnist.paths import PROCESSED, RAW
 from seqmnist.runs import stage_runs
 

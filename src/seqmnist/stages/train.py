@@ -4,19 +4,101 @@ Run it as `python -m seqmnist.stages.train lstm`.
 """
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
+from accord.checkpoints import Checkpoints
+from accord.process import Terminated
+from seqmnist.cells import saved
+from seqmnist.cells.model import build
+from seqmnist.paths import model_folder
+from seqmnist.training.batches import batch_count
+from seqmnist.training.history import METRICS, Row
+from seqmnist.training.setup import Training
+from seqmnist.training.terminal import Watch
+from seqmnist.training.trainer import Epoch, Trainer
+
+if TYPE_CHECKING:
+    from accord.tracking.runs import RunRequest
+
+from accord.errors import UserError
+from accord.experiments import run_stage
+from accord.paths import checkpoints_folder
 from seqmnist import config
 from seqmnist.config import Config
 from seqmnist.data import splits
-from seqmnist.errors import UserError
-from seqmnist.experiments import run_stage
-from seqmnist.paths import PROCESSED, checkpoints_folder, history_file
+from seqmnist.paths import PROCESSED, history_file
 from seqmnist.training import history
-from seqmnist.training.history import Row
 from seqmnist.training.runtime import start_tensorflow
-from seqmnist.training.setup import Training
-from seqmnist.trainings import train
+
+
+class Trained(NamedTuple):
+    """The history of all epochs, and whether MLflow has all of the training."""
+
+    rows: list[Row]
+    is_logged: bool
+
+
+def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -> Trained:
+    """Train a model in an MLflow run, and save the weights of its best validation epoch.
+
+    Args:
+        training: The cell, its seed and the images.
+        checkpoints: Checkpoints of this training: it resumes from the newest one, in the MLflow run that this names.
+        request: The MLflow run, for where no checkpoint names one.
+    """
+    from accord.tracking.runs import stage_run
+    from seqmnist.runs.training_run import log_inputs, log_results
+
+    configuration, name = training.configuration, request.name
+    recipe = configuration.train_of(training.cell)
+    batches = batch_count(len(training.data["train"]), recipe.batch_size)
+    request = replace(request, resume=checkpoints.run_id or request.resume, starts_anew=not checkpoints.run_id)
+    with _saying_how_to_resume(name, checkpoints), stage_run(configuration.tracking, request) as run:
+        model = build(training.cell_config, configuration.sequence, training.seed)
+        log_inputs(run, training, model)
+        with Watch(name, recipe.epochs, batches, first=checkpoints.epochs) as watch:
+            trainer = Trainer(
+                model,
+                training.data,
+                recipe,
+                seed=training.seed,
+                shards=training.cell_config.shards,
+                progress=watch.batches,
+            )
+            listeners: list[Callable[[Epoch], object]] = [
+                lambda epoch: checkpoints.save(epoch.logged, trainer, run.id),
+                watch.epoch,
+                lambda epoch: run.metrics(epoch.logged, step=epoch.number),
+            ]
+            done = checkpoints.load(trainer)
+            for number, metrics in enumerate(done):  # the process may have ended between a checkpoint and MLflow
+                run.metrics(metrics, step=number)
+            for epoch in trainer.epochs(first=len(done)):
+                done.append(epoch.logged)
+                for listener in listeners:
+                    listener(epoch)
+        rows = [Row(training.seed, number, {name: one[name] for name in METRICS}) for number, one in enumerate(done)]
+        trainer.select()
+        saved.save(model_folder(training.cell), model, training.cell_config, configuration.sequence, training.seed)
+        log_results(run, training, model, rows)
+    return Trained(rows, run.is_whole)
+
+
+@contextmanager
+def _saying_how_to_resume(name: str, checkpoints: Checkpoints) -> Iterator[None]:
+    if checkpoints.is_shared:
+        print(f"{name}: another process trains the same; this one keeps no checkpoints", flush=True)
+    elif checkpoints.epochs:
+        print(f"{name}: resuming at epoch {checkpoints.epochs}", flush=True)
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        how = f"goes on at epoch {checkpoints.epochs}" if checkpoints.epochs else "starts anew: no epoch was over"
+        print(f"{name}: stopped; the same command {how}", flush=True)
+        raise
 
 
 def main() -> None:

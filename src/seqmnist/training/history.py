@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqmnist.errors import MEND, UserError
-from seqmnist.files import write_csv
-from seqmnist.metric_names import EPOCH, TEST_ACCURACY, VALIDATION_ACCURACY
+from accord.errors import UserError
+from accord.files import write_csv
+from accord.metric_names import EPOCH
+from seqmnist.metric_names import TEST_ACCURACY, VALIDATION_ACCURACY
+from seqmnist.paths import MEND
 
 METRICS = (
     "train.loss",

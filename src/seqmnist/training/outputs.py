@@ -1,8 +1,8 @@
 """The outputs of the train stage, checked against the configuration."""
 
+from accord.errors import UserError
 from seqmnist.cells import saved
 from seqmnist.config import Config
-from seqmnist.errors import UserError
 from seqmnist.paths import history_file, model_folder
 from seqmnist.training import history
 from seqmnist.training.history import Row

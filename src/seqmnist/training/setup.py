@@ -4,37 +4,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqmnist.checkpoints import Checkpoints, training_key
+from accord.checkpoints import Checkpoints, training_key
 from seqmnist.config import Cell, Config, SplitName
 from seqmnist.data.splits import Split, Summary
 
-_PACKAGE = Path(__file__).parents[1]
+_SOURCES = Path(__file__).parents[2]  # the folder of both packages
 # All code that a training's bits depend on, as the train stage's deps in dvc.yaml name it.
 CODE = (
-    "cells/gradients.py",
-    "cells/layers.py",
-    "cells/model.py",
-    "cells/recurrent.py",
-    "cells/saved.py",
-    "cells/types",
-    "config.py",
-    "data/idx.py",
-    "data/splits.py",
-    "files.py",
-    "metric_names.py",
-    "paths.py",
-    "randomness.py",
-    "settings.py",
-    "stages/train.py",
-    "training/augmentation.py",
-    "training/batches.py",
-    "training/graph.py",
-    "training/history.py",
-    "training/optimizer.py",
-    "training/runtime.py",
-    "training/setup.py",
-    "training/trainer.py",
-    "trainings.py",
+    "accord/files.py",
+    "accord/metric_names.py",
+    "accord/paths.py",
+    "accord/settings.py",
+    "seqmnist/cells/gradients.py",
+    "seqmnist/cells/layers.py",
+    "seqmnist/cells/model.py",
+    "seqmnist/cells/recurrent.py",
+    "seqmnist/cells/saved.py",
+    "seqmnist/cells/types",
+    "seqmnist/config.py",
+    "seqmnist/data/idx.py",
+    "seqmnist/data/splits.py",
+    "seqmnist/metric_names.py",
+    "seqmnist/paths.py",
+    "seqmnist/randomness.py",
+    "seqmnist/stages/train.py",
+    "seqmnist/training/augmentation.py",
+    "seqmnist/training/batches.py",
+    "seqmnist/training/graph.py",
+    "seqmnist/training/history.py",
+    "seqmnist/training/optimizer.py",
+    "seqmnist/training/runtime.py",
+    "seqmnist/training/setup.py",
+    "seqmnist/training/trainer.py",
 )
 _LIBRARIES = ("keras", "numpy", "tensorflow")
 
@@ -74,5 +75,5 @@ class Training:
 
     def checkpoints(self, folder: Path) -> Checkpoints:
         """Claim its checkpoints in a folder of checkpoints."""
-        key = training_key(self.recipe, self.digests, CODE, _PACKAGE, _LIBRARIES)
+        key = training_key(self.recipe, self.digests, CODE, _SOURCES, _LIBRARIES)
         return Checkpoints(folder / f"{self.cell}-seed-{self.seed}", key)

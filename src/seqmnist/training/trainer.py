@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accord.errors import UserError
 from seqmnist.config import SplitName, Train
 from seqmnist.data.splits import Split
-from seqmnist.errors import UserError
 from seqmnist.metric_names import VALIDATION_ACCURACY
 from seqmnist.training.augmentation import epoch_maps
 from seqmnist.training.batches import Batches, epoch_batches

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from mlflow.entities import Run
 
-from seqmnist.files import sha256_file, sha256_json
+from accord.files import sha256_file, sha256_json
 from tests.system.faults import report
 from tests.system.faults.report import Case
 

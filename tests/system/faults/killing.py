@@ -132,7 +132,7 @@ class Command:
         return Hit("DVC", phase)
 
     def _kill_in_sweep(self, draw: Draw) -> Hit:
-        trials, workers = self.below("seqmnist.sweep.trial"), self.below("popen_loky")
+        trials, workers = self.below("accord.sweep.trial"), self.below("popen_loky")
         phase = "with trials" if trials else "before trials" if "validation" not in self.output else "after trials"
         those = {"trial": trials, "worker": workers}.get(draw.victim)
         if those:

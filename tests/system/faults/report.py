@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from seqmnist.files import write_json, write_text
+from accord.files import write_json, write_text
 
 JSON, PAGE = Path("docs/reliability.json"), Path("docs/reliability.md")
 OUTCOMES = ("recovered", "refused", "lost")

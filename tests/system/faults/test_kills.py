@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from seqmnist.files import sha256_file
+from accord.files import sha256_file
 from tests.system.faults.killing import LOG, Command, Draw, Hit, draws
 from tests.system.faults.report import KILLS
 

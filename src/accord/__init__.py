@@ -1,0 +1,1 @@
+"""DVC, Hydra and MLflow in agreement."""

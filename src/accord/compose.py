@@ -1,0 +1,118 @@
+"""Compose conf/ into params.yaml as Hydra does, so that plain `dvc repro` honours an edit under conf/."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import psutil
+
+from accord.errors import UserError
+from accord.experiments import check_tree
+from accord.files import write_text
+from accord.paths import CONF, PARAMS
+from accord.project import find_project
+from accord.settings import flatten, in_one_line, read_yaml, self_contained
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_OF_EACH_COMPOSITION = ("job.", "mode", "overrides.", "runtime.", "searchpath")  # keys of `hydra`
+
+
+def write_params() -> None:
+    """Write params.yaml; inside `dvc exp run`, which has composed it with the experiment's values, only check it."""
+    check_tree()
+    check = find_project().check_values
+    if "DVC_EXP_BASELINE_REV" in os.environ and PARAMS.exists():
+        _refuse_interpolations_of_dvc()
+        kept = read_yaml(PARAMS)
+        check(kept, str(PARAMS))
+        print("params.yaml: kept as the experiment composed it; against conf/:")
+        print("\n".join(changes(compose(CONF)[1], kept)) or "params.yaml: no difference")
+        return
+    text, values = compose(CONF)
+    check(values, str(CONF))
+    previous: dict[str, Any] = {}
+    with suppress(UserError):  # it is missing or broken, and about to be replaced
+        previous = read_yaml(PARAMS)
+    for line in changes(previous, values) if previous else ["params.yaml: composed from conf/"]:
+        print(line)
+    write_text(PARAMS, text)
+
+
+def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """The configuration with root `folder`/config.yaml, as YAML text and as plain values.
+
+    Args:
+        folder: Folder with the groups of options.
+        settings: Values that differ from the files', as Hydra's overrides.
+
+    Raises:
+        UserError: Hydra can't compose it, e.g. for a group option that doesn't exist or a syntax error.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with config_errors(str(folder)), initialize_config_dir(str(folder.resolve()), version_base="1.3"), self_contained():
+        plain = hydra_compose(return_hydra_config=True)
+        return resolved(hydra_compose("config", list(settings), return_hydra_config=True), plain)
+
+
+@contextmanager
+def config_errors(origin: str) -> Iterator[None]:
+    """Turn whatever Hydra, OmegaConf or PyYAML raise into one line.
+
+    Raises:
+        UserError: they raised something.
+    """
+    try:
+        yield
+    except Exception as error:  # broken files have them raise exceptions of all kinds
+        raise UserError(f"{origin}: {in_one_line(error)}") from None
+
+
+def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, Any]]:
+    """Return a composed configuration as the text of params.yaml and as plain values, both without Hydra's own.
+
+    Args:
+        config: The configuration, with the section `hydra`.
+        plain: Hydra's defaults alone, in the section `hydra`.
+
+    Raises:
+        ValueError: A value of `hydra` would have no effect, or an interpolation would stay in the text.
+    """
+    from omegaconf import OmegaConf
+
+    default = flatten(cast("dict[str, Any]", OmegaConf.to_container(plain.hydra)))
+    for key, value in flatten(cast("dict[str, Any]", OmegaConf.to_container(config.hydra))).items():
+        if not key.startswith(_OF_EACH_COMPOSITION) and value != default.get(key):
+            raise ValueError(f"hydra.{key} = {value} has no effect on the pipeline: it belongs in conf/search")
+    rest = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    values = cast("dict[str, Any]", OmegaConf.to_container(rest, resolve=True))
+    for key, value in flatten(values).items():
+        if "${" in str(value):
+            raise ValueError(f"{key} = {value}: params.yaml holds no interpolations, write the value down")
+    return OmegaConf.to_yaml(OmegaConf.create(values)), values
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """A line for each key whose value differs, e.g. `params.yaml: train.epochs 9 -> 15`."""
+    old, new = flatten(before), flatten(after)
+    pairs = {key: (old.get(key, "(absent)"), new.get(key, "(absent)")) for key in {**old, **new}}
+    # By their text: 1, 1.0 and true are equal in Python and not in a configuration.
+    return [f"params.yaml: {key} {one} -> {other}" for key, (one, other) in pairs.items() if str(one) != str(other)]
+
+
+def _refuse_interpolations_of_dvc() -> None:
+    """Refuse `dvc exp run --no-hydra -S key=${...}`, which has written what the interpolation gives, maybe a secret."""
+    for process in psutil.Process().parents():
+        with suppress(psutil.Error):  # another user's
+            command = process.cmdline()
+            if "--no-hydra" in command and (given := next((part for part in command if "${" in part), None)):
+                file = given.removeprefix("-S").partition("=")[0].rpartition(":")[0] or PARAMS
+                raise UserError(
+                    f"{given}: DVC has written its value to {file}, which goes to git: run `git checkout {file}`, then"
+                    " give values without ${...}"
+                )

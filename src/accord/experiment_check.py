@@ -1,0 +1,85 @@
+"""Have DVC check an experiment before it writes anything: its configuration, and whether its result can be kept.
+
+A project's `hydra.plugins_path` in .dvc/config has a module that DVC imports right before it composes, and for nothing
+else; that calls `install`.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dvc.cli import parse_args
+from dvc.exceptions import DvcException
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from accord.compose import config_errors, resolved
+from accord.errors import UserError
+from accord.experiments import check_repository
+from accord.git import GitError, git
+from accord.project import find_project
+from accord.settings import self_contained
+
+_ORIGIN = "the experiment's configuration"
+
+
+def install(root: Path) -> None:
+    """Put Hydra's singleton in its place, for the project with this root."""
+    GlobalHydra.set_instance(CheckingHydra(root))
+
+
+class CheckingHydra(GlobalHydra):
+    """Hydra's singleton, with a loader that checks what it composes."""
+
+    def __init__(self, root: Path) -> None:
+        """Name the root of the project."""
+        super().__init__()
+        self._root = root
+
+    def initialize(self, hydra: Any) -> None:
+        """Take up an application, and wrap its loader."""
+        super().initialize(hydra)
+        load = hydra.config_loader.load_configuration
+        hydra.config_loader.load_configuration = partial(_checked, self._root, load)
+
+
+def _checked(root: Path, load: Callable[..., DictConfig], **options: Any) -> DictConfig:
+    """Return what a loader composes.
+
+    Raises:
+        DvcException: it can't be used, or DVC would write it to a wrong place, or lose the experiment.
+    """
+    try:
+        _check_command(root)
+        with config_errors(_ORIGIN), self_contained():
+            config = load(**options)
+            _, values = resolved(config, load(**options | {"config_name": None, "overrides": []}))
+        find_project().check_values(values, _ORIGIN)
+    except UserError as error:
+        raise DvcException(str(error)) from None
+    return config
+
+
+def _check_command(root: Path) -> None:
+    arguments = sys.argv[1:]
+    if Path.cwd().resolve() != root:
+        raise UserError(f"run it in the repository's root {root}: DVC would write params.yaml into this folder")
+    if not {"exp", "experiments"}.intersection(arguments):  # no command line of DVC's
+        return
+    given = parse_args(arguments)
+    if given.queue or given.tmp_dir:
+        check_repository(root)
+    for setting in given.set_param or ():
+        file, _, key = setting.partition("=")[0].rpartition(":")
+        if file not in {"", "params.yaml"} and "${" in setting + _committed(file):  # params.yaml is composed
+            why = "DVC would write values in place of ${...}, and git keep them"
+            raise UserError(f"{file}:{key}: {why}: edit {file} itself")
+
+
+def _committed(file: str) -> str:
+    try:
+        return git("show", f"HEAD:./{file}")
+    except GitError:  # it has no such file
+        return ""

@@ -1,0 +1,203 @@
+"""Experiments that DVC runs in a tree of their own: whether their results can be kept, and how to get them.
+
+DVC carries an experiment's commit from its tree into the repository by fetching it, and says nothing when that fails.
+"""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from accord.errors import UserError
+from accord.git import GitError, git
+from accord.process import run_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+_LOCKS = ("index.lock", "HEAD.lock")
+_INTERRUPTED_EXIT_CODE = 252  # of DVC after Ctrl-C
+_ERROR_HINTS = {  # by words of git's messages
+    "not a git repository": "run `git init` and `git commit`, or work in a clone",
+    "Needed a single revision": "there is no such commit; a new repository needs its first one",
+    "index file": "remove that file and run `git reset`",
+}
+
+
+def run(name: str, *settings: str) -> str:
+    """Run an experiment in a tree of its own, in place of one of that name on the same commit.
+
+    Stages that ran before, also for an experiment that is gone, come from DVC's run cache.
+
+    Args:
+        name: Name of the experiment.
+        settings: Values that differ from conf/, as KEY=VALUE.
+
+    Returns:
+        The SHA of the experiment's commit.
+
+    Raises:
+        UserError: The experiment can't be kept, failed, or was lost.
+    """
+    from dvc.cli import main as dvc
+
+    check_repository(Path.cwd())
+    head = _git("rev-parse", "--verify", "HEAD")
+    ref = f"refs/exps/{head[:2]}/{head[2:]}/{name}"
+    if _git("for-each-ref", ref) and dvc(["exp", "remove", "--quiet", name]):
+        raise UserError(f"DVC can't remove the earlier experiment {name}: run `dvc exp remove {name}`")
+    code = dvc(["exp", "run", "--temp", "--name", name, *(f"--set-param={setting}" for setting in settings)])
+    if code == _INTERRUPTED_EXIT_CODE:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(f"the experiment {name} failed: see the output above")
+    if not (commit := _git("for-each-ref", "--format=%(objectname)", ref)):
+        raise UserError(f"DVC ran the experiment {name} and did not save it: {ref} is missing")
+    return commit
+
+
+def resolve(revision: str) -> str:
+    """Return the SHA of the commit that an experiment's name, or another revision of git's, stands for.
+
+    Raises:
+        UserError: There is none, or there are several.
+    """
+    commits = _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{revision}").split()
+    if len(commits) > 1:
+        raise UserError(f"{len(commits)} experiments have the name {revision}: give the SHA of a commit")
+    return commits[0] if commits else _git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+
+
+def fetch(commit: str, path: str, target: Path) -> None:
+    """Copy a file or folder as it is in a commit, an output of DVC's or a file of git's.
+
+    Raises:
+        UserError: The commit or DVC's cache lacks it.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    prefix = _git("rev-parse", "--show-prefix")  # DVC's root may be a folder of git's
+    try:
+        Repo.get(_git("rev-parse", "--show-toplevel"), f"{prefix}{path}", out=str(target), rev=commit)
+    except (DvcException, OSError) as error:
+        raise UserError(f"{path} of commit {commit[:7]} can't be read: {_in_one_line(error)}") from None
+
+
+def check_repository(root: Path) -> None:
+    """Refuse a repository into which DVC can't carry an experiment from a tree of its own.
+
+    Raises:
+        UserError: One line says why, and what to do.
+    """
+    _check_path(root)
+    if _git("rev-parse", "--is-shallow-repository", root=root) == "true":
+        raise UserError(f"{root} is a shallow clone, in which DVC loses experiments: run `git fetch --unshallow`")
+    _git("rev-parse", "--verify", "HEAD", root=root)
+    for lock in (root / _git("rev-parse", "--git-path", name, root=root) for name in _LOCKS):
+        if lock.exists():
+            raise UserError(f"{lock} exists: wait for the git command that runs; if none does, remove the file")
+    if unmerged := _git("diff", "--name-only", "--diff-filter=U", root=root):
+        raise UserError(f"{unmerged.splitlines()[0]} has conflicts of a merge: resolve them and `git add` it")
+    _check_libraries(root)
+
+
+def _check_path(root: Path) -> None:
+    """Refuse a path that is not the same in the address `file://...` that DVC makes of it."""
+    path = str(root)
+    if not path.isascii() or unquote(urlsplit(f"file://{path}").path) != path or set(path) & set("{}"):
+        raise UserError(
+            f"DVC can't run experiments in trees of their own (--temp, --queue) below {path}: move the repository to a "
+            f"path of ASCII characters without # ? % {{ }}, or run `dvc exp run` in the workspace"
+        )
+
+
+def _check_libraries(root: Path) -> None:
+    """Refuse what git can use and the libraries that DVC reads git with can't."""
+    from dvc.scm import SCM
+
+    try:
+        scm = SCM(str(root), search_parent_directories=True)
+        library = scm.pygit2  # opens it anew
+    except Exception as error:  # whatever a repository's format makes the libraries raise
+        raise UserError(f"DVC can't read this kind of git repository ({_in_one_line(error)}): clone it anew") from None
+    with closing(scm):
+        try:
+            scm.is_tracked("dvc.yaml")
+        except Exception as error:  # the same of an index
+            remedy = "run `git update-index --no-split-index`"
+            raise UserError(f"DVC can't read git's index ({_in_one_line(error)}): {remedy}") from None
+        if not _git("status", "--porcelain", "--untracked-files=no", root=root):
+            return
+        try:
+            _ = library.committer  # DVC stashes edits as a commit
+        except Exception:  # SCMError or, of an empty name, an error of pygit2's
+            remedy = "run `git config user.name NAME` and `git config user.email ADDRESS`"
+            raise UserError(f"git has no user name and e-mail for commits: {remedy}") from None
+
+
+def run_stage(main: "Callable[[], None]") -> "NoReturn":
+    """Run a stage's `main` as a command; refuse first if DVC could not save its experiment."""
+
+    def checked() -> None:
+        check_tree()
+        main()
+
+    run_command(checked)
+
+
+def check_tree() -> None:
+    """Refuse to work in an experiment's tree if its commit can't be fetched into the repository, by trying it.
+
+    Raises:
+        UserError: One line says why, and what to do if the reason is known.
+    """
+    root = Path(os.environ.get("DVC_ROOT", ".")).resolve()
+    if "DVC_EXP_BASELINE_REV" not in os.environ or root == Path.cwd().resolve():  # of the workspace nothing is fetched
+        return
+    try:
+        _try_to_keep(root)
+    except Exception as error:  # whatever git's libraries raise
+        check_repository(root)
+        raise UserError(f"DVC can't keep this experiment in {root}: {_in_one_line(error.__cause__ or error)}") from None
+
+
+def _try_to_keep(root: Path) -> None:
+    """Commit in the working directory's tree and fetch that, as DVC does after the last stage; undo both."""
+    from dvc.scm import SCM
+
+    ref = f"refs/probe/{uuid4().hex}"
+    with (
+        closing(SCM(str(Path.cwd()), search_parent_directories=True)) as tree,
+        closing(SCM(str(root), search_parent_directories=True)) as repository,
+    ):
+        head = tree.get_rev()
+        try:
+            tree.commit("Try whether DVC can keep an experiment", no_verify=True)
+            tree.set_ref(ref, tree.get_rev())
+            repository.fetch_refspecs(f"file://{tree.root_dir}", [f"{ref}:{ref}"])
+        finally:
+            tree.set_ref("HEAD", head)
+            if repository.get_ref(ref):
+                repository.remove_ref(ref)
+
+
+def _git(*arguments: str, root: Path | None = None) -> str:
+    """Return what a git command prints.
+
+    Raises:
+        UserError: There is no git, or it fails.
+    """
+    root = root or Path.cwd()
+    try:
+        return git(*arguments, folder=root)
+    except GitError as reason:
+        remedy = next((remedy for words, remedy in _ERROR_HINTS.items() if words in str(reason)), "")
+        raise UserError(": ".join(filter(None, [f"git can't use {root}", str(reason), remedy]))) from None
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

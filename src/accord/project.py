@@ -1,0 +1,119 @@
+"""A project's description of itself, so that this package needs to know nothing of its data or models."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from accord.errors import UserError
+
+_VARIABLE = "ACCORD_PROJECT"  # names the project where its pyproject.toml is not, as on a node of Ray
+_FILE = Path("pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's description.
+
+    Its module of functions, which is imported when one of them is called, has:
+
+    - run_tags: (plain values of params.yaml) -> tags of every run of this configuration, which is checked.
+    - trial_values: (plain values of a composed trial) -> plain values of its params.yaml.
+    - ineffective: (plain values of a composed trial, overrides, values of conf/search as overrides) -> why a value
+      has no effect, or None.
+    - train: (request, inputs, threads) -> metrics of the trial as a whole by the names that MLflow has, the selected
+      epoch among them, and whether MLflow has all of the trial: train what the working directory's params.yaml
+      describes; its checkpoints stay until the trial's result is written.
+    - restore: (request, inputs) -> the same metrics: log what MLflow lacks of a trial that is finished in the working
+      directory.
+    - promotion: (flat parameters of a trial, plain values of the pipeline) -> content of an experiment's file,
+      settings for the command line as KEY=VALUE, and lines for the user.
+    - sync: () -> None: log what MLflow lacks of all stages.
+    - sweep_figures: (folder, curves of the metric by name of a trial, values of the trials by name of a varied
+      parameter, metric of each trial) -> None: draw figures into the folder.
+
+    Attributes:
+        name: Name of the package, whose modules `NAME` and `NAME.sweep` are the project's commands.
+        description: Text above the runs on MLflow's page, as Markdown.
+        check: Function (plain values of params.yaml, where they come from) -> None, as MODULE:FUNCTION: refuse values
+            that the pipeline can't use with a `UserError`. It is imported alone, before anything heavy.
+        functions: Name of the module of functions, whose whole package a trial may need.
+        metric: Metric of an epoch that chooses epochs and trials; the highest is the best.
+        reported: Further metrics of the selected epoch that tables show. Nothing is chosen by them.
+        variant: Group of conf/ whose option is what a trial's name begins with; its key `type` has the option's name.
+        keys: Top-level keys of a composed trial.
+        inputs: Folder that trials read, relative to the repository.
+        inputs_stage: DVC stage that makes it.
+        inputs_section: Section of the configuration that it is made by, which can't be swept.
+    """
+
+    name: str
+    description: str
+    check: str
+    functions: str
+    metric: str
+    reported: tuple[str, ...]
+    variant: str
+    keys: tuple[str, ...]
+    inputs: str
+    inputs_stage: str
+    inputs_section: str
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Call one of the functions by its name."""
+        return getattr(import_module(self.functions), function)(*arguments)
+
+    def check_values(self, values: dict[str, Any], origin: str) -> None:
+        """Check plain values of params.yaml; `origin` says in the message where they come from.
+
+        Raises:
+            UserError: One is impossible.
+        """
+        resolve_name(self.check)(values, origin)
+
+
+def own_command(arguments: str) -> str:
+    """Return a command of the project, to be shown to a user, e.g. `digits sync`."""
+    return f"`{find_project().name} {arguments}`"
+
+
+def mend() -> str:
+    """Return what mends a damaged file, to be shown to a user: DVC alone may take it for whole."""
+    return f"run {own_command('check --repair')}, then `dvc repro`"
+
+
+@cache
+def find_project() -> Project:
+    """Return the project that the environment or the working directory's pyproject.toml names as `[tool.accord]`.
+
+    Raises:
+        UserError: There is none.
+    """
+    name = _name()
+    module, _, attribute = name.partition(":")
+    try:
+        project: Project = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"the project {name!r} can't be imported: {error}") from None
+    return project
+
+
+def project_environment() -> dict[str, str]:
+    """Return the variable by which a process elsewhere finds this project."""
+    return {_VARIABLE: _name()}
+
+
+def _name() -> str:
+    if name := os.environ.get(_VARIABLE):
+        return name
+    try:
+        return str(tomllib.loads(_FILE.read_text())["tool"]["accord"]["project"])
+    except (FileNotFoundError, KeyError, TypeError):
+        told = f'{_FILE.resolve()} names no project: add [tool.accord] project = "MODULE:NAME"'
+    except ValueError as error:
+        told = f"{_FILE.resolve()} can't be read: {error}"
+    raise UserError(told)

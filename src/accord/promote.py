@@ -1,0 +1,88 @@
+"""Carry a trial's values back into the pipeline: the command `promote`."""
+
+import re
+import shlex
+from itertools import chain
+from pathlib import Path
+from statistics import fmean
+
+from omegaconf import OmegaConf
+
+from accord.compose import compose
+from accord.errors import UserError
+from accord.files import write_text
+from accord.metric_names import SELECTED, in_words
+from accord.paths import CONF
+from accord.project import find_project
+from accord.settings import FILE_NAME, Tracking, validate_tracking
+from accord.sweep.folders import Request, former_folder
+from accord.sweep.summary import SEED, configurations, score
+from accord.tracking.sweeps import Sweep, Trial, read_run
+
+EXPERIMENTS = CONF / "experiment"
+
+
+def promote(source: str, name: str | None) -> None:
+    """Write the values of a trial as conf/experiment/<name>.yaml and print how to run the pipeline with them.
+
+    Args:
+        source: Id of a trial's run; or that of a sweep's run, or its folder, for the configuration with the best
+            mean over its seeds.
+        name: Name of the experiment; made of the values if None.
+
+    Raises:
+        UserError: There is no such trial, it is not finished, the pipeline can't train it, or the name is no file's.
+    """
+    if name is not None and not re.fullmatch(FILE_NAME, name):
+        raise UserError(f"--name = {name!r} is impossible: letters, digits, _, . and -, not . or - first")
+    pipeline = compose(CONF)[1]
+    trials = _trials(source, validate_tracking(pipeline.get("tracking"), str(CONF)))
+    call = find_project().call
+    promoted = [(trial, *call("promotion", trial.parameters, pipeline)) for trial in trials]
+    # The first that needs the fewest settings: its figures come again without another seed.
+    trial, values, needed, remarks = min(promoted, key=lambda one: len(one[2]))
+    words = [word for word in trial.name.split() if not word.startswith(f"{SEED}=")]
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words))
+    path = EXPERIMENTS / f"{name}.yaml"
+    settings = [f"experiment={path.stem}", *needed]
+    command = shlex.join(["dvc", "exp", "run", *chain.from_iterable(("-S", setting) for setting in settings)])
+    text = _header(trials, command) + (OmegaConf.to_yaml(OmegaConf.create(values)) if values else "")
+    if path.exists() and path.read_text() != text:
+        raise UserError(f"{path} exists with other content: choose another name with --name, or remove it")
+    write_text(path, text)
+    print(f"{path}:\n{text}")
+    for line in [*remarks, command]:
+        print(line)
+
+
+def _trials(source: str, tracking: Tracking) -> list[Trial]:
+    """Return the finished trials of one configuration, that with the best mean in a sweep."""
+    if Path(source).is_dir():
+        folder = Path(source)
+        sweep_tracking = Tracking.model_validate(Request.read(folder).tracking)
+        found: Trial | list[Trial] = Sweep.configured(sweep_tracking, folder, former_folder(folder)).trials()
+    else:
+        found = read_run(tracking, source)
+    groups = configurations(found if isinstance(found, list) else [found])
+    if not groups:
+        raise UserError(f"{source}: no trial of it is finished")
+    return groups[0]
+
+
+def _header(trials: list[Trial], command: str) -> str:
+    """Return comments: where the values come from, what they reached, how to use them."""
+    best, project = trials[0], find_project()
+    several = f", the mean of {len(trials)} seeds ({', '.join(f'{score(trial):.4f}' for trial in trials)})"
+    reached = f"{in_words(project.metric).capitalize()} {fmean(map(score, trials)):.4f}"
+    reached += several if len(trials) > 1 else ""
+    for metric in project.reported:
+        reached += f", {in_words(metric)} {fmean(trial.metrics[SELECTED + metric] for trial in trials):.4f}"
+    lines = [
+        "# @package _global_",
+        f"# {best.name}, run {best.run_id}{' of' if best.command else ''}",
+        *([f"#   {best.command}"] if best.command else []),
+        f"# {reached}; {best.minutes:.1f} minutes.",
+        "# Reproduce it:",
+        f"#   {command}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,191 @@
+"""Move a local store, mlflow.db and mlartifacts/, to a server's PostgreSQL and artifacts: the command `move-store`.
+
+MLflow has no command for it. pgloader copies tables, but makes them itself, with types that are not MLflow's, and knows
+nothing of artifacts, whose addresses stand in the tables.
+"""
+
+import sqlite3
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlflow.db import upgrade
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from sqlalchemy import JSON, Boolean, Connection, Engine, MetaData, Table, create_engine, func, select, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from accord.errors import UserError
+from accord.tracking.connection import reason, shown
+from accord.tracking.relocation import ADDRESSES, follow
+
+_BATCH_ROWS = 1000
+_VERSION = "alembic_version"  # MLflow's table with the version of its tables
+_DEFAULT = 0  # the number of the experiment that every store has
+_FILLED = {_VERSION, "workspaces"}  # the tables that have rows from the start
+_PROXY = "mlflow-artifacts:/"
+
+
+def move_store(source: Path, target: str, destination: str) -> None:
+    """Copy runs, models and artifacts, count them on both sides, and print the counts.
+
+    The source stays as it is, but for addresses that still lead to where it was before it was moved.
+
+    All rows come in one transaction, after all files: who is killed before its end gives the command again.
+
+    Args:
+        source: SQLite file.
+        target: Address postgresql://USER@HOST/DATABASE of a database without runs and models.
+        destination: Value that the server has as --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
+
+    Raises:
+        UserError: one of them can't be used, or the target has experiments, runs or models.
+    """
+    if not target.startswith("postgresql://"):
+        raise UserError(f"move-store: {shown(target)} is no postgresql://USER@HOST/DATABASE")
+    if not destination.startswith(("/", "s3://")):  # the server is started elsewhere, and would not find it
+        raise UserError(f"move-store: ARTIFACTS must be an absolute folder or s3://BUCKET/FOLDER, not {destination}")
+    if find_spec("psycopg") is None:
+        raise UserError(
+            "move-store: psycopg is missing: activate an environment with accord[server] (`make setup-cluster`)"
+        )
+    if not source.is_file():
+        raise UserError(f"move-store: {source} is no file: --source names the database to move")
+    try:
+        address, engine = shown(target), create_engine(target)
+    except (ArgumentError, ValueError):  # of its port, for one; what it says may have the password
+        raise UserError(
+            "move-store: DATABASE can't be read as postgresql://USER:PASSWORD@HOST:PORT/NAME: "
+            "write special characters of the password as %XX"
+        ) from None
+    try:
+        engine.connect().close()  # MLflow would try for two minutes
+        upgrade.main([target], standalone_mode=False)
+        _move(source.resolve(), engine, get_artifact_repository(destination))
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise UserError(f"move-store: {source} to {address}: {reason(error)}") from None
+
+
+def _reader(source: Path) -> Engine:
+    """An engine that can't write the file."""
+    return create_engine("sqlite://", creator=lambda: sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True))
+
+
+def _move(source: Path, target: Engine, destination: ArtifactRepository) -> None:
+    tables, new_tables = MetaData(), MetaData()
+    with _reader(source).connect() as old, target.begin() as new:
+        tables.reflect(old)
+        new_tables.reflect(new)
+        _check_versions(old, new, tables)
+        follow(source)
+        shared = [table for table in new_tables.sorted_tables if table.name in tables.tables]
+        _lock_empty(new, shared)
+        places = _artifact_places(old, tables)
+        files = sum(_copy_files(address, place, destination) for address, place in places.items())
+        for table in reversed(shared):
+            new.execute(table.delete())
+        for table in shared:
+            _copy_rows(old, new, tables.tables[table.name], table, places)
+            _set_sequences(new, table)
+        counts = _counted(old, new, tables)
+    for name, count in counts.items():
+        print(f"{name}: {count} rows, {count} moved")
+    print(f"artifacts: {files} files, {files} moved")
+
+
+def _check_versions(old: Connection, new: Connection, tables: MetaData) -> None:
+    if _VERSION not in tables.tables:
+        raise UserError("move-store: the source is no database of MLflow's")
+    here, there = (one.execute(text(f"SELECT version_num FROM {_VERSION}")).scalar() for one in (old, new))  # noqa: S608  (a constant)
+    if here != there:
+        remedy = "give `mlflow db upgrade sqlite:///...` for a copy of it, and move that"
+        raise UserError(
+            f"move-store: the source has MLflow's tables of another version ({here}, not {there}): {remedy}"
+        )
+
+
+def _lock_empty(new: Connection, tables: list[Table]) -> None:
+    """Keep others from writing until the end of the transaction, and refuse a target that is in use."""
+    new.execute(text("LOCK TABLE experiments, runs, registered_models IN EXCLUSIVE MODE"))
+    for table in tables:
+        rows = select(table).limit(1)
+        if table.name == "experiments":
+            rows = rows.where(table.c.experiment_id != _DEFAULT)
+        if table.name not in _FILLED and new.execute(rows).first():
+            what = table.name.replace("_", " ")
+            raise UserError(f"move-store: the target has {what} already, perhaps deleted ones: give an empty database")
+
+
+def _artifact_places(old: Connection, tables: MetaData) -> dict[str, str]:
+    """Return where the artifacts of each run and model will be below the destination, by their address.
+
+    That is below the number of the experiment, by which a server checks who may read them.
+    """
+    places = {}
+    for name, key, folder in (("runs", "run_uuid", ""), ("logged_models", "model_id", "models/")):
+        (column,) = ADDRESSES[name]
+        for row in old.execute(select(tables.tables[name])).mappings():
+            address = row[column]
+            if urlsplit(address).scheme in {"", "file"}:  # others are in a bucket or at a server, and stay there
+                places[address] = f"{row['experiment_id']}/{folder}{row[key]}/artifacts"
+    return places
+
+
+def _copy_files(address: str, place: str, destination: ArtifactRepository) -> int:
+    """Copy the artifacts of one run or model, and return how many files they are."""
+    folder = Path(unquote(urlsplit(address).path))
+    if not folder.is_dir():
+        return 0  # a run without artifacts has no folder
+    destination.log_artifacts(str(folder), place)
+    count = sum(path.is_file() for path in folder.rglob("*"))
+    if (there := _count_files(destination, place)) != count:
+        raise UserError(f"move-store: of {count} files in {folder} {there} are in {place}: empty that, try again")
+    return count
+
+
+def _count_files(repository: ArtifactRepository, place: str) -> int:
+    entries = repository.list_artifacts(place)
+    return sum(_count_files(repository, one.path) if one.is_dir else 1 for one in entries)
+
+
+def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table, places: dict[str, str]) -> None:
+    """Copy a table's rows, with the addresses that artifacts have for the server's clients."""
+    columns = [column for column in new_table.columns if column.computed is None and column.name in table.columns]
+    for one in columns:
+        if isinstance(one.type, JSON):
+            one.type.none_as_null = True  # no value stays none, and does not become JSON's null
+    # SQLite has numbers for truth values, which PostgreSQL does not take.
+    booleans = [one.name for one in columns if isinstance(one.type, Boolean)]
+    for rows in old.execution_options(yield_per=_BATCH_ROWS).execute(select(table)).mappings().partitions(_BATCH_ROWS):
+        values = [{one.name: row[one.name] for one in columns} for row in rows]
+        for row in values:
+            row |= {name: bool(row[name]) for name in booleans if row[name] is not None}
+            for column in ADDRESSES.get(table.name, ()):
+                if table.name == "experiments":
+                    row[column] = f"{_PROXY}{row['experiment_id']}"
+                elif row[column] in places:
+                    row[column] = _PROXY + places[row[column]]
+        new.execute(new_table.insert(), values)
+
+
+def _set_sequences(new: Connection, table: Table) -> None:
+    """Let the next row get a number above those that were copied."""
+    for column in table.primary_key.columns:
+        names = {"table": f'"{table.name}"', "column": column.name}
+        sequence = new.execute(text("SELECT pg_get_serial_sequence(:table, :column)"), names).scalar()
+        highest = new.execute(select(func.max(column))).scalar() if sequence else None
+        if highest is not None:
+            new.execute(text("SELECT setval(:sequence, :highest)"), {"sequence": sequence, "highest": highest})
+
+
+def _counted(old: Connection, new: Connection, tables: MetaData) -> dict[str, int]:
+    """The rows of each table that has some, which must be as many on both sides."""
+    counts = {}
+    for table in tables.sorted_tables:
+        count = select(func.count()).select_from(table)
+        before, after = (one.execute(count).scalar_one() for one in (old, new))
+        if before != after:
+            raise UserError(f"move-store: of {before} rows of {table.name} {after} were copied; nothing was moved")
+        if before:
+            counts[table.name] = before
+    return counts

@@ -1,0 +1,183 @@
+"""Parts of every project's configuration: strict sections, the tracking section, and one line for each mistake."""
+
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from accord.errors import UserError
+from accord.paths import PARAMS
+
+FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # of no folder, no option, not hidden
+
+
+def within(path: str) -> str:
+    """Return a path unless it leads out of the repository.
+
+    Raises:
+        PydanticCustomError: It does, or has characters that can't be printed.
+    """
+    if not path.isprintable():
+        raise PydanticCustomError("path", "it has characters that can't be printed")
+    if posixpath.normpath(path).split("/")[0] == "..":
+        raise PydanticCustomError("path", "it leads out of the repository, which only an absolute path may")
+    return path
+
+
+def _store_within(uri: str) -> str:
+    if urlsplit(uri).password:
+        raise PydanticCustomError(
+            "secret", "the address has a password, which would go to git: set MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
+        )
+    scheme, _, rest = uri.partition(":///")
+    within(unquote(rest.partition("?")[0]) if scheme.startswith(("sqlite", "file")) else uri)
+    return uri
+
+
+Folder = Annotated[str, Field(min_length=1), AfterValidator(within)]
+StoreUri = Annotated[str, Field(min_length=1), AfterValidator(_store_within)]
+
+
+class Section(BaseModel):
+    """A part of a configuration: unknown keys, other types and NaN are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        """Say which keys are known, which pydantic's own message does not."""
+        if isinstance(values, dict) and (unknown := [key for key in values if key not in cls.model_fields]):
+            raise PydanticCustomError(
+                "unknown_key",
+                "{unknown}: unknown key; the keys here are {known}",
+                {"unknown": ", ".join(map(str, unknown)), "known": ", ".join(cls.model_fields)},
+            )
+        return values
+
+
+class Tracking(Section):
+    """Where MLflow keeps runs; `uri` null means mlflow.db at the repository's root."""
+
+    uri: StoreUri | None
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+def impossible(key: str, value: Any, allowed: str) -> PydanticCustomError:
+    """Return the error for a value that its key can't have; `allowed` says which it can."""
+    context = {"key": key, "value": str(value), "allowed": allowed}
+    return PydanticCustomError("impossible", "{key} = {value} is impossible: it must be {allowed}", context)
+
+
+def describe(error: ValidationError, prefix: str = "") -> str:
+    """The first of the errors as `key = value: what is allowed`, with a count of the others."""
+    first, *others = error.errors(include_url=False)
+    path = ".".join(part for part in [prefix, *map(str, first["loc"])] if part and part != "[key]")
+    match first["type"]:
+        case "missing":
+            line = f"{path}: the key is missing"
+        case "secret":  # terminals and logs keep what is printed
+            line = f"{path}: {first['msg']}"
+        case "unknown_key" | "impossible" | "cell_train":  # these name the key themselves, below `path`
+            line = f"{path}.{first['msg']}" if path else first["msg"]
+        case _:
+            line = f"{path} = {first['input']!r} is impossible: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    line = " ".join(line.split())
+    return line if not others else f"{line} (and {len(others)} more)"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The plain values of a YAML file, with interpolations resolved.
+
+    Raises:
+        UserError: the file is missing or can't be read as a YAML mapping.
+    """
+    from omegaconf import OmegaConf
+
+    try:
+        with self_contained():
+            values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
+    except Exception as error:  # whatever a broken file makes OmegaConf or PyYAML raise
+        raise UserError(f"{path} can't be read: {in_one_line(error)}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} can't be read: it must be a mapping of keys to values")
+    return {str(key): value for key, value in values.items()}
+
+
+def load_tracking() -> Tracking:
+    """Read and check the tracking section of params.yaml.
+
+    Raises:
+        UserError: The file or its section can't be used.
+    """
+    return validate_tracking(read_yaml(PARAMS).get("tracking"), str(PARAMS))
+
+
+def validate_tracking(values: Any, origin: str) -> Tracking:
+    """Check plain values of the tracking section; `origin` says in the message where they come from.
+
+    Raises:
+        UserError: One is impossible.
+    """
+    try:
+        return Tracking.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {describe(error, 'tracking')}") from None
+
+
+@contextmanager
+def self_contained() -> Iterator[None]:
+    """Refuse interpolations that read the environment, which may have secrets, or that give other values each time."""
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
+
+    hydras = [name for name in ("hydra", "now", "python_version") if OmegaConf.has_resolver(name)]
+    for name in ["oc.env", *hydras]:
+        OmegaConf.register_new_resolver(name, partial(_refuse, name), replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        if hydras:
+            from hydra.core.utils import setup_globals
+
+            setup_globals()
+
+
+def _refuse(resolver: str, *arguments: Any) -> NoReturn:
+    if resolver == "oc.env":
+        raise ValueError(
+            f"the environment's {arguments[0]} can't be part of the configuration, which git and MLflow keep: write the"
+            " value down, or leave it out and set MLFLOW_TRACKING_URI if it is the store's address"
+        )
+    interpolation = f"${{{resolver}:{','.join(map(str, arguments))}}}"
+    raise ValueError(f"{interpolation} gives another value on each run or machine: write the value down")
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what OmegaConf, Hydra or PyYAML say, as `key: message` where they name a key."""
+    text = " ".join(str(error).split())
+    found = re.fullmatch(r"(?:\w+ raised while resolving interpolation: )?(.*?)(?: full_key: (\S+) .*)?", text)
+    message, key = found.groups() if found else (text, None)
+    return f"{key}: {message}" if key else message
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots: {"a": {"b": 1}} becomes {"a.b": 1}. Lists stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat

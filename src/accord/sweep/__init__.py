@@ -1,0 +1,1 @@
+"""Sweeps over a project's variants and hyperparameters: `python -m PROJECT.sweep -m KEY=VALUE,VALUE ...`."""

@@ -1,0 +1,157 @@
+"""The sweep application: Hydra's command line, its sweepers and launchers, round `accord.sweep.job`."""
+
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser  # its only list of options; tests run each of them
+from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from omegaconf.errors import OmegaConfBaseException
+
+from accord.errors import UserError
+from accord.paths import CONF, given
+from accord.process import Terminated
+from accord.project import find_project
+from accord.sweep.allowed_targets import Refused, checked
+from accord.sweep.folders import Request
+from accord.sweep.job import run_trial
+from accord.sweep.names import folder_value
+from accord.sweep.processes import end_trials, name_driver
+from accord.sweep.ray import cluster
+from accord.sweep.ray.cluster import Cluster, ray_errors
+from accord.sweep.slurm import jobs
+from accord.sweep.sweep_run import SweepRun
+
+_RAISE = "HYDRA_FULL_ERROR"
+_MISSING = {  # options of plugins that .venv-cluster has
+    "hydra/launcher/ray": cluster.MISSING,
+    "hydra/launcher/submitit_slurm": jobs.MISSING,
+}
+_COMPLETIONS = r"(un)?install=(bash|fish|zsh)"
+_REPLACED = ("hydra.mode=", "hydra.sweep.dir=")  # by those of a command that resumes
+_MAX_MESSAGE_CHARACTERS = 400  # of what submitit says
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> None:
+    """Run what Hydra makes of the command line: one trial, or with -m a sweep.
+
+    Raises:
+        UserError: a sweep can't start, or a trial of it failed.
+    """
+    if not CONF.is_dir():
+        raise UserError(f"{Path.cwd()} has no folder {CONF}: `git checkout {CONF}` brings it back")
+    check_options()
+    name_driver()
+    sys.argv[1:] = map(_from_root, sys.argv[1:])
+    command = hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="sweep")(run_trial)
+    with _ending_trials():
+        stopped = True
+        try:
+            with checked(), _user_errors(), ray_errors():
+                command()
+            stopped = False
+        except Refused as refused:
+            raise UserError(str(refused)) from None
+        finally:
+            if stopped:
+                end_trials()
+                SweepRun.wait_for_jobs(cancelled=True)
+            Cluster.leave(stopped=stopped)
+            failed = SweepRun.close(stopped=stopped)
+    if failed:
+        raise UserError(failed)
+
+
+def resume(folder: Path) -> None:
+    """Give the command of a sweep again, into the same folder: trials that are finished there are not run again.
+
+    Raises:
+        UserError: the folder is none of a sweep.
+    """
+    request = Request.read(folder)
+    own = [override for override in request.hydra if not override.startswith(_REPLACED)]
+    command = [f"{find_project().name}.sweep", "--multirun", *request.overrides, *own]
+    sys.argv = [*command, f"hydra.sweep.dir={folder_value(folder)}"]
+    main()
+
+
+def check_options() -> None:
+    """Check the command line's options, before Hydra reads them: it would end in a traceback.
+
+    Raises:
+        UserError: one can't be used here, or not with another.
+    """
+    given = get_args_parser().parse_args(sys.argv[1:])
+    if given.experimental_rerun:
+        raise UserError("--experimental-rerun reads a pickle, which may run any code: give the overrides instead")
+    for name in ("resolve", "package"):
+        if getattr(given, name) and not (given.cfg or given.help):
+            raise UserError(f"--{name} has no effect without --cfg")
+    if given.help or given.hydra_help:
+        return
+    actions = [name for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(given, name)]
+    if len(actions) > 1:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in actions)
+        raise UserError(f"{options} exclude each other; --cfg and --info show one trial, with one value for each key")
+    is_query = "COMP_LINE" in os.environ  # set by a shell
+    if given.shell_completion and not is_query and not re.fullmatch(_COMPLETIONS, " ".join(given.overrides)):
+        raise UserError("--shell-completion takes install=SHELL or uninstall=SHELL, of bash, fish and zsh")
+
+
+def _from_root(argument: str) -> str:
+    """Return an argument of the command line with the path that it may have relative to the root."""
+    found = re.fullmatch(r"(\+{0,2}hydra\.(?:run|sweep)\.dir=|--config-dir=)(['\"]?)(?!\$\{)(.+)\2", argument)
+    return f"{found[1]}{found[2]}{given(found[3])}{found[2]}" if found else argument
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    """Tell in a line what Hydra, joblib and submitit raise: Hydra itself would print a part of a traceback."""
+    os.environ[_RAISE] = "1"
+    try:
+        yield
+    except TerminatedWorkerError:
+        raise UserError("a worker of the sweep was killed, and its trials with it") from None
+    except OverrideParseException as error:
+        key, _, value = error.override.partition("=")
+        quoted = shlex.quote('{}="{}"'.format(key, value.replace('"', r"\"")))
+        raise UserError(f"{error.override}: Hydra can't parse it; if the value is text, quote it: {quoted}") from None
+    except CompactHydraException as error:
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file in _MISSING:
+            raise UserError(_MISSING[error.missing_cfg_file]) from None
+        parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)
+        raise UserError(" ".join(" ".join(map(str, parts)).split())) from None
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit."):
+            raise
+        SweepRun.wait_for_jobs(cancelled=False)  # the error is of the first that ended without a result
+        raise UserError(f"Slurm: {' '.join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]}") from None
+
+
+@contextmanager
+def _ending_trials() -> Iterator[None]:
+    """End the trials first on Ctrl-C, SIGTERM or SIGHUP; each says in MLflow how it ended."""
+
+    def handle(number: int, _frame: FrameType | None) -> NoReturn:
+        for one in _SIGNALS:
+            signal.signal(one, signal.SIG_IGN)  # once is enough
+        end_trials()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    before = {one: signal.signal(one, handle) for one in _SIGNALS if signal.getsignal(one) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

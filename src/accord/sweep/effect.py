@@ -1,0 +1,71 @@
+"""Refusals of values that would have no effect on a sweep's trials, or not the one that is meant."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from accord.paths import CONF
+from accord.project import find_project
+from accord.settings import flatten, in_one_line, self_contained
+from accord.sweep.names import key_of
+
+_SWEEP_ONLY = ("hydra.sweep.", "hydra.sweeper", "hydra.launcher")
+_TRIAL_ONLY = ("hydra.run.",)
+
+
+def ineffective(config: DictConfig) -> str | None:
+    """Return why a composed configuration can't be what its author wants, in one line; None if it can."""
+    return _foreign(config) or _unresolved(config) or _of_the_other_mode(config.hydra)
+
+
+def values_of_search(hydra: Any) -> list[str]:
+    """Return the values that the file of conf/search sets, but for Hydra's own, as overrides."""
+    if not (name := hydra.runtime.choices.get("search")):
+        return []
+    sources = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    files = [file for folder in sources if (file := folder / "search" / f"{name}.yaml").is_file()]
+    if not files:
+        return []
+    values: Any = OmegaConf.to_container(OmegaConf.load(files[0]))  # Hydra takes the first, too
+    own = {key: value for key, value in (values or {}).items() if key not in {"defaults", "hydra"}}
+    return [f"{key}={value}" for key, value in flatten(own).items()]
+
+
+def _foreign(config: DictConfig) -> str | None:
+    if name := config.hydra.runtime.choices.get("experiment"):
+        run = f"`dvc exp run -S experiment={name}`"
+        return f"experiment={name}: {CONF}/experiment is for the pipeline, {run}; a sweep has values and {CONF}/search"
+    keys = {str(key) for key in config} - {"hydra"}
+    if keys and keys != (known := set(find_project().keys)):  # `--hydra-help` has none
+        wrong = ", ".join(sorted(keys ^ known))
+        return f"unknown or missing keys: {wrong}; a trial has {', '.join(sorted(known))}"
+    return None
+
+
+def _unresolved(config: DictConfig) -> str | None:
+    for key in (key for key in config if key != "hydra"):  # a launcher or a folder may have a value of the environment
+        try:
+            with self_contained():
+                if OmegaConf.is_config(value := config[key]):
+                    OmegaConf.to_container(value, resolve=True)
+        except InterpolationToMissingValueError:  # a value that only a trial has, as its number
+            continue
+        except OmegaConfBaseException as error:
+            return in_one_line(error)
+    return None
+
+
+def _of_the_other_mode(hydra: Any) -> str | None:
+    if hydra.mode is None:  # nothing is run
+        return None
+    is_sweep = hydra.mode == RunMode.MULTIRUN
+    given: Any = OmegaConf.to_container(hydra.overrides.hydra)  # one may hold ${hydra.job.num}, which only a trial has
+    for override in given:
+        if key_of(override).replace("/", ".").startswith(_TRIAL_ONLY if is_sweep else _SWEEP_ONLY):
+            return f"{override} has no effect {'with' if is_sweep else 'without'} -m"
+    if hydra.sweeper.get("params") and not is_sweep:
+        return f"hydra.sweeper.params of search={hydra.runtime.choices.get('search')} has no effect without -m"
+    return None

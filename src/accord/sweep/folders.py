@@ -1,0 +1,134 @@
+"""Files in the folder of a sweep, and in that of each trial.
+
+<sweep>/sweep.json           what was asked for
+<sweep>/<number>/trial.json  what the trial's process must know besides
+<sweep>/<number>/params.yaml the trial as a pipeline of one cell and one seed
+<sweep>/<number>/trial.log   what it printed
+<sweep>/<number>/result.json what came out
+<sweep>/<number>/models, reports, checkpoints
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from accord.errors import UserError
+from accord.files import sha256_file, write_json
+from accord.paths import PARAMS
+
+if TYPE_CHECKING:
+    from accord.tracking.sweeps import Status  # imports MLflow
+
+CHECKPOINTS = Path("checkpoints")
+LOG = Path("trial.log")
+
+
+class _Written:
+    """Base of dataclasses that are JSON files in a folder."""
+
+    _file: ClassVar[Path]
+    _what: ClassVar[str]  # the folder's kind, for people
+
+    def write(self, folder: Path) -> None:
+        """Write it into its folder."""
+        write_json(folder / self._file, asdict(self))  # type: ignore[call-overload]  # every subclass is a dataclass
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read it from its folder.
+
+        Raises:
+            UserError: the folder has none, or a broken one.
+        """
+        path = folder / cls._file
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{folder} is not {cls._what}: it has no {path.name}") from None
+        except (ValueError, TypeError):
+            raise UserError(f"{path} can't be read: it is broken, or of another version") from None
+
+
+@dataclass(frozen=True)
+class Request(_Written):
+    """Command of a sweep.
+
+    Attributes:
+        overrides: Overrides of the command line, as typed, but for Hydra's own.
+        hydra: Overrides of Hydra's own configuration.
+        tracking: Configuration of the store that the sweep is in.
+        searched: Values that the file of conf/search sets, as overrides; a node of Ray does not have the file.
+    """
+
+    overrides: list[str]
+    hydra: list[str]
+    tracking: dict[str, Any]
+    searched: list[str] = field(default_factory=list)
+
+    _file, _what = Path("sweep.json"), "the folder of a sweep"
+
+
+@dataclass(frozen=True)
+class Trial(_Written):
+    """Settings of a trial's process beside its configuration.
+
+    Attributes:
+        name: Name of the trial and of its MLflow run: what was swept.
+        sweep: Folder of the sweep, absolute; None for a trial on its own.
+        number: Number of the job in its sweep.
+        data: Folder of the inputs that trials read, absolute.
+        threads: Number of operations that may run side by side; no result depends on it.
+    """
+
+    name: str
+    sweep: str | None
+    number: int
+    data: str
+    threads: int
+
+    _file, _what = Path("trial.json"), "the folder of a trial"
+
+
+def former_folder(sweep: Path) -> Path | None:
+    """Return the folder in which a sweep's trials last ran, if it is another: the sweep was moved or copied."""
+    for path in sweep.glob("[0-9]*/trial.json"):
+        with suppress(UserError):  # a broken one is written anew when its trial runs
+            former = Trial.read(path.parent).sweep
+            return Path(former) if former and Path(former) != sweep.resolve() else None
+    return None
+
+
+@dataclass(frozen=True)
+class Result(_Written):
+    """Result of a trial.
+
+    Attributes:
+        status: Status of its run in MLflow.
+        config: SHA-256 of its params.yaml: the same folder may be used again for another trial.
+        accuracy: Best value of the project's metric; None unless the trial is finished.
+        epoch: Epoch with that value.
+        error: Reason why it is not finished.
+        is_logged: Whether MLflow has all of it, which it has not where the server was away.
+        metrics: Metrics of the finished trial, by the names that MLflow has; earlier versions wrote none.
+    """
+
+    status: "Status"
+    config: str
+    accuracy: float | None = None
+    epoch: int | None = None
+    error: str = ""
+    is_logged: bool = True
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    _file, _what = Path("result.json"), "the folder of a trial that is over"
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:  # type: ignore[override]
+        """Read it from the trial's folder; None where there is none, or one that is broken or of another trial."""
+        try:
+            result = super().read(folder)
+        except UserError:
+            return None
+        return result if result.config == sha256_file(folder / PARAMS) else None

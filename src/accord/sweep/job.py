@@ -1,0 +1,138 @@
+"""One job of a sweep, as Hydra's launchers run it: start the trial's process, wait for it, print its result.
+
+The trial has a process of its own so that whatever kills it, or its memory, takes no other trial with it: a worker of
+joblib's that dies loses every job of the sweep. The job itself never raises; a failed trial is a result.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from accord.files import sha256_file, write_text
+from accord.metric_names import in_words
+from accord.paths import PARAMS
+from accord.project import find_project
+from accord.settings import Tracking, flatten
+from accord.sweep.effect import values_of_search
+from accord.sweep.folders import LOG, Request, Result, Trial
+from accord.sweep.names import trial_name
+from accord.sweep.processes import MODULE
+from accord.sweep.trial_hosts import TrialHost, host_of
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+
+    from accord.tracking.sweeps import Status
+
+_WORST = 0.0  # sweepers of all kinds can deal with a number
+_POLL_SECONDS = 1.0  # between looks at whether the trial shall go on
+
+
+def run_trial(config: DictConfig) -> float:
+    """Train the trial of a composed configuration unless its folder has the result.
+
+    Returns:
+        The best value of the project's metric; 0, the worst there is, if the trial failed.
+    """
+    hydra = HydraConfig.get()
+    folder, number = Path(hydra.runtime.output_dir), hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig
+    host = host_of(folder, number, hydra.launcher)
+    if host is None:
+        return _WORST
+    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    trial = _prepare(folder, values, hydra, host)
+    result = Result.read(folder)
+    if result is None or result.status != "FINISHED":
+        searched = Request.read(folder.parent).searched if host.sweep else values_of_search(hydra)
+        error = find_project().call("ineffective", values, list(hydra.overrides.task), searched)
+        if error:
+            result = _failed(folder, trial, "FAILED", error)
+        elif (code := _process(folder, trial, host)) or not (result := Result.read(folder)):
+            result = _failed(folder, trial, *_failure(code, folder))
+        result.write(folder)
+    elif not result.is_logged:
+        _process(folder, trial, host)  # which sends what MLflow lacks
+        result = Result.read(folder) or result
+    host.tell(_line(trial, result))
+    if result.accuracy is None and not trial.sweep:
+        sys.exit(1)
+    return result.accuracy or _WORST
+
+
+def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: TrialHost) -> Trial:
+    """Write what the trial's process reads."""
+    project = find_project()
+    write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(project.call("trial_values", values))))
+    overrides = list(hydra.overrides.task)
+    constant = Request.read(folder.parent).overrides if host.sweep else ()
+    trial = Trial(
+        name=trial_name(project.variant, flatten(values), overrides, constant),
+        sweep=host.sweep,
+        number=hydra.job.get("num", 0),  # type: ignore[attr-defined]  # missing outside a sweep
+        data=host.data,
+        threads=host.threads,
+    )
+    trial.write(folder)
+    return trial
+
+
+def _process(folder: Path, trial: Trial, host: TrialHost) -> int:
+    """Run the trial's process to its end and return its exit code; end it when it is not wanted any more."""
+    command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
+    with (folder / LOG).open("ab") as log:
+        output = log if trial.sweep else None
+        # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
+            while True:
+                try:
+                    return process.wait(_POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    if not host.is_wanted():
+                        process.terminate()
+
+
+def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
+    """Return the result of a trial that has none, and make MLflow agree with how it ended."""
+    failed = Result(status, sha256_file(folder / PARAMS), error=error)
+    if not trial.sweep:
+        return failed
+    from accord.tracking.connection import ServerAway, user_errors
+    from accord.tracking.store import tracking_uri
+    from accord.tracking.sweeps import Sweep
+
+    tracking = Tracking.model_validate(Request.read(folder.parent).tracking)
+    try:
+        with user_errors(tracking_uri(tracking)):
+            sweep = Sweep.configured(tracking, Path(trial.sweep))
+            sweep.settle(trial.number, failed.config, trial.name, status, error)
+    except ServerAway:  # the end of the sweep tells of it
+        return replace(failed, is_logged=False)
+    return failed
+
+
+def _failure(code: int, folder: Path) -> "tuple[Status, str]":
+    """Return status and error by the exit code of a trial's process and what it printed."""
+    if code < 0:
+        return "KILLED", f"killed by {signal.Signals(-code).name}"
+    if code in {130, 143}:
+        return "KILLED", "stopped"
+    log = folder / LOG  # a trial on its own has none: it has printed its error
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    last = lines[-1] if lines else f"exit code {code}"
+    return "FAILED", last.removeprefix("error: ")
+
+
+def _line(trial: Trial, result: Result) -> str:
+    number = f"#{trial.number} " if trial.sweep else ""
+    if result.accuracy is None:
+        return f"{number}{trial.name}: {result.status}: {result.error}"
+    lack = "" if result.is_logged else ", not all of it in MLflow"
+    metric = in_words(find_project().metric)
+    return f"{number}{trial.name}: {metric} {result.accuracy:.4f} (epoch {result.epoch}){lack}"

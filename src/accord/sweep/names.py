@@ -1,0 +1,48 @@
+"""Names of trials: the variant, and each value that the sweep varies."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_SHORT = {"learning_rate": "lr", "batch_size": "batch", "clip_norm": "clip", "label_smoothing": "smoothing"}
+
+
+def trial_name(variant: str, values: Mapping[str, Any], overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
+    """Return the name of a trial, e.g. `lstm units=150 lr=0.003 seed=2`.
+
+    Args:
+        variant: Group whose option the name begins with.
+        values: Flat configuration of the trial, by dotted keys.
+        overrides: Overrides of the trial, as `key=value`.
+        constant: Overrides that all trials of the sweep have.
+    """
+    varied = [override for override in overrides if override not in constant]
+    keys = [key_of(override) for override in varied]
+    parts = [f"{short(key)}={_text(values[key])}" for key in keys if key in values]
+    groups = [override for override, key in zip(varied, keys, strict=True) if key not in values and key != variant]
+    return " ".join([values[f"{variant}.type"], *groups, *parts])
+
+
+def key_of(override: str) -> str:
+    """Return the key of an override `key=value`, which may add (+) or remove (~) it."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def folder_value(folder: Path) -> str:
+    """Return a folder's absolute path as a value of an override."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(str(folder.resolve()), Quote.single).with_quotes()
+
+
+def short(key: str) -> str:
+    """Return the last part of a dotted key, shorter still where the field has a short word for it."""
+    last = key.rpartition(".")[2]
+    return _SHORT.get(last, last)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,227 @@
+"""Driver of a sweep on Ray: connect, ship code and inputs, print how trials ended, stop them, disconnect.
+
+Hydra's launcher finds Ray connected, and hands it the trials as tasks; `accord.sweep.trial_hosts` is what
+they see of it.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, ClassVar
+from urllib.parse import urlsplit
+
+from omegaconf import DictConfig, OmegaConf
+
+from accord.errors import UserError
+from accord.project import find_project, project_environment
+from accord.sweep.ray import file_sync
+from accord.sweep.ray.file_exchange import FileExchange, Supplies
+
+NAME = "sweep of job {job}"  # of the exchange
+MISSING = "Ray is not here: activate an environment with accord[ray], as of `make setup-cluster`"
+_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+_KEY = "hydra.launcher.ray.init.address"
+# For each trial a sweep's folder of its own, which can be removed with it. TMPDIR is the node's, which resolves this.
+_NODE_FOLDER = "${{oc.env:TMPDIR,/tmp}}/accord-{key}-${{hydra.job.num}}"
+_QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (a variable's name)
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_POLL_SECONDS = 0.5  # between looks for news
+_STOP_TIMEOUT_SECONDS = 60  # of trials; those on other nodes hear a second later that they shall end
+
+
+def is_ray(launcher: DictConfig) -> bool:
+    """Return whether the configured launcher is Hydra's of tasks on Ray."""
+    return bool(launcher.get("_target_") == _LAUNCHER)
+
+
+class Cluster:
+    """The Ray cluster that a sweep runs on; one in a process."""
+
+    _is_joined: ClassVar[bool] = False
+    _exchange: ClassVar[Any] = None
+    _news: ClassVar[threading.Thread | None] = None
+    _is_over: ClassVar[threading.Event] = threading.Event()
+
+    @classmethod
+    def join(cls, hydra: DictConfig, sweep: Path, uri: str) -> None:
+        """Connect to the configured cluster, or start a local one, and supply it with code and inputs.
+
+        Args:
+            hydra: Hydra's own configuration; its trials get a folder on the node where they run.
+            sweep: Folder of the sweep, absolute.
+            uri: Address of the tracking store.
+
+        Raises:
+            UserError: the cluster can't be used, or its nodes could not reach the store.
+        """
+        _connect(OmegaConf.to_container(hydra.launcher.ray.init, resolve=True))  # type: ignore[arg-type]
+        cls._is_joined = True
+        import ray
+
+        check_store(uri, sum(node["Alive"] for node in ray.nodes()))
+        with ray_errors():  # too small a store of objects, for one
+            cls._exchange = _open_exchange(sweep, uri)
+        cls._news = threading.Thread(target=cls._print_news, daemon=True)
+        cls._news.start()
+        hydra.overrides.hydra.append(f"hydra.sweep.dir={_NODE_FOLDER.format(key=uuid.uuid4().hex)}")
+
+    @classmethod
+    def leave(cls, *, stopped: bool) -> None:
+        """Show the last news and disconnect; trials that are at work end first, and say so in MLflow."""
+        if not cls._is_joined:
+            return
+        import ray
+
+        with suppress(ray.exceptions.RayError):  # the cluster may be what failed
+            if cls._exchange and stopped:
+                ray.get(cls._exchange.stop.remote())
+                until = time.monotonic() + _STOP_TIMEOUT_SECONDS
+                while not ray.get(cls._exchange.is_idle.remote()) and time.monotonic() < until:
+                    time.sleep(_POLL_SECONDS)
+        cls._is_over.set()
+        if cls._news:
+            cls._news.join()
+        ray.shutdown()
+
+    @classmethod
+    def _print_news(cls) -> None:
+        """Print what trials tell: Ray itself would put the number of a process before each line."""
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            is_last = False
+            while not is_last:
+                is_last = cls._is_over.wait(_POLL_SECONDS)
+                for line in ray.get(cls._exchange.lines.remote()):
+                    print(line, flush=True)
+
+
+def _open_exchange(sweep: Path, uri: str) -> Any:
+    """Return the exchange of a sweep, on this machine; it ends with this process."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = ray.get_runtime_context()
+    inputs = Path(find_project().inputs)
+    files = file_sync.pack(inputs, sorted(file_sync.stamps(inputs)))
+    environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    environment |= {"MLFLOW_TRACKING_URI": uri, **project_environment()}
+    options = {
+        "name": NAME.format(job=here.get_job_id()),
+        "num_cpus": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(here.get_node_id(), soft=False),
+    }
+    supplies = Supplies(str(sweep), environment, file_sync.digest(files), [ray.put(files)])
+    return ray.remote(FileExchange).options(**options).remote(supplies)
+
+
+@contextmanager
+def ray_errors() -> Iterator[None]:
+    """Tell in a line what Ray raises while trials run.
+
+    Raises:
+        UserError: it raised something.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("ray."):
+            raise
+        raise UserError(f"Ray: {_first_line(error)}") from None
+
+
+def check_store(uri: str, nodes: int) -> None:
+    """Refuse a store that not all nodes can reach.
+
+    Raises:
+        UserError: there are other machines, and the store is a database of this one.
+    """
+    from accord.tracking.connection import is_server
+
+    if nodes > 1 and not is_server(uri):
+        raise UserError(
+            f"the Ray cluster has {nodes} nodes, and the others can't reach {urlsplit(uri).scheme} on this machine:"
+            " start an MLflow server and set MLFLOW_TRACKING_URI (docs/scale.md)"
+        )
+
+
+def _connect(init: dict[str, Any]) -> None:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    address = init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else trials wait for all other work, which joblib's don't
+        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+            os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # other users of this machine reach its ports
+    check_address(address)
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise UserError(MISSING) from None
+
+    code = {"py_modules": packages([find_project().functions.partition(".")[0]]), "excludes": ["**/__pycache__"]}
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    with _stderr_kept() as kept:
+        try:
+            ray.init(**_QUIET | init | {"address": address, "runtime_env": code})
+        except (Exception, SystemExit) as error:  # Ray ends the process where a cluster takes too long to answer
+            why = _why(error, kept)
+            raise UserError(f"{_KEY} = {address}: {why}") from None
+        finally:
+            signal.signal(signal.SIGTERM, on_terminate)  # Ray replaces it
+
+
+def packages(names: Iterable[str]) -> list[str]:
+    """Return the folders of packages that Ray ships to its nodes, that with this code among them."""
+    own = __name__.partition(".")[0]
+    return [str(Path(str(import_module(name).__file__)).parent) for name in dict.fromkeys([own, *names])]
+
+
+def check_address(address: str) -> None:
+    """Refuse at once what Ray would try for two minutes."""
+    if address in {"local", "auto"}:
+        return
+    if "://" in address:
+        raise UserError(f"{_KEY} = {address}: run `ray start --address=...` on this machine too, and give HOST:PORT")
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{_KEY} = {address}: no Ray cluster answers there ({reason}): see `ray status`") from None
+
+
+def _why(error: BaseException, kept: IO[bytes]) -> str:
+    """Return why Ray did not connect, by what it raised and printed."""
+    kept.seek(0)
+    if type(error).__name__ == "AuthenticationError" or b"InvalidAuthToken" in kept.read():
+        return f"no token or a wrong one: set RAY_AUTH_MODE=token, and {_TOKEN} or ~/.ray/auth_token to the cluster's"
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[IO[bytes]]:
+    """Have all that is written to stderr go to a file, also by Ray's C++, which knows no `sys.stderr`."""
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield kept
+        finally:
+            os.dup2(before, 2)
+            os.close(before)

@@ -1,0 +1,1 @@
+"""Sweeps whose trials are jobs of Slurm."""

@@ -1,0 +1,118 @@
+"""Tables and figures of a sweep's trials."""
+
+import math
+import tempfile
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from accord.files import write_csv
+from accord.metric_names import EPOCH, SELECTED
+from accord.project import find_project
+from accord.sweep.names import short
+from accord.tracking.sweeps import Sweep, Trial
+
+SEED = "seed"
+_MAX_CURVES = 5  # trials whose learning curves are drawn
+_MAX_ROWS = 10  # trials in the printed table
+
+
+def record(sweep: Sweep, trials: Sequence[Trial]) -> None:
+    """Log the table of all trials, the figures, and the best trial to the sweep's own run."""
+    project, ranked = find_project(), best_first(trials)
+    metrics = {"trials.finished": float(len(ranked)), "trials.not_finished": float(len(trials) - len(ranked))}
+    tags = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_csv(folder / "trials.csv", rows(trials))
+        if ranked:
+            best = ranked[0]
+            metrics |= {f"best.{name}": value for name in shown() if (value := _selected(best, name)) is not None}
+            tags = {"best.trial": f"#{best.number} {best.name}", "best.run_id": best.run_id}
+            curves = {trial.name: sweep.curve(trial, project.metric) for trial in ranked[:_MAX_CURVES]}
+            kind = f"{project.variant}.type"
+            columns = {short(key) if key != kind else project.variant: one for key, one in varied(ranked).items()}
+            project.call("sweep_figures", folder, curves, columns, [score(trial) for trial in ranked])
+        sweep.record(metrics, tags, folder)
+
+
+def score(trial: Trial) -> float:
+    """Return what a finished trial reached by the project's metric."""
+    return trial.metrics[SELECTED + find_project().metric]
+
+
+def shown() -> list[str]:
+    """Return the names of the metrics in tables, the project's own first."""
+    project = find_project()
+    return [project.metric, *project.reported]
+
+
+def _selected(trial: Trial, metric: str) -> float | None:
+    return trial.metrics.get(SELECTED + metric)
+
+
+def best_first(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the finished trials, the best one first and the earlier one on ties."""
+    finished = [trial for trial in trials if trial.status == "FINISHED"]
+    return sorted(finished, key=lambda trial: (-score(trial), trial.number))
+
+
+def varied(trials: Sequence[Trial]) -> dict[str, list[Any]]:
+    """Return the parameters in which trials differ, with the value of each trial."""
+    keys = dict.fromkeys(key for trial in trials for key in trial.parameters)
+    columns = {key: [trial.parameters.get(key) for trial in trials] for key in keys}
+    return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
+
+
+def configurations(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Group the finished trials that differ in the seed alone; the group with the best mean comes first."""
+
+    def key(trial: Trial) -> str:
+        return repr(sorted((name, value) for name, value in trial.parameters.items() if name != SEED))
+
+    groups = [list(group) for _, group in groupby(sorted(best_first(trials), key=key), key)]
+    return sorted(groups, key=lambda group: -fmean(map(score, group)))
+
+
+def rows(trials: Sequence[Trial]) -> list[list[Any]]:
+    """Return a header and a row for each trial, by number."""
+    columns, metrics = varied(trials), [EPOCH, *shown()]
+    head = ["trial", "name", "status", *columns, *metrics, "minutes", "run_id", "error"]
+    return [
+        head,
+        *(
+            [
+                trial.number,
+                trial.name,
+                trial.status,
+                *(values[k] for values in columns.values()),
+                *(_selected(trial, name) for name in metrics),
+                round(trial.minutes, 2),
+                trial.run_id,
+                trial.error,
+            ]
+            for k, trial in enumerate(trials)
+        ),
+    ]
+
+
+def table(trials: Sequence[Trial]) -> str:
+    """Return the best of trials by number and all that did not finish, as text in columns."""
+    ranked = best_first(trials)
+    width = max(len(trial.name) for trial in trials)
+    heads = {metric: f" {metric.replace('.', ' '):>8}" for metric in shown()}
+    lines = [f"{'trial':>5}  {'':<{width}}{''.join(f' {head}' for head in heads.values())} {'minutes':>8}"]
+    for trial in ranked[:_MAX_ROWS]:
+        figures = "".join(f" {_text(_selected(trial, metric), 4):>{len(head)}}" for metric, head in heads.items())
+        lines.append(f"{trial.number:>5}  {trial.name:<{width}}{figures} {_text(trial.minutes, 1):>8}")
+    if len(ranked) > _MAX_ROWS:
+        lines.append(f"       ... and {len(ranked) - _MAX_ROWS} more")
+    failed = [trial for trial in trials if trial.status != "FINISHED"]
+    lines += [f"{trial.number:>5}  {trial.name:<{width}} {trial.status}: {trial.error}" for trial in failed]
+    return "\n".join(lines)
+
+
+def _text(value: float | None, decimals: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"

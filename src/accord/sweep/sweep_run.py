@@ -1,0 +1,165 @@
+"""The sweep's own run in MLflow, above those of its trials."""
+
+import os
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TextIO
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from accord.compose import changes
+from accord.errors import UserError
+from accord.paths import PARAMS, standing
+from accord.project import Project, find_project, own_command
+from accord.settings import read_yaml, validate_tracking
+from accord.sweep import results, summary
+from accord.sweep.allowed_targets import Refused
+from accord.sweep.effect import values_of_search
+from accord.sweep.folders import Request, former_folder
+from accord.sweep.processes import claim, wait_for_trials
+from accord.sweep.ray.cluster import Cluster, is_ray
+from accord.sweep.slurm import jobs
+from accord.tracking.connection import StoreConnection, is_server, shown, user_errors
+from accord.tracking.run_tags import identity_tags
+from accord.tracking.store import tracking_uri
+from accord.tracking.sweeps import COMMAND, Sweep, Trial
+
+
+class SweepRun(Callback):
+    """Starts the parent run before the first trial, in one process: that also makes a missing database.
+
+    Hydra calls `on_multirun_end` only where no job raised; `close` is called by the application whatever happened.
+    """
+
+    _folder: ClassVar[Path]
+    _uri: ClassVar[str]
+    _lock: ClassVar[TextIO]  # of the folder, from then on this driver's
+    _sweep: ClassVar[Sweep | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Check what all trials have in common, and start the run.
+
+        Raises:
+            Refused: the data are not there, the MLflow store can't be used, or the sweep is at work already.
+        """
+        try:
+            self._start(config)
+        except UserError as error:
+            raise Refused(str(error)) from None
+
+    def _start(self, values: DictConfig) -> None:
+        overrides = list(values.hydra.overrides.task)
+        spaces = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
+        project, params = find_project(), read_yaml(PARAMS)
+        section = OmegaConf.to_container(values[project.inputs_section], resolve=True)
+        check_inputs(project, section, params, [*spaces, *overrides])
+        run_tags = project.call("run_tags", params)
+        folder = Path(values.hydra.sweep.dir).resolve()
+        tracking = validate_tracking(OmegaConf.to_container(values.tracking, resolve=True), "conf")
+        uri = tracking_uri(tracking)
+        wait_for_trials(folder)
+        if values.hydra.launcher.get("_target_") == jobs.LAUNCHER:
+            jobs.prepare(folder)
+        hydra, searched = list(values.hydra.overrides.hydra), values_of_search(values.hydra)
+        request = Request(overrides, hydra, tracking.model_dump(), searched)
+        if is_ray(values.hydra.launcher):
+            Cluster.join(values.hydra, folder, uri)
+        command = shlex.join(["python", "-m", f"{project.name}.sweep", *sys.argv[1:]])  # as the user typed it
+        with user_errors(uri):
+            sweep = Sweep.configured(tracking, folder, former_folder(folder))
+            SweepRun._lock = claim(folder)
+            sweep.start(f"sweep {folder.name}", {COMMAND: command, **identity_tags(), **run_tags})
+        request.write(folder)
+        SweepRun._folder, SweepRun._uri, SweepRun._sweep = folder, uri, sweep
+        where = shown(uri) if is_server(uri) else f"`mlflow ui --backend-store-uri {shown(uri)}`"
+        print(f"sweep {folder.name}: the trials are in {_shown(folder)}; {where} shows them", flush=True)
+
+    @classmethod
+    def wait_for_jobs(cls, *, cancelled: bool) -> None:
+        """Wait for the ends of all trials that are jobs of Slurm, or cancel them first."""
+        if cls._sweep:
+            (jobs.cancel if cancelled else jobs.wait)(cls._folder)
+
+    @classmethod
+    def close(cls, *, stopped: bool) -> str:
+        """End the run, if there is one, with the table and figures of its trials, as far as the server is there.
+
+        Args:
+            stopped: Whether the sweep was stopped before its end.
+
+        Returns:
+            Message for a user whose trials did not all finish; empty if they did.
+        """
+        sweep, cls._sweep = cls._sweep, None
+        if sweep is None:
+            return ""
+        with cls._lock:
+            return cls._closed(sweep, stopped=stopped)
+
+    @classmethod
+    def _closed(cls, sweep: Sweep, *, stopped: bool) -> str:
+        name, resume = f"sweep {cls._folder.name}", own_command(f"resume {_shown(cls._folder)}")
+        connection = StoreConnection(name, cls._uri, f"{resume} sends the rest")
+        if unsent := results.unsent(cls._folder):
+            print(f"{name}: MLflow has not all of {unsent} trials: {resume} sends the rest", flush=True)
+            connection.attempt(partial(sweep.end, "KILLED"))
+            trials = None
+        else:
+            trials = connection.attempt(partial(_recorded, sweep, stopped=stopped))
+        if trials is None:
+            trials = results.trials(cls._folder)
+        if not trials:
+            return ""
+        print(summary.table(trials), flush=True)
+        how = f"{resume} runs what is missing"
+        if stopped:
+            print(f"{name}: stopped; {how}", flush=True)
+        failed = [trial for trial in trials if trial.status != "FINISHED"]
+        return f"{len(failed)} of {len(trials)} trials did not finish: {how}" if failed else ""
+
+
+def _recorded(sweep: Sweep, *, stopped: bool) -> list[Trial]:
+    """End a sweep's run with the table and figures of its trials, which are returned; without any it is removed."""
+    sweep.settle_stale()
+    trials = sweep.trials()
+    if not trials:
+        sweep.remove()
+        return []
+    is_finished = all(trial.status == "FINISHED" for trial in trials)
+    summary.record(sweep, trials)
+    sweep.end("KILLED" if stopped else "FINISHED" if is_finished else "FAILED")
+    return trials
+
+
+def check_inputs(project: Project, values: Any, params: dict[str, Any], overrides: list[str]) -> None:
+    """Refuse a sweep over inputs, and one over other inputs than those that are there.
+
+    Args:
+        project: Project whose trials they are.
+        values: Composed section that the inputs are made by.
+        params: Content of params.yaml.
+        overrides: Overrides and search spaces of the sweep.
+
+    Raises:
+        UserError: It is one, or there are no inputs.
+    """
+    section, inputs = project.inputs_section, project.inputs
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if str(override.key_or_group).partition(".")[0] == section and override.is_sweep_override():
+            raise UserError(f"{override.input_line}: {section} can't be swept: all trials read {inputs}")
+    make = f"`dvc repro {project.inputs_stage}`"
+    if not Path(inputs).is_dir():
+        raise UserError(f"{inputs} is missing: run {make}")
+    if changes({section: params.get(section)}, {section: values}):
+        raise UserError(
+            f"{section}: {inputs} was made with other values, which are in {PARAMS}: set yours in conf/ and run {make}"
+        )
+
+
+def _shown(folder: Path) -> str:
+    """Return a folder as a word of a command that the user can give: relative where it is in the project."""
+    return shlex.quote(os.path.relpath(folder, standing()) if folder.is_relative_to(Path.cwd()) else str(folder))

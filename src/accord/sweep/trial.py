@@ -1,0 +1,77 @@
+"""The process of one trial: `python -m accord.sweep.trial FOLDER STARTER`, started by `accord.sweep.job`.
+
+It works in the trial's folder as the train stage does in the repository's, and ends with the process of this number.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from accord.files import sha256_file
+from accord.metric_names import EPOCH, SELECTED
+from accord.paths import PARAMS
+from accord.process import end_when, run_command
+from accord.project import find_project, own_command
+from accord.settings import Tracking, read_yaml, validate_tracking
+from accord.sweep.folders import CHECKPOINTS, Result, Trial
+from accord.sweep.names import folder_value
+from accord.tracking.connection import ServerAway, user_errors
+from accord.tracking.runs import RunRequest
+from accord.tracking.store import tracking_uri
+from accord.tracking.sweeps import Sweep
+
+
+def main() -> None:
+    """Train what the folder named on the command line describes; if that was done, send what MLflow lacks of it."""
+    project = find_project()
+    os.chdir(sys.argv[1])
+    trial, params = Trial.read(Path()), read_yaml(PARAMS)
+    request = _request(trial, validate_tracking(params.get("tracking"), str(PARAMS)), project.call("run_tags", params))
+    done = Result.read(Path())
+    if done and done.status == "FINISHED":
+        if request.away:
+            raise request.away
+        metrics = project.call("restore", request, Path(trial.data))
+        replace(done, is_logged=True, metrics=metrics).write(Path())
+    else:
+        metrics, is_logged = project.call("train", request, Path(trial.data), trial.threads)
+        Result(
+            "FINISHED",
+            config=sha256_file(PARAMS),
+            accuracy=metrics[SELECTED + project.metric],
+            epoch=metrics[SELECTED + EPOCH],
+            is_logged=is_logged,
+            metrics=metrics,
+        ).write(Path())
+        shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
+
+
+def _request(trial: Trial, tracking: Tracking, run_tags: Mapping[str, str]) -> RunRequest:
+    """Return how the trial's run is named, found and resumed, by what MLflow knows of its sweep."""
+    if trial.sweep:
+        command = own_command(f"resume {shlex.quote(trial.sweep)}")
+    else:
+        command = f"the same command with {shlex.quote(f'hydra.run.dir={folder_value(Path.cwd())}')}"
+    request = RunRequest("train", trial.name, extra_tags=run_tags, remedy=f"{command} sends the rest")
+    if not trial.sweep:
+        return request
+    try:
+        with user_errors(tracking_uri(tracking)):
+            sweep, digest = Sweep.configured(tracking, Path(trial.sweep)), sha256_file(PARAMS)
+            if run_id := sweep.trial_run_id(trial.number, digest):
+                sweep.wait_for_end(trial.number, digest)
+            tags, of_sweep = sweep.trial_tags(trial.number), sweep.extra_tags()
+    except ServerAway as away:
+        return replace(request, away=away)
+    return replace(request, tags=tags, extra_tags={**of_sweep, **run_tags}, resume=run_id)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that starts it ignores Ctrl-C
+    end_when(lambda: os.getppid() != int(sys.argv[2]))
+    run_command(main, needs_project=False)  # a node of Ray has none

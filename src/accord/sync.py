@@ -1,0 +1,20 @@
+"""Make MLflow complete from what DVC holds: the command `sync`."""
+
+from accord.errors import UserError
+from accord.project import find_project, own_command
+from accord.tracking.connection import ServerAway
+
+
+def sync() -> None:
+    """Give MLflow the run of every stage whose outputs are here; a second time it changes nothing.
+
+    Every run that it finds or makes has the digest of params.yaml in its tag `config.sha256`.
+
+    Raises:
+        UserError: Outputs are missing, or are not those of params.yaml; or the store can't be used.
+    """
+    try:
+        find_project().call("sync")
+    except ServerAway as away:
+        later = f"once it is back, {own_command('sync')} sends them"
+        raise UserError(f"{away}. The results here are complete; {later}") from None

@@ -1,0 +1,181 @@
+"""Errors of a store in a line for people, and what a server that is away does to a run.
+
+It stalls, answers 500 or is gone. What a run could not send is sent later: `accord.tracking.restore` completes it
+from the pipeline's files.
+"""
+
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from mlflow.exceptions import MlflowException, RestException
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import HTTPError, RequestException, RetryError, Timeout
+
+from accord.errors import UserError
+from accord.project import own_command
+
+_ANSWERED = re.compile(r"(?:too many|failed with error code) (\d{3})")
+_REQUEST = re.compile(r"API request to \S+ failed with (timeout )?exception")  # MLflow's words for no answer
+_BUSY = {408, 429}  # MLflow tries these again, as it does 5xx
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word
+_ADVERTISED = " (Background on this error at: "  # SQLAlchemy's end of each text
+# What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
+_ERROR_HINTS = {
+    ("file is not a database", "database disk image is malformed"): (
+        "move the file away, with those whose names begin with its name; then {sync} fills a new one"
+    ),
+    ("database or disk is full", "disk I/O error"): "free space on its disk, then give the command again",
+    ("attempt to write a readonly database", "unable to open database file"): (
+        "allow this user to write the file and its folder"
+    ),
+    ("invalid interpolation syntax",): (
+        "MLflow can't work from an environment below a path with a %: move the repository, or its environment"
+    ),
+    ("surrogates not allowed",): "the name of a folder above it is no UTF-8: rename that",
+    ("database is locked",): "another process writes it: end that, or wait for its end",
+    (_UNTRUSTED,): (
+        "this machine does not trust the server's certificate: name that of the authority in "
+        "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    ),
+    ("Invalid Host header",): "the server does not know itself by this name: give it to NAME of deploy/server.sh",
+    ("error code 401", "401 Client Error"): (
+        "the server does not know this user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+        "or write ~/.mlflow/credentials"
+    ),
+    ("error code 403", "403 Client Error", "Permission denied"): (
+        "this user may not: ask for the permission EDIT on the experiment and the registered model"
+    ),
+}
+
+T = TypeVar("T")
+
+
+class ServerAway(UserError):  # noqa: N818  (a state rather than a mistake)
+    """The tracking server can't be reached now."""
+
+    def __init__(self, uri: str, reason: str) -> None:
+        """Name the server, and in two or three words what is wrong with it."""
+        self.uri, self.reason = shown(uri), reason
+        super().__init__(f"tracking: the MLflow store {self.uri} can't be used: the server is away ({reason})")
+
+
+@dataclass
+class StoreConnection:
+    """The way of one run to its store: cut for good when the server is away, since each try costs a time-out.
+
+    Attributes:
+        name: Name of the run, for people.
+        uri: Address of the store.
+        later: Command that sends the rest, for people; None where `ServerAway` is raised instead of printed.
+        is_cut: Nothing more is sent.
+    """
+
+    name: str
+    uri: str
+    later: str | None
+    is_cut: bool = False
+
+    def attempt(self, request: Callable[[], T]) -> T | None:
+        """Return what a request gives; None when the server is away, which is printed once.
+
+        Raises:
+            ServerAway: The server is away, and `later` is None.
+            UserError: The store is there and refuses the request.
+        """
+        if self.is_cut:
+            return None
+        try:
+            with user_errors(self.uri):
+                return request()
+        except ServerAway as away:
+            self.cut(away)
+        return None
+
+    def cut(self, away: ServerAway) -> None:
+        """Send nothing more.
+
+        Raises:
+            ServerAway: `later` is None.
+        """
+        self.is_cut = True
+        if self.later is None:
+            raise away from None
+        what = f"the tracking server {away.uri} is away ({away.reason})"
+        print(f"{self.name}: {what}: going on without it; {self.later}", flush=True)
+
+
+@contextmanager
+def user_errors(uri: str) -> Iterator[None]:
+    """Within the block a request that fails is an error for people.
+
+    Raises:
+        UserError: see `refused`.
+    """
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        raise refused(uri, error) from None
+
+
+@contextmanager
+def passing_over(*codes: str) -> Iterator[None]:
+    """End the block at an error of MLflow's that has one of these codes, and go on behind it."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in codes:
+            raise
+
+
+def refused(uri: str, error: BaseException) -> UserError:
+    """Return the error for a user of a request that failed: `ServerAway` where a server is away."""
+    if why := _why_away(uri, error):
+        return ServerAway(uri, why)
+    return UserError(f"tracking: {shown(uri)}: {reason(error)}")
+
+
+def reason(error: BaseException) -> str:
+    """Describe a store's exception in a line; of known ones also say what to do."""
+    text = " ".join(str(error).split()).partition(_ADVERTISED)[0]
+    known = (f"{sign}: {remedy}" for signs, remedy in _ERROR_HINTS.items() for sign in signs if sign in text)
+    return next(known, textwrap.shorten(text, 200)).replace("{sync}", own_command("sync"))
+
+
+def shown(uri: str) -> str:
+    """Return a store's address without the name and password that it may hold."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.password else uri
+
+
+def is_server(uri: str) -> bool:
+    """Return whether a store is reached over HTTP; only such a store can be away."""
+    return uri.startswith(("http://", "https://"))
+
+
+def _why_away(uri: str, error: BaseException) -> str | None:
+    """Return why the server is away; None if it is there: then the request was a mistake."""
+    if not is_server(uri):
+        return None
+    if status := _status(error):
+        return f"it answers {status}" if status >= 500 or status in _BUSY else None
+    text = str(error)
+    if _UNTRUSTED in text:  # which waiting does not mend
+        return None
+    if isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text):
+        return "no answer in time" if "timed out" in text else "no connection"
+    return None
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status that the server answered with, as far as the exception tells."""
+    if isinstance(error, HTTPError) and error.response is not None:
+        return int(error.response.status_code)
+    if found := _ANSWERED.search(str(error)):
+        return int(found[1])
+    # An answer in MLflow's own form; others of its exceptions are made here, and have the code of 500 by default.
+    return int(error.get_http_status_code()) if isinstance(error, RestException) else None

@@ -1,7 +1,0 @@
-"""Mistakes that a user can mend, told in one line."""
-
-MEND = "run `seqmnist check --repair`, then `dvc repro`"  # DVC alone may take a damaged file for whole
-
-
-class UserError(Exception):
-    """A mistake outside the code: its message says what is wrong and what to do, and is all that is printed."""

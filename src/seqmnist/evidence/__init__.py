@@ -1,1 +1,0 @@
-"""What the trained models show: scores and figures."""

@@ -1,0 +1,86 @@
+"""Servers that are reached from this machine alone, and by no page of another site."""
+
+import socket
+from contextlib import suppress
+from http import HTTPStatus
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.datastructures import Headers
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from accord.errors import UserError
+
+HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")  # by which a browser on this machine may ask
+_MAX_PORTS = 100
+
+
+def listener(first: int) -> socket.socket:
+    """A socket that listens on the first free port from `first`: who connects from now on waits for an answer.
+
+    Raises:
+        UserError: none of a hundred ports is free.
+    """
+    for port in range(first, first + _MAX_PORTS):
+        with suppress(OSError):
+            return socket.create_server((HOST, port))  # also just after another server's end
+    raise UserError(f"no port from {first} to {first + _MAX_PORTS - 1} is free: end one of the programs there")
+
+
+def guard(app: FastAPI, largest: int) -> None:
+    """Have an application answer only to this machine's programs and to pages of its own.
+
+    Any page that is open in a browser here can send requests to this machine. They get 400 where they come by another
+    name (DNS rebinding), 403 where another site's page made them, 413 where their body is too large.
+
+    Args:
+        app: what answers; its own middleware comes after the checks.
+        largest: bytes of a request's body, also of one that doesn't say its length.
+    """
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest)
+
+    @app.middleware("http")
+    async def refuse(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if _is_foreign(request.headers):
+            return PlainTextResponse("pages of other sites are not answered\n", HTTPStatus.FORBIDDEN)
+        size = request.headers.get("content-length", "")
+        if size.isdecimal() and int(size) > largest:
+            reason = f"the request has {int(size):,} bytes, at most {largest:,} are taken\n"
+            return PlainTextResponse(reason, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return await call_next(request)
+
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES, www_redirect=False)  # added last: asked first
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether a browser says that another site's page made the request; a link to a page of ours may stand anywhere."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin != f"http://{headers.get('host')}"
+    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not followed
+
+
+def serve(app: FastAPI, first: int, line: str) -> None:
+    """Serve until Ctrl-C on the first free port from `first`.
+
+    Args:
+        app: what answers.
+        first: the port to try first.
+        line: printed as soon as connections are taken, with the server's address for `{address}`.
+
+    Raises:
+        UserError: no port is free.
+    """
+    with listener(first) as listening:
+        address = f"http://{HOST}:{listening.getsockname()[1]}"
+        print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended
+            return

@@ -1,0 +1,47 @@
+"""What a cell believes while it reads: class probabilities after each row, and the gates of an LSTM."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqmnist.cells import reference
+from seqmnist.config import View
+from seqmnist.measure.memory import sequences_of
+
+if TYPE_CHECKING:
+    import keras
+
+# What an axis with the steps counts, by view; in 28ths, so that 784 pixels are as long as 28 rows.
+READ: dict[View, str] = {
+    "rows": "row read",
+    "columns": "column read",
+    "pixels": "row read",
+    "permuted_pixels": "28ths of all pixels",
+}
+GATES = {"i": "input gate", "f": "forget gate", "o": "output gate"}
+
+
+def beliefs(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The probabilities of the ten classes if the digit ended here: [n, steps, 10] of images uint8 [n, 28, 28]."""
+    import tensorflow as tf
+
+    layer = model.get_layer("cell")
+    stepwise = type(layer)(layer.units, return_sequences=True, dtype=layer.dtype)
+    sequences = tf.constant(sequences_of(model, images))
+    stepwise.build(sequences.shape)
+    stepwise.set_weights(layer.get_weights())
+    probabilities: NDArray[np.float32] = tf.nn.softmax(model.get_layer("logits")(stepwise(sequences))).numpy()
+    return probabilities
+
+
+def gates(model: "keras.Model", images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """The gates of an LSTM by name (see `GATES`), each [n, steps, units]."""
+    trace: reference.Trace = {}
+    reference.lstm(sequences_of(model, images), *model.get_layer("cell").get_weights(), trace=trace)
+    return {name: trace[name].astype(np.float32) for name in GATES}
+
+
+def example_digits(labels: NDArray[np.uint8], digits: tuple[int, ...] = (2, 4, 7, 9)) -> list[int]:
+    """The first image of each of some digits: no one chose a pretty one."""
+    return [int(np.flatnonzero(labels == digit)[0]) for digit in digits if (labels == digit).any()]

@@ -1,0 +1,122 @@
+"""All that is measured of one trained model."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accord.metric_names import SELECTED
+from seqmnist.config import SplitName
+from seqmnist.data.splits import Split
+from seqmnist.measure import memory
+from seqmnist.measure.beliefs import beliefs, example_digits, gates
+from seqmnist.measure.calibration import Bin, reliability
+from seqmnist.metric_names import TEST_ACCURACY, VALIDATION_ACCURACY
+from seqmnist.training import history
+from seqmnist.training.graph import ScoringGraph, score_logits
+from seqmnist.training.history import Row
+
+if TYPE_CHECKING:
+    import keras
+
+FLOW_DIGITS = 256  # the first validation digits
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured of one model with the weights of its selected epoch.
+
+    Attributes:
+        seed: the training's.
+        rows: its history.
+        probabilities: of the test images, float32 [n, 10].
+        right: whether its most probable class is the label [n].
+        test_loss: nats.
+        test_accuracy: the share right.
+        after: accuracy with rows after the digit, by their kind and number, as `blank 28`.
+        flow: the mean spectral norm by k, see `memory.gradient_flow`, at the `start` and the `end` of training [steps].
+        bins: Reliability of the test predictions, in bins of their probability.
+        beliefs: of the example digits, float32 [digits, steps, 10].
+        gates: of the example digits, by name [digits, steps, units]; of an LSTM alone.
+    """
+
+    seed: int
+    rows: list[Row]
+    probabilities: NDArray[np.float32]
+    right: NDArray[np.bool_]
+    test_loss: float
+    test_accuracy: float
+    after: dict[str, float]
+    flow: dict[str, NDArray[np.float64]]
+    bins: list[Bin]
+    beliefs: NDArray[np.float32]
+    gates: dict[str, NDArray[np.float32]]
+
+    @property
+    def curve(self) -> list[float]:
+        """The validation accuracy by epoch."""
+        return [row.metrics[VALIDATION_ACCURACY] for row in self.rows]
+
+    @property
+    def predicted(self) -> NDArray[np.uint8]:
+        """The most probable class of each test image [n]."""
+        classes: NDArray[np.uint8] = self.probabilities.argmax(axis=1).astype(np.uint8)
+        return classes
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """`selected.*` and `last.*`, the selected model's test figures as measured here."""
+        measured = {f"{SELECTED}test.loss": self.test_loss, SELECTED + TEST_ACCURACY: self.test_accuracy}
+        return history.summary(self.rows) | measured
+
+
+Measured = dict[str, list[Measures]]  # for each cell what was measured of the model of each seed
+
+
+def measure(
+    trained: "keras.Model",
+    fresh: "keras.Model",
+    data: dict[SplitName, Split],
+    rows: list[Row],
+    *,
+    shards: int,
+    is_lstm: bool,
+) -> Measures:
+    """Measure one model.
+
+    Args:
+        trained: with the weights of the selected epoch.
+        fresh: the same before its training.
+        data: the three splits.
+        rows: its history.
+        shards: parts that run side by side.
+        is_lstm: whether the cell has an LSTM's gates.
+    """
+    from scipy.special import softmax
+
+    test = data["test"]
+    logits = ScoringGraph(trained, shards).logits(test.images)
+    loss, accuracy = score_logits(logits, test.labels)
+    digits = data["validation"].images[:FLOW_DIGITS]
+    examples = test.images[example_digits(test.labels)]
+    probabilities: NDArray[np.float32] = softmax(logits.astype(np.float64), axis=1).astype(np.float32)
+    return Measures(
+        seed=rows[0].seed,
+        rows=rows,
+        probabilities=probabilities,
+        right=logits.argmax(axis=1) == test.labels,
+        test_loss=loss,
+        test_accuracy=accuracy,
+        after={
+            f"{kind} {extra}": memory.accuracy_after(trained, test, kind=kind, extra=extra, shards=shards)
+            for kind in memory.KINDS
+            for extra in memory.EXTRA
+        },
+        flow={
+            name: memory.gradient_flow(model, digits, shards) for name, model in (("start", fresh), ("end", trained))
+        },
+        bins=reliability(probabilities, test.labels),
+        beliefs=beliefs(trained, examples),
+        gates=gates(trained, examples) if is_lstm else {},
+    )

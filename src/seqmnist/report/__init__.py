@@ -1,0 +1,1 @@
+"""Figures, charts, tables and pages of what was measured."""

@@ -1,0 +1,142 @@
+"""reports/index.html: one file that needs no other, with the verdicts first."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from accord.files import write_text
+from accord.metric_names import EPOCH, SELECTED
+from accord.settings import flatten
+from seqmnist.config import Config
+from seqmnist.data.splits import Summary
+from seqmnist.measure.calibration import calibration_error
+from seqmnist.measure.claims import EFFECTS, NAMES, remark, remembered
+from seqmnist.measure.convergence import THRESHOLDS, area, epochs_to
+from seqmnist.measure.measures import Measured
+from seqmnist.measure.metrics import spread
+from seqmnist.measure.statistics import Test
+from seqmnist.report import charts
+from seqmnist.report.figures import CALIBRATION_ALT, curves_alt, flow_alt
+
+_SIGNS = {"shown": "✓", "not shown": "–", "opposite shown": "✗", "one seed: not tested": "?"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what it shows, for those who see it and for those who don't."""
+
+    path: Path
+    caption: str
+    alt: str
+
+    @property
+    def source(self) -> str:
+        """The file as an address that needs no file."""
+        return f"data:image/png;base64,{base64.b64encode(self.path.read_bytes()).decode()}"
+
+
+def write(
+    path: Path,
+    configuration: Config,
+    measured: Measured,
+    tests: Mapping[str, Test],
+    summary: Summary,
+    pictures: list[Picture],
+) -> None:
+    """Write the page; the same arguments give the same bytes.
+
+    Args:
+        path: of the page.
+        configuration: the pipeline's.
+        measured: for each cell what was measured of each seed's model.
+        tests: of the claims, by name.
+        summary: sizes and digests of the splits.
+        pictures: the figures to show, in this order.
+    """
+    import vl_convert
+    from jinja2 import Environment, StrictUndefined
+
+    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # Vega, Vega-Lite and vega-embed as one script
+    template = resources.files("seqmnist.report").joinpath("page.html.j2").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    text = environment.from_string(template).render(
+        data=configuration.data.name,
+        view=configuration.sequence.view.replace("_", " "),
+        seeds=configuration.seeds,
+        verdicts=[verdict(name, test, len(configuration.seeds)) for name, test in tests.items()],
+        same_recipe=len({configuration.train_of(cell).model_dump_json() for cell in configuration.cells}) == 1,
+        cells=_cells(measured),
+        training_notes=training_notes(configuration),
+        charts=_charts(measured),
+        pictures=pictures,
+        splits=summary,
+        parameters=flatten(configuration.model_dump(exclude={"data", "tracking"})),
+        library=library.replace("</script", "<\\/script"),
+    )
+    write_text(path, text)
+
+
+def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:
+    """A claim's card."""
+    low, high = test.interval
+    tested = f"p = {test.p:.2g}, {test.test}, n = {test.n:,}" if test.p is not None else ""
+    interval = f", {test.confidence:.0%} interval {low:+.4f} to {high:+.4f}" if test.confidence else ""
+    return {
+        "claim": NAMES[name],
+        "verdict": test.verdict,
+        "sign": _SIGNS[test.verdict],
+        "effect": f"{EFFECTS[name]}: {test.effect:+.4f}{interval}",
+        "tested": tested,
+        "remark": remark(test.p, seeds),
+    }
+
+
+def training_notes(configuration: Config) -> list[str]:
+    """What makes training figures and validation figures of different things, a line each."""
+    recipes = [configuration.train_of(cell) for cell in configuration.cells]
+    notes = []
+    if any(recipe.moves_images for recipe in recipes):
+        notes.append("Training accuracy is of images as they were moved, validation accuracy of images as they are.")
+    if any(recipe.averaging for recipe in recipes):
+        notes.append("Training accuracy is of the weights themselves, validation accuracy of their average.")
+    return notes
+
+
+def _cells(measured: Measured) -> list[dict[str, Any]]:
+    """Return for each cell what the tables show of its selected models."""
+    return [
+        {
+            "name": cell,
+            "accuracy": spread([one.test_accuracy for one in models]),
+            "loss": spread([one.test_loss for one in models]),
+            "epochs": ", ".join(f"{one.summary[SELECTED + EPOCH]:.0f}" for one in models),
+            "each": ", ".join(f"{one.test_accuracy:.4f}" for one in models),
+            "area": spread([area(one.curve) for one in models]),
+            "epochs_to": {
+                f"{threshold:.0%}": ", ".join(str(epochs_to(one.curve, threshold) or "never") for one in models)
+                for threshold in THRESHOLDS
+            },
+            "after": {name: spread([one.after[name] for one in models]) for name in models[0].after},
+            "remembered": spread([remembered(one) for one in models]),
+            "calibration": spread([calibration_error(one.bins) for one in models]),
+        }
+        for cell, models in measured.items()
+    ]
+
+
+def _charts(measured: Measured) -> list[dict[str, str]]:
+    drawn = [
+        ("curves", "Accuracy by epoch", charts.learning_curves(measured), curves_alt(measured)),
+        ("flow", "Gradient flow at the end of training", charts.gradient_flow(measured), flow_alt(measured)),
+        ("calibration", "Calibration", charts.calibration(measured), CALIBRATION_ALT),
+    ]
+    return [{"name": name, "title": title, "spec": _in_script(spec), "alt": alt} for name, title, spec, alt in drawn]
+
+
+def _in_script(value: Any) -> str:
+    """JSON that can stand in a script element, whatever its texts hold."""
+    return json.dumps(value, sort_keys=True).replace("<", "\\u003c")  # which has no line separators either: ASCII

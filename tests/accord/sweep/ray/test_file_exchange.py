@@ -1,0 +1,76 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from accord.sweep.folders import Request
+from accord.sweep.ray.file_exchange import FileExchange, Start, Supplies
+from accord.sweep.ray.file_sync import Change
+
+REQUEST = Request(["cell=rnn,lstm"], [], {"uri": None, "experiment": "sweeps"})
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> FileExchange:
+    REQUEST.write(tmp_path)
+    return FileExchange(Supplies(str(tmp_path), {"MLFLOW_TRACKING_URI": "http://server"}, "abc", []))
+
+
+def begun(exchange: FileExchange, number: int) -> Start:
+    start = exchange.begin(number)
+    assert start is not None
+    return start
+
+
+def test_a_trial_gets_what_came_of_it_before_but_for_hydras_files(exchange: FileExchange, tmp_path: Path) -> None:
+    assert begun(exchange, 0).files == {}
+    folder = tmp_path / "1"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra/config.yaml").write_text("x")
+    (folder / "trial.log").write_text("epoch 0")
+    start = begun(exchange, 1)
+    assert (start.files, start.request, start.attempt) == ({"trial.log": b"epoch 0"}, REQUEST, 0)
+
+
+def test_what_a_trial_makes_is_in_the_sweeps_folder(exchange: FileExchange, tmp_path: Path) -> None:
+    start = begun(exchange, 2)
+    assert exchange.take(2, start.attempt, Change({"models/a": b"1", "old": b"2"}, []))
+    assert exchange.take(2, start.attempt, Change({}, ["old"]))
+    assert [path.name for path in (tmp_path / "2").rglob("*")] == ["models", "a"]
+
+
+def test_of_a_trial_that_started_again_only_the_last_attempt_is_heard(exchange: FileExchange, tmp_path: Path) -> None:
+    begun(exchange, 0)
+    exchange.take(0, 0, Change({"checkpoint": b"after epoch 3"}, []))
+    again = begun(exchange, 0)
+    assert (again.attempt, again.files) == (1, {"checkpoint": b"after epoch 3"})
+    assert not exchange.take(0, 0, Change({"checkpoint": b"late"}, []))
+    exchange.end(0, 0, "late")
+    assert (tmp_path / "0/checkpoint").read_bytes() == b"after epoch 3"
+    assert not exchange.is_idle()
+    exchange.end(0, 1, "over")
+    assert exchange.lines() == ["#0: its worker is gone, and another goes on with it", "over"]
+    assert exchange.lines() == []
+    assert exchange.is_idle()
+
+
+def test_a_sweep_that_is_stopped_ends_its_trials_and_starts_none(exchange: FileExchange) -> None:
+    start = begun(exchange, 0)
+    exchange.stop()
+    assert not exchange.take(0, start.attempt, Change({}, []))
+    assert exchange.begin(1) is None
+    assert not exchange.is_idle()
+    exchange.end(0, start.attempt, "stopped")
+    assert exchange.is_idle()
+
+
+def test_a_trial_that_is_silent_is_not_waited_for(exchange: FileExchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    start = begun(exchange, 0)
+    now += 15
+    exchange.take(0, start.attempt, Change({}, []))
+    now += 15
+    assert not exchange.is_idle()
+    now += 15
+    assert exchange.is_idle()

@@ -1,0 +1,72 @@
+"""What Slurm's commands say of a sweep, with other programs of their names; tests/cluster has the real ones."""
+
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from accord.errors import UserError
+from accord.sweep import app
+from accord.sweep.slurm import jobs
+from accord.sweep.trial_hosts import threads
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A sweep whose trials were the array of jobs 7 and, when it was resumed, the job 12."""
+    for name in ("7", "7_0", "7_1", "12"):
+        (tmp_path / "sweep/.submitit" / name).mkdir(parents=True)
+    return tmp_path / "sweep"
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of commands, the only one in PATH: `squeue` answers what the file `queue` lists, by job."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "queue").touch()
+    listed = 'case ",${3#--jobs=}," in *",$job,"*) echo "$job" ;; esac'
+    programs = {
+        "sbatch": "exit 1",
+        "squeue": f"while read -r job; do {listed}; done <{folder}/queue",
+        "scancel": f'echo "$@" >{folder}/cancelled; : >{folder}/queue',
+    }
+    for name, text in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\ntrue\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def test_jobs_of_this_sweep_alone_are_found_and_cancelled(sweep: Path, slurm: Path) -> None:
+    (slurm / "queue").write_text("7\n8\n")
+    assert jobs.queued(sweep) == ["7"]
+
+    jobs.cancel(sweep)
+
+    assert (slurm / "cancelled").read_text() == "7\n"
+    assert jobs.queued(sweep) == []
+
+
+def test_a_sweep_whose_jobs_go_on_is_not_started_again(sweep: Path, slurm: Path) -> None:
+    (slurm / "queue").write_text("12\n7\n")
+    with pytest.raises(UserError, match=r"is at work in Slurm \(jobs 12 7\): wait for their end, or `scancel 12 7`"):
+        jobs.prepare(sweep)
+
+
+def test_a_machine_without_slurm_is_told_of(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    assert jobs.queued(sweep) == []
+    with pytest.raises(UserError, match="there is no sbatch here"):
+        jobs.prepare(sweep)
+
+
+def test_other_errors_than_submitits_go_on() -> None:
+    with pytest.raises(ValueError, match="mine"), app._user_errors():
+        raise ValueError("mine")
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(None, 1), (1, 1), (6, 6)])
+def test_a_job_has_the_cores_that_it_asked_for(cores: int | None, expected: int) -> None:
+    assert threads(OmegaConf.create({"cpus_per_task": cores})) == expected

@@ -1,0 +1,139 @@
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from accord.errors import UserError
+from accord.sweep import app, effect
+from accord.sweep.processes import DRIVER
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+def composed(folder: Path, *overrides: str) -> Any:
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        return compose("sweep", overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a copy of conf/ alone."""
+    shutil.copytree(CONF, tmp_path / "conf")
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(DRIVER, "")  # so that it is removed afterwards
+    return tmp_path
+
+
+def search(root: Path, text: str) -> None:
+    (root / "conf/search/mine.yaml").write_text(f"# @package _global_\n{text}")
+
+
+FILE = """
+defaults:
+  - override /hydra/launcher: basic
+  - override /tracking: server
+  - override /cell: rnn
+seed: 7
+cell: {units: 9}
+tracking: {experiment: mine}
+hydra:
+  sweep: {dir: elsewhere}
+  sweeper: {max_batch_size: 3}
+"""
+
+
+def test_values_of_a_search_win_over_those_of_the_sweep(root: Path) -> None:
+    search(root, FILE)
+    config = composed(root / "conf", "search=mine")
+    assert (config.seed, config.cell.type, config.cell.units) == (7, "rnn", 9)
+    assert (config.tracking.experiment, config.tracking.uri) == ("mine", "http://127.0.0.1:5000")
+    assert (config.hydra.sweep.dir, config.hydra.sweeper.max_batch_size) == ("elsewhere", 3)
+    assert config.hydra.launcher._target_.endswith(".BasicLauncher")
+    assert config.hydra.runtime.choices["hydra/job_logging"] == "none"
+
+
+def test_the_command_line_wins_over_a_search(root: Path) -> None:
+    search(root, FILE)
+    overrides = ["seed=3", "cell=gru", "tracking.experiment=other", "hydra/launcher=joblib", "hydra.sweep.dir=here"]
+    config = composed(root / "conf", "search=mine", *overrides)
+    assert (config.seed, config.cell.type, config.cell.units) == (3, "gru", 9)
+    assert (config.tracking.experiment, config.hydra.sweep.dir) == ("other", "here")
+    assert config.hydra.launcher._target_.endswith(".JoblibLauncher")
+
+
+def test_values_of_a_search_are_known_as_overrides_but_for_hydras(root: Path) -> None:
+    search(root, FILE.replace("cell: {units: 9}", "cell: {units: 9}\ntrain: {shift: 2, clip_norm: null}"))
+    values = effect.values_of_search(composed(root / "conf", "search=mine").hydra)
+    assert values == ["seed=7", "cell.units=9", "train.shift=2", "train.clip_norm=None", "tracking.experiment=mine"]
+    search(root, "defaults: [override /cell: rnn]\n")
+    assert effect.values_of_search(composed(root / "conf", "search=mine").hydra) == []
+    assert effect.values_of_search(composed(root / "conf").hydra) == []
+
+
+@pytest.mark.parametrize("multirun", [[], ["-m"]], ids=["one trial", "sweep"])
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["+experiment=notebook"], "`dvc exp run -S experiment=notebook`"),
+        (["+experiment=evidence", "seed=1"], "`dvc exp run -S experiment=evidence`"),
+        (["+cells.rnn.units=3"], "unknown or missing keys: cells; a trial has cell, "),
+        (["~seed"], "unknown or missing keys: seed; "),
+        (["--config-name", "config"], "keys: cell, cells, seed, seeds; "),
+        (["tracking.experiment=${oc.env:HOME}"], "tracking.experiment: the environment's HOME"),
+        (["train.epochs=${now:%j}"], "train.epochs: ${now:%j} gives another value"),
+        (["seed=${hydra:job.num}"], "seed: ${hydra:job.num} gives another value"),
+        (["train.epochs=${nothing}"], "train.epochs: Interpolation key 'nothing' not found"),
+        (["search=broken"], "broken.yaml"),
+    ],
+    ids=lambda value: str(value[0]) if isinstance(value, list) else "",
+)
+def test_what_a_trial_cannot_have_is_refused_in_a_line_before_any(
+    root: Path, monkeypatch: pytest.MonkeyPatch, multirun: list[str], overrides: list[str], told: str
+) -> None:
+    (root / "conf/search/broken.yaml").write_text("# @package _global_\ntrain: [1\nnull: {\n")
+    monkeypatch.setattr(sys, "argv", ["seqmnist.sweep", *multirun, *overrides])
+    with pytest.raises(UserError) as caught:
+        app.main()
+    (line,) = str(caught.value).splitlines()
+    assert told in line
+    assert sorted(path.name for path in root.iterdir()) == [".dvc", "conf"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["search=optuna"], "search=optuna has no effect without -m"),
+        (["hydra/launcher=basic"], "hydra/launcher=basic has no effect without -m"),
+        (["hydra.launcher.n_jobs=3", "seed=1"], "hydra.launcher.n_jobs=3 has no effect without -m"),
+        (["hydra.sweep.dir=x"], "hydra.sweep.dir=x has no effect without -m"),
+        (["-m", "hydra.run.dir=x", "seed=1,2"], "hydra.run.dir=x has no effect with -m"),
+    ],
+)
+def test_what_the_other_mode_uses_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["seqmnist.sweep", *arguments])
+    with pytest.raises(UserError) as caught:
+        app.main()
+    assert told in str(caught.value)
+    assert sorted(path.name for path in root.iterdir()) == [".dvc", "conf"]
+
+
+def test_an_override_may_have_a_value_that_only_a_trial_has(root: Path) -> None:
+    folder = "hydra.sweep.dir='${oc.env:TMPDIR,/tmp}/key-${hydra.job.num}'"
+    config = composed(root / "conf", "hydra.mode=MULTIRUN")
+    config.hydra.overrides.hydra.append(folder)
+    assert effect.ineffective(config) is None
+
+
+def test_a_launcher_and_a_folder_may_have_values_of_the_environment(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCH", "somewhere")
+    config = composed(root / "conf", "hydra.sweep.dir=${oc.env:SCRATCH}/${now:%Y}", "train.batch_size=${train.epochs}")
+    assert effect.ineffective(config) is None
+    assert config.hydra.sweep.dir.startswith("somewhere/2")

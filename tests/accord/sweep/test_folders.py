@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from accord.errors import UserError
+from accord.files import sha256_file
+from accord.sweep.folders import Request, Result, Trial, former_folder
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    request = Request(["cell=rnn,lstm"], ["hydra/launcher=basic"], {"uri": None, "experiment": "sweeps"})
+    trial = Trial("rnn seed=2", "/a folder", 3, "/data", 1)
+    request.write(tmp_path)
+    trial.write(tmp_path)
+    assert Request.read(tmp_path) == request
+    assert Trial.read(tmp_path) == trial
+
+
+@pytest.mark.parametrize("kind", [Request, Trial])
+def test_another_folder_is_refused(tmp_path: Path, kind: type[Request | Trial]) -> None:
+    with pytest.raises(UserError, match="is not the folder of a"):
+        kind.read(tmp_path)
+    with pytest.raises(UserError, match="is not the folder of a"):
+        kind.read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"other": 1}'])
+def test_a_broken_file_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(UserError, match=r"sweep\.json can't be read"):
+        Request.read(tmp_path)
+
+
+def test_a_result_counts_for_its_configuration_alone(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text("seeds: [1]\n")
+    assert Result.read(tmp_path) is None
+    result = Result("FINISHED", sha256_file(params), accuracy=0.5, epoch=1, metrics={"selected.val.accuracy": 0.5})
+    result.write(tmp_path)
+    assert Result.read(tmp_path) == result
+    params.write_text("seeds: [2]\n")
+    assert Result.read(tmp_path) is None
+
+
+def test_a_result_of_an_earlier_version_has_no_metrics(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch()
+    known = {"status": "FINISHED", "config": sha256_file(tmp_path / "params.yaml"), "accuracy": 0.5, "epoch": 1}
+    (tmp_path / "result.json").write_text(json.dumps(known | {"error": "", "is_logged": True}))
+    result = Result.read(tmp_path)
+    assert result is not None
+    assert (result.accuracy, result.epoch, result.metrics) == (0.5, 1, {})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"status": "FINISHED"}', '{"other": 1}'])
+def test_a_broken_result_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "result.json").write_text(content)
+    assert Result.read(tmp_path) is None
+
+
+def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweeps" / "one"
+    sweep.mkdir(parents=True)
+    assert former_folder(sweep) is None
+    for number in (0, 10):
+        (sweep / str(number)).mkdir()
+        Trial("rnn", str(sweep), number, "/data", 1).write(sweep / str(number))
+    assert former_folder(sweep) is None
+    moved = sweep.rename(tmp_path / "moved")
+    assert former_folder(moved) == sweep
+    (moved / "0/trial.json").write_text('{"name": "of another version"}')
+    assert former_folder(moved) == sweep
+    (moved / "10/trial.json").write_text("")
+    assert former_folder(moved) is None

@@ -1,0 +1,62 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accord.files import sha256_file
+from accord.sweep import results, summary
+from accord.sweep.folders import Result, Trial
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, tiny_values: dict[str, Any]) -> Path:
+    """Trials 10 and 11 are finished, 10 with metrics; 9 failed by an impossible value; 8 has no result yet.
+
+    MLflow has not all of 10. An earlier version finished 11.
+    """
+    (tmp_path / "not a trial").mkdir()
+    for number, units, status in ((11, 4, "FINISHED"), (10, 4, "FINISHED"), (9, 0, "FAILED"), (8, 4, None)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        Trial(f"rnn units={units}", str(tmp_path), number, "/data", 1).write(folder)
+        cell = tiny_values["cells"]["rnn"] | {"units": units}
+        (folder / "params.yaml").write_text(yaml.safe_dump(tiny_values | {"cells": {"rnn": cell}}))
+        digest = sha256_file(folder / "params.yaml")
+        if number == 11:
+            Result("FINISHED", digest, 0.5, 0).write(folder)
+        elif status == "FINISHED":
+            metrics = {"selected.epoch": 1, "selected.val.accuracy": 0.6, "selected.test.accuracy": 0.55}
+            Result("FINISHED", digest, 0.6, 1, is_logged=False, metrics=metrics).write(folder)
+        elif status == "FAILED":
+            Result("FAILED", digest, error="0 is impossible").write(folder)
+    return tmp_path
+
+
+def test_trials_are_those_with_a_result_as_their_folders_have_them(sweep: Path) -> None:
+    failed, finished, _ = results.trials(sweep)
+
+    assert (finished.number, finished.name, finished.status) == (10, "rnn units=4", "FINISHED")
+    assert (finished.metrics["selected.val.accuracy"], finished.metrics["selected.epoch"]) == (0.6, 1)
+    assert math.isnan(finished.minutes)
+    assert (failed.number, failed.status, failed.error, failed.metrics) == (9, "FAILED", "0 is impossible", {})
+
+
+def test_a_trial_of_an_earlier_version_has_its_accuracy_and_epoch(sweep: Path) -> None:
+    *_, trial = results.trials(sweep)
+    assert trial.metrics == {"selected.val.accuracy": 0.5, "selected.epoch": 0}
+    head, *_, row = summary.rows(results.trials(sweep))
+    values = dict(zip(head, row, strict=True))
+    assert (values["epoch"], values["val.accuracy"], values["test.accuracy"]) == (0, 0.5, None)
+
+
+def test_what_mlflow_lacks_is_counted(sweep: Path) -> None:
+    assert results.unsent(sweep) == 1
+
+
+def test_their_table_has_no_minutes(sweep: Path) -> None:
+    _, line, earlier, _ = summary.table(results.trials(sweep)).splitlines()
+    assert line.split() == ["10", "rnn", "units=4", "0.6000", "0.5500", "-"]
+    assert earlier.split() == ["11", "rnn", "units=4", "0.5000", "-", "-"]
+    assert len(line) == len(earlier)

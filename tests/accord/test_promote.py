@@ -1,0 +1,115 @@
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accord import promote as module
+from accord.errors import UserError
+from accord.promote import promote
+from accord.settings import flatten
+from accord.tracking.sweeps import Trial
+from seqmnist.config import Config
+
+
+@pytest.fixture
+def add_trial(tiny_values: dict[str, Any], tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes what MLflow would say of a trial: the tiny pipeline's values with some replaced."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACCORD_PROJECT", "seqmnist.project:PROJECT")
+    monkeypatch.setattr(module, "compose", lambda _folder: ("", tiny_values))
+
+    def add(cell: str = "lstm", accuracy: float = 0.9, number: int = 0, **replaced: Any) -> Trial:
+        parameters = flatten(tiny_config.parameters_of(cell, 42)) | {
+            key.replace("__", "."): value for key, value in replaced.items()
+        }
+        metrics = {"selected.val.accuracy": accuracy, "selected.test.accuracy": accuracy - 0.1}
+        return Trial(number, f"id{number}", f"{cell} a trial", "FINISHED", "", 1.5, "the command", parameters, metrics)
+
+    return add
+
+
+def promoted(monkeypatch: pytest.MonkeyPatch, trials: Trial | list[Trial]) -> tuple[dict[str, Any], str]:
+    """The values in the written file, and its text."""
+    monkeypatch.setattr(module, "read_run", lambda _tracking, _source: trials)
+    promote("a run", "winner")
+    text = Path("conf/experiment/winner.yaml").read_text()
+    return yaml.safe_load(text) or {}, text
+
+
+def test_only_what_differs_is_written_below_the_cell(
+    add_trial: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values, text = promoted(monkeypatch, add_trial(cell__units=9, train__clip_norm=1.0, train__epochs=7))
+    assert values == {"cells": {"lstm": {"units": 9, "train": {"clip_norm": 1.0, "epochs": 7}}}}
+    assert text.startswith("# @package _global_\n")
+    for part in ("id0", "the command", "0.9000", "0.8000", "1.5 minutes"):
+        assert part in text
+    assert capsys.readouterr().out.splitlines()[-1] == "dvc exp run -S experiment=winner"
+
+
+def test_the_best_configuration_by_its_mean_is_taken_with_the_pipelines_seed(
+    add_trial: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = [
+        add_trial(cell__units=5, accuracy=0.99, number=0, seed=42),
+        add_trial(cell__units=5, accuracy=0.80, number=1, seed=1),
+        add_trial(cell__units=6, accuracy=0.91, number=2, seed=42),
+        add_trial(cell__units=6, accuracy=0.93, number=3, seed=1),
+    ]
+    values, text = promoted(monkeypatch, trials)
+    assert values["cells"]["lstm"] == {"units": 6}
+    assert "0.9200, the mean of 2 seeds (0.9300, 0.9100)" in text
+    assert "seeds" not in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_another_seed_or_sequence_goes_into_the_command_since_all_cells_share_it(
+    add_trial: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promoted(monkeypatch, add_trial(seed=7, sequence__view="columns", cell__units=9))
+    *_, note, command = capsys.readouterr().out.splitlines()
+    assert "seed 7 is not the pipeline's" in note
+    assert shlex.split(command)[3:] == ["-S", "experiment=winner", "-S", "sequence.view=columns", "-S", "seeds=[7]"]
+
+
+def test_a_file_is_not_overwritten_by_other_values(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    promoted(monkeypatch, add_trial(cell__units=9))
+    promoted(monkeypatch, add_trial(cell__units=9))
+    with pytest.raises(UserError, match=r"winner\.yaml exists with other content"):
+        promoted(monkeypatch, add_trial(cell__units=10))
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ({"cell__type": "gru"}, "the trial's cell is gru, the pipeline has rnn, lstm"),
+        ({"data__name": "other"}, "data.name = other, the pipeline tiny"),
+    ],
+)
+def test_what_the_pipeline_cannot_train_is_refused(
+    add_trial: Any, monkeypatch: pytest.MonkeyPatch, replaced: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        promoted(monkeypatch, add_trial(**replaced))
+    assert not Path("conf").exists(), "nothing is written"
+
+
+def test_a_trial_of_an_earlier_version_is_refused(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = add_trial()
+    del trial.parameters["train.shift"], trial.parameters["train.averaging"]
+    with pytest.raises(UserError, match=r"has no train\.averaging, train\.shift: an earlier version trained it"):
+        promoted(monkeypatch, trial)
+    assert not Path("conf").exists(), "nothing is written"
+
+
+def test_a_sweep_without_a_finished_trial_is_refused(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    del add_trial
+    with pytest.raises(UserError, match="no trial of it is finished"):
+        promoted(monkeypatch, [])
+
+
+@pytest.mark.parametrize("name", ["../winner", "a/b", ".winner", "-winner", "", "winner\n"])
+def test_a_name_that_is_no_file_s_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"\A--name = .* is impossible: .+\Z"):
+        promote("0123", name)

@@ -1,0 +1,102 @@
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+
+from seqmnist import serve
+from seqmnist.localhost import HOST, listener
+from seqmnist.serve import application, problem
+
+# Raised where MLflow's loaders are imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 28, 28))
+
+
+def body(value: Any, field: str = "inputs") -> bytes:
+    return json.dumps({field: value}).encode()
+
+
+@pytest.mark.parametrize("field", ["inputs", "instances"])
+@pytest.mark.parametrize("images", [IMAGES, IMAGES[:1], np.zeros((1, 28, 28), int), np.full((1, 28, 28), 255)])
+def test_images_as_mnist_has_them_are_let_through(field: str, images: np.ndarray) -> None:
+    assert problem(body(images.tolist(), field)) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (IMAGES[0].tolist(), "not of shape [28, 28]: put [ ] round a single image"),
+        (IMAGES[:, :27].tolist(), "not of shape [2, 27, 28]"),
+        (IMAGES.reshape(2, 784).tolist(), "not of shape [2, 784]"),
+        ([], "not of shape [0]"),
+        (7, "not of shape []"),
+        ((IMAGES / 255).tolist(), "not float64: send the pixels as they are, unscaled"),
+        (np.full((1, 28, 28), "7").tolist(), "not <U1"),
+        (np.full((1, 28, 28), True).tolist(), "not bool"),
+        ((IMAGES + 256).tolist(), "not from 256 to"),
+        ((IMAGES - 256).tolist(), "not from -256 to"),
+        ([[[1, 2], [3]]], "its lists have different lengths"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_anything_else_is_refused_with_what_was_wrong(value: Any, said: str) -> None:
+    message = problem(body(value))
+    assert message is not None
+    assert message.startswith("inputs must be images [n, 28, 28] of whole numbers from 0 to 255")
+    assert said in message
+
+
+def test_json_without_end_is_refused() -> None:
+    assert problem(b"[" * 100_000) == "the JSON is nested too deeply"
+
+
+@pytest.mark.parametrize("request_", [b"not json", b"[]", b"{}", b'{"inputs": 1, "instances": 1}', b'{"columns": []}'])
+def test_what_is_no_request_for_tensors_is_left_to_mlflow(request_: bytes) -> None:
+    assert problem(request_) is None
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of MLflow's server in a thread, with a model that must not be asked and a small limit of the body."""
+    monkeypatch.setattr(serve, "_MAX_REQUEST_BYTES", 1000)
+    model: Any = SimpleNamespace(metadata=SimpleNamespace(get_input_schema=lambda: None))
+    with listener(0) as listening:
+        server = uvicorn.Server(uvicorn.Config(application(model), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def ask(port: int, content: Any, **headers: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    try:
+        connection.request("POST", "/invocations", content, {"Content-Type": "application/json", **headers})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_only_this_machine_s_programs_can_have_images_read(port: int) -> None:
+    assert ask(port, body(7))[0] == 400
+    assert "inputs must be images" in ask(port, body(7))[1]
+    assert ask(port, body(7), Origin="https://evil.example")[0] == 403
+    assert ask(port, body(7), Host=f"evil.example:{port}") == (400, "Invalid host header")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_a_request_that_is_too_large_is_refused_whether_or_not_it_says_so(port: int, kind: str) -> None:
+    headers = {"Content-Type": kind}
+    assert ask(port, bytes(1001), **headers) == (413, "the request has 1,001 bytes, at most 1,000 are taken\n")
+    status, text = ask(port, iter([bytes(600), bytes(600)]), **headers)  # chunked
+    assert status == 413
+    assert "Content Too Large" in text

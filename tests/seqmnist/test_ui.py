@@ -1,0 +1,230 @@
+import http.client
+import json
+import select
+import signal
+import socket
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from accord.errors import UserError
+from accord.settings import Tracking
+from accord.tracking.store import open_store
+from seqmnist import ui
+from seqmnist.localhost import HOST
+from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+AddRun = Callable[..., str]
+
+
+@pytest.fixture
+def client_and_experiment(tracking: Tracking) -> tuple["MlflowClient", str]:
+    """An experiment without runs."""
+    return open_store(tracking)
+
+
+@pytest.fixture
+def add_run(client_and_experiment: tuple["MlflowClient", str]) -> AddRun:
+    """Adds runs, each a second after the one before."""
+    client, experiment = client_and_experiment
+    starts = iter(range(1_000_000, 2_000_000, 1_000))
+
+    def add(cell: str, status: str = "FINISHED", stage: str = "train") -> str:
+        run = client.create_run(experiment, next(starts), {"stage": stage, "cell": cell})
+        if status != "RUNNING":
+            client.set_terminated(run.info.run_id, status)
+        return str(run.info.run_id)
+
+    return add
+
+
+def compared(link: str) -> dict[str, list[str]]:
+    """The lists of ids that MLflow's page reads from a link to it."""
+    route, _, query = link.removeprefix("/#/").partition("?")
+    assert route == "compare-runs"
+    return {key: json.loads(value) for key, value in urllib.parse.parse_qsl(query, strict_parsing=True)}
+
+
+def test_links_lead_to_all_runs_and_to_the_cells_compared(
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
+) -> None:
+    client, experiment = client_and_experiment
+    rnn, lstm = add_run("rnn"), add_run("lstm")
+
+    links = ui.links(client, experiment, ["rnn", "another", "lstm"], "")
+
+    assert list(links) == [
+        "all runs",
+        "rnn and lstm compared",
+        "charts of rnn and lstm",
+        "val.accuracy of rnn and lstm",
+    ], "a cell without a run is not named"
+    assert f'runs=["{rnn}", "{lstm}"]' in urllib.parse.unquote(links["val.accuracy of rnn and lstm"])
+    assert f"'{rnn}', '{lstm}'" in urllib.parse.unquote(links["charts of rnn and lstm"])
+    assert links["all runs"] == f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    assert compared(links["rnn and lstm compared"]) == {"runs": [rnn, lstm], "experiments": [experiment]}
+
+
+def test_the_newest_run_of_each_cell_is_compared(
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
+) -> None:
+    client, experiment = client_and_experiment
+    for cell in ("rnn", "lstm", "rnn"):
+        add_run(cell)
+    lstm, rnn = add_run("lstm"), add_run("rnn")
+
+    links = ui.links(client, experiment, ["rnn", "lstm"], "")
+
+    assert compared(links["rnn and lstm compared"])["runs"] == [rnn, lstm]
+
+
+@pytest.mark.parametrize(
+    ("status", "stage"),
+    [("FAILED", "train"), ("KILLED", "train"), ("RUNNING", "train"), ("FINISHED", "evaluate")],
+    ids=["failed", "killed", "running", "other stage"],
+)
+def test_only_finished_trainings_are_compared(
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun, status: str, stage: str
+) -> None:
+    client, experiment = client_and_experiment
+    rnn, lstm = add_run("rnn"), add_run("lstm")
+    add_run("rnn", status, stage)
+
+    links = ui.links(client, experiment, ["rnn", "lstm"], "")
+
+    assert compared(links["rnn and lstm compared"])["runs"] == [rnn, lstm]
+
+
+def test_a_cell_without_a_run_leaves_nothing_to_compare(
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
+) -> None:
+    client, experiment = client_and_experiment
+    add_run("rnn")
+    add_run("rnn")
+
+    assert list(ui.links(client, experiment, ["rnn", "lstm"], "")) == ["all runs"]
+
+
+def test_runs_of_another_experiment_are_not_compared(
+    client_and_experiment: tuple["MlflowClient", str], add_run: AddRun
+) -> None:
+    client, _ = client_and_experiment
+    add_run("rnn")
+    add_run("lstm")
+    _, other = open_store(Tracking(uri=None, experiment="other than the runs'"))
+
+    assert list(ui.links(client, other, ["rnn", "lstm"], "")) == ["all runs"]
+
+
+def test_links_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    ui.print_links("http://127.0.0.1:5000", {"all runs": "/#/experiments/1", "compared": "/#/compare-runs"})
+
+    assert capsys.readouterr().out == (
+        "  all runs: http://127.0.0.1:5000/#/experiments/1\n  compared: http://127.0.0.1:5000/#/compare-runs\n"
+    )
+
+
+# Listens on a port that it prints.
+LISTENING = """
+import socket
+import time
+
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    print(listening.getsockname()[1], flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_server_starts_may_be_what_listens() -> None:
+    with subprocess.Popen(
+        ["sh", "-c", '"$0" -c "$1"; true', sys.executable, LISTENING], stdout=subprocess.PIPE, start_new_session=True
+    ) as server:
+        assert server.stdout
+        ui.wait_until_up(server, int(server.stdout.readline()))
+        ui.stop_server(server)
+
+
+def test_another_program_that_listens_is_not_taken_for_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui, "START_SECONDS", 1)
+    with socket.create_server((HOST, 0)) as other:
+        with subprocess.Popen(["sleep", "60"], start_new_session=True) as server:
+            with pytest.raises(UserError, match="mlflow server did not answer within 1 s"):
+                ui.wait_until_up(server, other.getsockname()[1])
+            ui.stop_server(server)
+        with pytest.raises(UserError, match=r"mlflow server ended with exit code -15; its messages are above"):
+            ui.wait_until_up(server, other.getsockname()[1])
+
+
+def test_a_server_that_ends_at_once_is_not_waited_for() -> None:
+    with socket.socket() as closed:
+        closed.bind((HOST, 0))  # bound but not listening: nothing answers
+        server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+
+        with pytest.raises(UserError, match="ended with exit code 3"):
+            ui.wait_until_up(server, closed.getsockname()[1])
+
+
+def test_a_server_ends_together_with_its_workers() -> None:
+    script = "sleep 60 & echo started; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+
+        ui.stop_server(server)
+
+        assert server.returncode == -signal.SIGTERM
+        closed, _, _ = select.select([server.stdout], [], [], 10)  # by the end of all processes that could write
+        assert closed
+
+
+def test_stopping_a_server_that_has_ended_is_harmless() -> None:
+    server = subprocess.Popen(["true"], start_new_session=True)
+    server.wait()
+
+    ui.stop_server(server)
+
+    assert server.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of MLflow's server with a store of its own."""
+    port = free_port()
+    store = tmp_path_factory.mktemp("ui") / "mlflow.db"
+    server = ui.start_server(Tracking(uri=f"sqlite:///{store}", experiment="ui"), port)
+    try:
+        ui.wait_until_up(server, port)
+        yield port
+    finally:
+        ui.stop_server(server)
+
+
+def status(port: int, method: str = "GET", **headers: str) -> int:
+    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    try:
+        path = "/ajax-api/2.0/mlflow/experiments/create" if method == "POST" else "/"
+        content = json.dumps({"name": str(headers)}) if method == "POST" else None
+        connection.request(method, path, content, {"Content-Type": "application/json", **headers})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_mlflow_answers_to_this_machine_s_names_alone(mlflow_port: int) -> None:
+    for name in ("127.0.0.1", "localhost"):
+        assert status(mlflow_port, Host=f"{name}:{mlflow_port}") == 200
+    for name in ("evil.example", "10.evil.example", "192.168.1.1"):
+        assert status(mlflow_port, Host=f"{name}:{mlflow_port}") == 403
+
+
+def test_a_page_of_another_site_changes_nothing_in_mlflow(mlflow_port: int) -> None:
+    assert status(mlflow_port, "POST", Origin=f"http://127.0.0.1:{mlflow_port}") == 200
+    assert status(mlflow_port, "POST", Origin="https://evil.example") == 403
+    assert status(mlflow_port, "POST", Origin="null") == 403

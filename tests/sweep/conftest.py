@@ -1,7 +1,0 @@
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def _project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The project is found from any working directory."""
-    monkeypatch.setenv("SEQMNIST_PROJECT", "seqmnist.project:PROJECT")
