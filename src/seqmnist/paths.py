@@ -7,6 +7,7 @@ PROCESSED = Path("data/processed")
 REPORTS = Path("reports")
 METRICS = REPORTS / "metrics.json"
 CLASSES = REPORTS / "classes.csv"
+CURVES = REPORTS / "curves.csv"
 FIGURES = REPORTS / "figures"
 PAGE = REPORTS / "index.html"
 
@@ -21,11 +22,6 @@ def model_folder(cell: str) -> Path:
 def history_file(cell: str) -> Path:
     """The metrics of every seed and epoch."""
     return REPORTS / "train" / cell / "history.csv"
-
-
-def curves_file(cell: str) -> Path:
-    """Learning curves as means over seeds, for `dvc plots`."""
-    return REPORTS / "curves" / f"{cell}.csv"
 
 
 def predictions_file(cell: str) -> Path:

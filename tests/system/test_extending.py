@@ -1,5 +1,6 @@
 """docs/extending.md, followed to the letter."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -24,5 +25,12 @@ def test_the_page_on_a_new_cell_works_as_written(project: Any) -> None:
     assert "train@mgu" in result.stages_run
     assert list(project.metrics()) == ["rnn", "lstm", "mgu", "claims"]
     assert (project.root / "reports/figures/confusion_mgu.png").exists()
+    plots = json.loads(project.succeed("dvc", "plots", "show", "--json").output)["data"]
+    for name in ("validation accuracy", "training loss"):
+        drawn = plots[name][0]["content"]["data"]["values"]
+        assert [(point["cell"], point["epoch"]) for point in drawn] == [
+            (cell, epoch) for cell in ("rnn", "lstm", "mgu") for epoch in ("0", "1")
+        ]
+    assert {f"reports/predictions/{cell}.csv" for cell in ("rnn", "lstm", "mgu")} < plots.keys()
     (test,) = [name for name in files if name.startswith("tests/")]
     project.succeed("python", "-m", "pytest", "-q", test, PYTHONPATH="src")

@@ -1,5 +1,6 @@
 """All that is shown of what was measured: tables, figures, and the page with both."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from seqmnist.measure.measures import FLOW_DIGITS, Measured, Measures
 from seqmnist.measure.metrics import over_seeds
 from seqmnist.measure.statistics import Test
 from seqmnist.paths import CLASSES as CLASSES_FILE
-from seqmnist.paths import FIGURES, PAGE, curves_file, predictions_file
+from seqmnist.paths import CURVES, FIGURES, PAGE, predictions_file
 from seqmnist.report import digit_figures, figures, page
 from seqmnist.report.page import Picture
 from seqmnist.training.history import Row
@@ -22,22 +23,24 @@ from seqmnist.training.history import Row
 def write(configuration: Config, measured: Measured, tests: dict[str, Test], test: Split, summary: Summary) -> None:
     """Write tables, figures and the page."""
     write_tables(measured, test)
-    for cell, models in measured.items():
-        write_csv(curves_file(cell), curves([one.rows for one in models]))
+    write_csv(CURVES, curves({cell: [one.rows for one in models] for cell, models in measured.items()}))
     pictures = draw(measured, test, configuration.sequence.view)
     page.write(PAGE, configuration, measured, tests, summary, pictures)
 
 
-def curves(seeds: list[list[Row]]) -> list[list[object]]:
-    """A header and a row for each epoch with every metric's mean over seeds.
+def curves(histories: Mapping[str, list[list[Row]]]) -> list[list[object]]:
+    """Return a header, and a row for each cell and epoch with every metric's mean over seeds.
 
-    The names have no dots: the templates of `dvc plots` draw no field whose name has one.
+    One table of all cells, so that `dvc plots` draws a new cell without being told its name. The header's names have no
+    dots: DVC's templates draw no field whose name has one.
     """
+    names = next(iter(histories.values()))[0][0].metrics
     means: list[list[object]] = [
-        [parts[0].epoch, *over_seeds([part.metrics for part in parts])[0].values()]
+        [cell, parts[0].epoch, *over_seeds([part.metrics for part in parts])[0].values()]
+        for cell, seeds in histories.items()
         for parts in zip(*seeds, strict=True)
     ]
-    return [["epoch", *(name.replace(".", "_") for name in seeds[0][0].metrics)], *means]
+    return [["cell", "epoch", *(name.replace(".", "_") for name in names)], *means]
 
 
 def write_tables(measured: Measured, test: Split) -> None:

@@ -56,11 +56,15 @@ def test_tables_hold_each_prediction_and_the_scores_of_each_class(
 def test_curves_are_means_over_seeds_under_names_without_dots() -> None:
     two = [[Row(seed, epoch, dict.fromkeys(METRICS, float(seed * (epoch + 1)))) for epoch in (0, 1)] for seed in (1, 3)]
 
-    header, first, second = curves(two)
+    header, *rows = curves({"rnn": two, "lstm": two[1:]})
 
-    assert header == ["epoch", *(name.replace(".", "_") for name in METRICS)]
-    assert first == [0, *[2.0] * len(METRICS)]
-    assert second == [1, *[4.0] * len(METRICS)]
+    assert header == ["cell", "epoch", *(name.replace(".", "_") for name in METRICS)]
+    assert rows == [
+        ["rnn", 0, *[2.0] * len(METRICS)],
+        ["rnn", 1, *[4.0] * len(METRICS)],
+        ["lstm", 0, *[3.0] * len(METRICS)],
+        ["lstm", 1, *[6.0] * len(METRICS)],
+    ]
 
 
 @pytest.mark.parametrize(
