@@ -4,14 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
+import psutil
 from mlflow.entities import Run
 
 from seqmnist.localhost import HOST
-from seqmnist.ui import stop_server, wait_until_up
 from tests.ports import free_port
+
+START_SECONDS = 120
+_POLL_SECONDS = 0.2
 
 
 class Server:
@@ -59,3 +64,30 @@ class Server:
         client = mlflow.MlflowClient(self.uri)
         names = [name for name in run.data.metrics if name.startswith(("train.", "val.", "test."))]
         return {name: [one.step for one in client.get_metric_history(run.info.run_id, name)] for name in names}
+
+
+def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
+    """Return when the server, or a process that it started, listens on a port.
+
+    Raises:
+        AssertionError: The server ended, or didn't listen in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise AssertionError(f"mlflow server ended with exit code {server.returncode}; its messages are above")
+        process = psutil.Process(server.pid)
+        for member in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):  # it ended just now
+                listening = [one for one in member.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+                if port in {one.laddr.port for one in listening}:
+                    return
+        time.sleep(_POLL_SECONDS)
+    raise AssertionError(f"mlflow server did not answer within {START_SECONDS} s")
+
+
+def stop_server(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its workers."""
+    if server.poll() is None:
+        os.killpg(server.pid, signal.SIGTERM)
+    server.wait()

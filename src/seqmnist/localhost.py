@@ -65,18 +65,15 @@ def _is_foreign(headers: Headers) -> bool:
     return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not followed
 
 
-def serve(app: FastAPI, first: int, line: str) -> None:
-    """Serve until Ctrl-C on the first free port from `first`.
+def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
+    """Serve until Ctrl-C.
 
     Args:
-        app: what answers.
-        first: the port to try first.
-        line: printed as soon as connections are taken, with the server's address for `{address}`.
-
-    Raises:
-        UserError: no port is free.
+        app: Application that answers.
+        listening: Socket of `listener`.
+        line: Text for people, with the server's address for `{address}`.
     """
-    with listener(first) as listening:
+    with listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}"
         print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))

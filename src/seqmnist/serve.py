@@ -22,7 +22,7 @@ from accord.tracking.registry import CHAMPION, described, find_champion
 from accord.tracking.store import open_store
 from seqmnist import config
 from seqmnist.data.splits import SIZE
-from seqmnist.localhost import guard, serve
+from seqmnist.localhost import guard, listener, serve
 from seqmnist.runs.model_guard import check_model
 from seqmnist.runs.models import registered_name
 
@@ -58,7 +58,7 @@ def main() -> None:
     except Exception as error:  # whatever a broken model makes MLflow or Keras raise
         reason = textwrap.shorten(str(error), 200)
         raise UserError(f"{described(version)} of {name} can't be loaded ({reason}): delete it in `make ui`") from None
-    serve(application(model), _FIRST_PORT, "  answers at {address}/invocations; docs/serving.md has requests")
+    serve(application(model), listener(_FIRST_PORT), "  answers at {address}/invocations; docs/serving.md has requests")
 
 
 def application(model: "PyFuncModel") -> FastAPI:

@@ -2,41 +2,32 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
+import warnings
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlencode
 
-import psutil
-
-from accord.errors import UserError
 from accord.files import sha256_file
 from accord.paths import PARAMS
-from accord.process import Terminated, run_command
-from accord.settings import Tracking
+from accord.process import run_command
 from accord.tracking.connection import is_server
 from accord.tracking.restore import newest_finished
 from accord.tracking.run_tags import CONFIG
 from accord.tracking.store import open_store, tracking_uri
 from seqmnist import config
-from seqmnist.localhost import HOST, NAMES, listener
+from seqmnist.localhost import HOST, NAMES, listener, serve
 from seqmnist.metric_names import VALIDATION_ACCURACY
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from mlflow import MlflowClient
 
 _FIRST_PORT = 5000
-START_SECONDS = 120
-_POLL_SECONDS = 0.2
 _query = partial(urlencode, quote_via=quote)
 
 
 def main() -> None:
-    """Start the server, wait for it, print the links, and stay until Ctrl-C."""
+    """Print the links, and serve until Ctrl-C."""
     configuration = config.load()
     client, experiment = open_store(configuration.tracking)
     uri = tracking_uri(configuration.tracking)
@@ -44,21 +35,12 @@ def main() -> None:
     if sweeps := client.get_experiment_by_name(f"{configuration.tracking.experiment}-sweeps"):
         found["sweeps"] = experiment_link(sweeps.experiment_id)
     if is_server(uri):
-        print_links(uri.rstrip("/"), found)
+        print(link_lines(uri.rstrip("/"), found))
         return
-    with listener(_FIRST_PORT) as free:
-        port = int(free.getsockname()[1])
+    listening = listener(_FIRST_PORT)
+    port = listening.getsockname()[1]
     print(f"starting MLflow on {HOST}:{port} ...", flush=True)
-    server = start_server(configuration.tracking, port)
-    try:
-        wait_until_up(server, port)
-        print_links(f"http://{HOST}:{port}", found)
-        print("Ctrl-C ends it.", flush=True)
-        server.wait()
-    except (KeyboardInterrupt, Terminated):
-        print()
-    finally:
-        stop_server(server)
+    serve(application(uri, port), listening, link_lines("{address}", found))
 
 
 def links(client: "MlflowClient", experiment: str, cells: list[str], config: str) -> dict[str, str]:
@@ -91,52 +73,28 @@ def experiment_link(experiment: str) -> str:
     return f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
 
 
-def print_links(address: str, paths: dict[str, str]) -> None:
-    """Print a line for each link."""
-    for name, path in paths.items():
-        print(f"  {name}: {address}{path}", flush=True)
+def link_lines(address: str, paths: dict[str, str]) -> str:
+    """Return a line for each link to a server, for people."""
+    return "\n".join(f"  {name}: {address}{path}" for name, path in paths.items())
 
 
-def start_server(tracking: Tracking, port: int) -> subprocess.Popen[bytes]:
-    """Start MLflow's server in a process group of its own, so that Ctrl-C reaches this process alone."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri(tracking)]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    # By itself it also answers to the names 10.* and 192.168.*, as in 10.evil.example.
-    command += ["--allowed-hosts", ",".join(f"{name}:{port}" for name in NAMES)]
-    command += ["--cors-allowed-origins", f"http://{HOST}:{port}"]  # and, as always, other ports of this machine
-    environment = os.environ | {
+def application(uri: str, port: int) -> "FastAPI":
+    """Return MLflow's page of a store, for this port, as `mlflow server` makes it."""
+    os.environ |= {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # workers that nothing here uses
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
-        "PYTHONWARNINGS": "ignore",
+        # By itself it also answers to the names 10.* and 192.168.*, as in 10.evil.example.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(f"{name}:{port}" for name in NAMES),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",  # and, as always, other ports of this machine
+        # By these `mlflow server` tells its worker; it passes no socket on, and the port could be taken meanwhile.
+        "_MLFLOW_SERVER_FILE_STORE": uri,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": "./mlartifacts",
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
     }
-    return subprocess.Popen(command, env=environment, start_new_session=True)
+    warnings.simplefilter("ignore")
+    from mlflow.server.fastapi_app import app
 
-
-def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
-    """Return when the server, or a process that it started, listens on a port.
-
-    Raises:
-        UserError: The server ended, as it does if another program took the port meanwhile, or didn't listen in time.
-    """
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise UserError(f"mlflow server ended with exit code {server.returncode}; its messages are above")
-        process = psutil.Process(server.pid)
-        for member in [process, *process.children(recursive=True)]:
-            with suppress(psutil.Error):  # it ended just now
-                listening = [one for one in member.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
-                if port in {one.laddr.port for one in listening}:
-                    return
-        time.sleep(_POLL_SECONDS)
-    raise UserError(f"mlflow server did not answer within {START_SECONDS} s")
-
-
-def stop_server(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its workers."""
-    if server.poll() is None:
-        os.killpg(server.pid, signal.SIGTERM)
-    server.wait()
+    return cast("FastAPI", app)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ import pytest
 import requests
 
 from seqmnist.localhost import HOST
-from seqmnist.ui import wait_until_up
 from tests.cluster.conftest import need, need_root, running
 from tests.ports import free_port
+from tests.servers import wait_until_up
 from tests.system.conftest import ROOT, Project
 
 PORT, DATABASE_PORT = 15010, 15000

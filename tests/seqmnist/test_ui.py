@@ -1,8 +1,6 @@
 import http.client
 import json
-import select
 import signal
-import socket
 import subprocess
 import sys
 import urllib.parse
@@ -11,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from accord.errors import UserError
 from accord.settings import Tracking
 from accord.tracking.store import open_store
 from seqmnist import ui
 from seqmnist.localhost import HOST
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -123,87 +119,34 @@ def test_runs_of_another_experiment_are_not_compared(
     assert list(ui.links(client, other, ["rnn", "lstm"], "")) == ["all runs"]
 
 
-def test_links_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    ui.print_links("http://127.0.0.1:5000", {"all runs": "/#/experiments/1", "compared": "/#/compare-runs"})
+def test_links_are_whole() -> None:
+    lines = ui.link_lines("http://127.0.0.1:5000", {"all runs": "/#/experiments/1", "compared": "/#/compare-runs"})
 
-    assert capsys.readouterr().out == (
-        "  all runs: http://127.0.0.1:5000/#/experiments/1\n  compared: http://127.0.0.1:5000/#/compare-runs\n"
+    assert lines == (
+        "  all runs: http://127.0.0.1:5000/#/experiments/1\n  compared: http://127.0.0.1:5000/#/compare-runs"
     )
 
 
-# Listens on a port that it prints.
-LISTENING = """
-import socket
-import time
+SERVE = """
+import sys
+from seqmnist import ui
+from seqmnist.localhost import listener, serve
 
-with socket.create_server(("127.0.0.1", 0)) as listening:
-    print(listening.getsockname()[1], flush=True)
-    time.sleep(60)
+listening = listener(0)
+serve(ui.application(sys.argv[1], listening.getsockname()[1]), listening, "{address}")
 """
-
-
-def test_what_a_server_starts_may_be_what_listens() -> None:
-    with subprocess.Popen(
-        ["sh", "-c", '"$0" -c "$1"; true', sys.executable, LISTENING], stdout=subprocess.PIPE, start_new_session=True
-    ) as server:
-        assert server.stdout
-        ui.wait_until_up(server, int(server.stdout.readline()))
-        ui.stop_server(server)
-
-
-def test_another_program_that_listens_is_not_taken_for_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ui, "START_SECONDS", 1)
-    with socket.create_server((HOST, 0)) as other:
-        with subprocess.Popen(["sleep", "60"], start_new_session=True) as server:
-            with pytest.raises(UserError, match="mlflow server did not answer within 1 s"):
-                ui.wait_until_up(server, other.getsockname()[1])
-            ui.stop_server(server)
-        with pytest.raises(UserError, match=r"mlflow server ended with exit code -15; its messages are above"):
-            ui.wait_until_up(server, other.getsockname()[1])
-
-
-def test_a_server_that_ends_at_once_is_not_waited_for() -> None:
-    with socket.socket() as closed:
-        closed.bind((HOST, 0))  # bound but not listening: nothing answers
-        server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
-
-        with pytest.raises(UserError, match="ended with exit code 3"):
-            ui.wait_until_up(server, closed.getsockname()[1])
-
-
-def test_a_server_ends_together_with_its_workers() -> None:
-    script = "sleep 60 & echo started; wait"
-    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as server:
-        assert server.stdout is not None
-        server.stdout.readline()
-
-        ui.stop_server(server)
-
-        assert server.returncode == -signal.SIGTERM
-        closed, _, _ = select.select([server.stdout], [], [], 10)  # by the end of all processes that could write
-        assert closed
-
-
-def test_stopping_a_server_that_has_ended_is_harmless() -> None:
-    server = subprocess.Popen(["true"], start_new_session=True)
-    server.wait()
-
-    ui.stop_server(server)
-
-    assert server.returncode == 0
 
 
 @pytest.fixture(scope="module")
 def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of MLflow's server with a store of its own."""
-    port = free_port()
+    """Of MLflow's page with a store of its own, in another process: its settings are the environment's."""
     store = tmp_path_factory.mktemp("ui") / "mlflow.db"
-    server = ui.start_server(Tracking(uri=f"sqlite:///{store}", experiment="ui"), port)
-    try:
-        ui.wait_until_up(server, port)
-        yield port
-    finally:
-        ui.stop_server(server)
+    command = [sys.executable, "-c", SERVE, f"sqlite:///{store}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=store.parent) as server:
+        assert server.stdout
+        yield int(server.stdout.readline().rpartition(":")[2])
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0
 
 
 def status(port: int, method: str = "GET", **headers: str) -> int:

@@ -4,7 +4,7 @@ from accord.process import run_command
 from seqmnist import config
 from seqmnist.demo.app import application
 from seqmnist.demo.reader import load_readers
-from seqmnist.localhost import serve
+from seqmnist.localhost import listener, serve
 from seqmnist.training.runtime import start_tensorflow
 
 _FIRST_PORT = 5200
@@ -16,7 +16,7 @@ def main() -> None:
     print(f"loading {' and '.join(configuration.cells)} ...", flush=True)
     start_tensorflow(shards=1)
     app = application(load_readers(configuration), configuration.sequence.view)
-    serve(app, _FIRST_PORT, "  draw a digit: {address}")
+    serve(app, listener(_FIRST_PORT), "  draw a digit: {address}")
 
 
 if __name__ == "__main__":
