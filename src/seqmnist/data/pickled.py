@@ -7,7 +7,7 @@ images float32 [n, 784] with the value pixel / 256, labels int64 [n].
 import gzip
 import pickle
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,32 +17,27 @@ from seqmnist.data.idx import idx_header
 from seqmnist.data.raw import SourceError
 from seqmnist.data.splits import SIZE
 
+_CONSTRUCTORS = {  # what NumPy's arrays are made with
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that finds nothing but what NumPy's arrays are made with."""
-
-    _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
+        if (module, name) not in _CONSTRUCTORS:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is no NumPy array constructor")
-        return self._ALLOWED[module, name]
+        return _CONSTRUCTORS[module, name]
 
 
-def rebuild(path: Path, files: list[RawFile], folder: Path) -> dict[str, Path]:
+def rebuild(path: Path, files: list[RawFile], folder: Path) -> None:
     """Write the raw IDX files that a gzip-compressed pickle's arrays stand for.
 
     Args:
         path: Pickle whose SHA-256 was checked: a hostile one could ask for any amount of memory.
         files: Training images and labels, test images and labels; only their names are used.
         folder: Folder for the files, whose own SHA-256 says whether the arrays are the right ones.
-
-    Returns:
-        The path of each file by its name.
 
     Raises:
         SourceError: the pickle holds something else.
@@ -53,13 +48,9 @@ def rebuild(path: Path, files: list[RawFile], folder: Path) -> dict[str, Path]:
         train, validation, test = (_to_uint8(images, labels) for images, labels in pairs)
         arrays = [*map(np.concatenate, zip(train, validation, strict=True)), *test]
     except Exception as error:  # whatever a broken pickle makes the unpickler or NumPy raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SourceError(f"it can't be read: {reason}") from None
-    paths = {}
+        raise SourceError(f"it can't be read: {' '.join(str(error).split()) or type(error).__name__}") from None
     for file, array in zip(files, arrays, strict=True):
-        paths[file.name] = folder / file.name
-        paths[file.name].write_bytes(idx_header(array.shape) + array.tobytes())
-    return paths
+        (folder / file.name).write_bytes(idx_header(array.shape) + array.tobytes())
 
 
 def _to_uint8(images: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

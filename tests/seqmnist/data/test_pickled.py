@@ -21,7 +21,8 @@ ToPickle = Callable[[object], bytes]
 def rebuild_bytes(content: bytes, files: list[RawFile], folder: Path) -> dict[str, Path]:
     path = folder / "arrays.pkl.gz"
     path.write_bytes(content)
-    return rebuild(path, files, folder)
+    rebuild(path, files, folder)
+    return {file.name: folder / file.name for file in files}
 
 
 def refuse(content: bytes, data: Data, folder: Path) -> str:
