@@ -1,25 +1,15 @@
 """A progress bar where stdout is a terminal, nothing elsewhere."""
 
 import sys
-from typing import Self
 
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
 
-class Bar:
-    """One rich progress bar as a context manager; subclasses say what it counts."""
+class Bar(Progress):
+    """One progress bar as a context manager."""
 
     def __init__(self, name: str, total: float | None, *columns: ProgressColumn) -> None:
         """Show `name`, a bar up to `total` (None: not known yet) and further columns; gone when it is over."""
-        self.is_shown = sys.stdout.isatty()
-        self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), *columns, transient=True, disable=not self.is_shown
-        )
-        self.task: TaskID = self.progress.add_task(name, total=total)
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        shown = TextColumn("{task.description}"), BarColumn(), *columns
+        super().__init__(*shown, transient=True, disable=not sys.stdout.isatty())
+        self.task = self.add_task(name, total=total)

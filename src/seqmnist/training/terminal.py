@@ -15,12 +15,12 @@ class Watch(Bar):
     def __init__(self, name: str, epochs: int, batches: int, first: int = 0) -> None:
         """Name the run and say how many `epochs` of how many `batches` it has, and which epoch is the first."""
         super().__init__(name, epochs * batches, MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress.reset(self.task, completed=first * batches)
+        self.reset(self.task, completed=first * batches)
         self._name, self._last = name, epochs - 1
 
     def batches(self, done: int) -> None:
         """Count `done` more batches."""
-        self.progress.advance(self.task, done)
+        self.advance(self.task, done)
 
     def epoch(self, epoch: Epoch) -> None:
         """Print an epoch's line, above the bar if there is one."""
@@ -30,7 +30,7 @@ class Watch(Bar):
             f" train {metrics['train.accuracy']:.4f} val {metrics['val.accuracy']:.4f}"
             f" test {metrics['test.accuracy']:.4f} {epoch.seconds:.1f} s {epoch.examples_per_second:,.0f}/s"
         )
-        if self.is_shown:
-            self.progress.console.print(line, highlight=False)
-        else:
+        if self.disable:
             print(line, flush=True)
+        else:
+            self.console.print(line, highlight=False)
