@@ -6,7 +6,6 @@ unpickle. Anyone who can write to the store could so have code run by `make serv
 
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,7 @@ def check_model(folder: Path) -> None:
         _check_fields(flavour, fields)
     if absent := _FLAVOURS.keys() - flavours:
         raise ModelError(f"its {_DESCRIPTION} has no flavour {', '.join(absent)}")
-    for part in _serialized(_layers(folder / "data" / "model.keras")):
-        _check_class(part)
+    _check_layers(folder / "data" / "model.keras")
 
 
 def _check_fields(flavour: str, fields: dict[str, Any]) -> None:
@@ -57,30 +55,22 @@ def _check_fields(flavour: str, fields: dict[str, Any]) -> None:
             raise ModelError(f"its {_DESCRIPTION} has {flavour}.{key} = {fields.get(key)!r}, not {wanted!r}")
 
 
-def _layers(path: Path) -> Any:
-    """Return the description of the layers in a .keras file."""
+def _check_layers(path: Path) -> None:
+    """Check every class and function that the description of the layers in a .keras file names, at whatever depth."""
+    parts: list[dict[str, Any]] = []
+
+    def keep(part: dict[str, Any]) -> dict[str, Any]:
+        parts.append(part)
+        return part
+
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(_CONFIG).file_size > _MAX_CONFIG_BYTES:
             raise ModelError(f"the {_CONFIG} in its {path.name} has more than {_MAX_CONFIG_BYTES:,} bytes")
-        return json.loads(archive.read(_CONFIG))
-
-
-def _serialized(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every part of a description that names a class or function, at whatever depth."""
-    pending = [value]
-    while pending:
-        one = pending.pop()
-        if isinstance(one, dict):
-            if "class_name" in one:
-                yield one
-            pending += one.values()
-        elif isinstance(one, list):
-            pending += one
-
-
-def _check_class(part: dict[str, Any]) -> None:
-    name, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
-    is_ours = str(registered).startswith("seqmnist>")
-    is_keras = module in {None, "builtins", "keras"} or str(module).startswith("keras.")
-    if name in _CODE or not (is_ours or is_keras):
-        raise ModelError(f"it has a {module}.{name}, which may run code, and is no layer of Keras's or this package's")
+        json.loads(archive.read(_CONFIG), object_hook=keep)
+    for part in filter(lambda part: "class_name" in part, reversed(parts)):  # the outer ones first
+        name, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
+        is_ours = str(registered).startswith("seqmnist>")
+        is_keras = module in {None, "builtins", "keras"} or str(module).startswith("keras.")
+        if name in _CODE or not (is_ours or is_keras):
+            reason = "which may run code, and is no layer of Keras's or this package's"
+            raise ModelError(f"it has a {module}.{name}, {reason}")

@@ -3,8 +3,7 @@
 A registered model holds a version of every trained model of a data set.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,10 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
     client = MlflowClient()
     run = client.get_run(run_id)
     made = client.create_logged_model(run.info.experiment_id, "model", run_id, params=run.data.params)
-    with _without_retracing_warnings():
+    logger = tf.get_logger()
+    with ExitStack() as stack:
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel("ERROR")  # each model is traced anew for its example, of which it warns from the fifth on
         Model.log(
             artifact_path=None,
             flavor=_KerasFlavor,
@@ -62,20 +64,6 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
             # Inferring the requirements would load the model in another process, for seconds.
             pip_requirements=[f"{one.__name__}=={one.__version__}" for one in (keras, tf, np)],
         )
-
-
-@contextmanager
-def _without_retracing_warnings() -> Iterator[None]:
-    """Silence TensorFlow, which warns of retracing from the fifth model on: each is traced anew for its example."""
-    import tensorflow as tf
-
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 class _KerasFlavor:
