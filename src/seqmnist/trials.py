@@ -15,7 +15,7 @@ from seqmnist.config import Config, validate
 from seqmnist.data import splits
 from seqmnist.paths import history_file
 from seqmnist.report.sweep_figures import draw
-from seqmnist.runs import data_sets
+from seqmnist.runs import stage_runs
 
 if TYPE_CHECKING:
     from accord.tracking.runs import RunRequest
@@ -31,7 +31,7 @@ def run_tags(values: dict[str, Any]) -> dict[str, str]:
     Raises:
         UserError: They are no valid configuration.
     """
-    return data_sets.tags(validate(values, str(PARAMS)).data)
+    return stage_runs.data_tags(validate(values, str(PARAMS)).data)
 
 
 def trial_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,21 +116,16 @@ def promotion(trial: Mapping[str, Any], values: dict[str, Any]) -> tuple[dict[st
     ours = flatten(pipeline.parameters_of(cell, pipeline.seeds[0]))  # what the pipeline would train the cell with
     if lacking := [key for key in ours if key.startswith(("cell.", "train.")) and key not in trial]:
         raise UserError(f"the trial has no {', '.join(lacking)}: an earlier version trained it; run the sweep again")
-    own, train, settings, remarks = {}, {}, [], []
-    for key, value in ours.items():
-        section, _, name = key.partition(".")
-        if (given := trial.get(key)) == value:
-            continue
-        if section == "data":
-            raise UserError(
-                f"the trial has {key} = {given}, the pipeline {value}: they are not trained on the same data"
-            )
-        if section == "sequence":  # which all cells share
-            settings.append(f"{key}={given}")
-        elif section == "cell":
-            own[name] = given
-        elif section == "train":
-            train[name] = given
+    changed = {key: trial.get(key) for key, value in ours.items() if trial.get(key) != value}
+    if key := next((key for key in changed if key.startswith("data.")), None):
+        given, value = changed[key], ours[key]
+        raise UserError(f"the trial has {key} = {given}, the pipeline {value}: they are not trained on the same data")
+    settings = [f"{key}={given}" for key, given in changed.items() if key.startswith("sequence.")]  # all cells share it
+    own, train = (
+        {key.removeprefix(section): given for key, given in changed.items() if key.startswith(section)}
+        for section in ("cell.", "train.")
+    )
+    remarks = []
     if seed not in pipeline.seeds:
         settings.append(f"seeds=[{seed}]")
         remarks.append(f"seed {seed} is not the pipeline's: with it, the other cells are trained anew too")

@@ -37,7 +37,7 @@ Rows = list[list[Any]]
 
 def main() -> None:
     """Run and publish the experiment that the command line names, or publish one that ran."""
-    from seqmnist.runs.epoch_times import epoch_seconds
+    from seqmnist.runs.evaluation_run import epoch_seconds
 
     if len(sys.argv) not in {2, 3}:
         raise UserError("name an experiment: python -m seqmnist.report.publish EXPERIMENT [REVISION]")

@@ -1,14 +1,16 @@
-"""The MLflow run of the stage evaluate."""
+"""The MLflow run of the stage evaluate, and what it leads to: the durations of epochs, which no output holds."""
 
 from typing import TYPE_CHECKING, Any
 
 from accord.files import sha256_file
+from accord.settings import Tracking
 from seqmnist.cells import saved
 from seqmnist.config import Config
 from seqmnist.data import splits
 from seqmnist.measure.metrics import numbers
+from seqmnist.metric_names import VALIDATION_ACCURACY
 from seqmnist.paths import CLASSES, FIGURES, METRICS, PAGE, model_folder
-from seqmnist.runs import data_sets
+from seqmnist.runs import stage_runs
 
 if TYPE_CHECKING:
     from accord.tracking.runs import Run
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, trained: list[str]) -> None:
     """Log what the stage evaluate reads; `trained` are the ids of the trainings' runs."""
     run.params(configuration.model_dump(include={"cells", "train", "sequence", "seeds"}))
-    data_sets.log_splits(run, configuration.data, {"test": summary["test"]})
+    stage_runs.log_splits(run, configuration.data, {"test": summary["test"]})
     run.tags({"train.runs": " ".join(trained)})
     run.tags({f"model.sha256.{cell}": model_digests(cell, configuration.seeds) for cell in configuration.cells})
 
@@ -39,3 +41,34 @@ def identity() -> dict[str, str]:
 def model_digests(cell: str, seeds: list[int]) -> str:
     """Return the SHA-256 of the weights of each seed, separated by spaces."""
     return " ".join(sha256_file(saved.weights_file(model_folder(cell), seed)) for seed in seeds)
+
+
+def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each epoch of the trainings of an evaluation, by cell and seed.
+
+    Args:
+        tracking: Configuration of the store.
+        metrics_sha256: Digest of the evaluation's metrics.json.
+
+    Returns:
+        Seconds by epoch; trainings that MLflow does not know, or has without some of the times, are left out.
+
+    Raises:
+        UserError: The store can't be used.
+    """
+    from accord.tracking.restore import newest_finished
+    from accord.tracking.runs import find_run
+    from accord.tracking.store import open_store
+
+    client, experiment = open_store(tracking)
+    evaluation = newest_finished(client, experiment, {"stage": "evaluate", "metrics.sha256": metrics_sha256})
+    found: dict[str, dict[str, list[float]]] = {}
+    for run_id in evaluation.data.tags["train.runs"].split() if evaluation else []:
+        if (run := find_run(client, run_id)) is None:
+            continue
+        history = sorted(client.get_metric_history(run_id, "time.epoch_seconds"), key=lambda metric: metric.step)
+        epochs = client.get_metric_history(run_id, VALIDATION_ACCURACY)
+        if history and len(history) == len(epochs):  # a run that was completed from files has times of a part
+            seeds = found.setdefault(run.data.tags["cell"], {})
+            seeds[run.data.params["seed"]] = [metric.value for metric in history]
+    return found

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from functools import partial
 from urllib.parse import urlsplit
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Metric
 from mlflow.store.db.db_types import DATABASE_ENGINES
-from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sqlalchemy import Engine, MetaData, Table, create_engine, select
 
@@ -18,11 +17,10 @@ from accord.settings import Tracking
 from accord.tracking.connection import passing_over, user_errors
 from accord.tracking.runs import dataset_source, find_run, whole_transactions
 from accord.tracking.store import open_store
-from seqmnist.runs import data_sets
+from seqmnist.runs import stage_runs
 
 _EPOCH = f"{SELECTED}{EPOCH}"  # the metric that says which epoch a model's weights are of
 _MAX_EXPERIMENTS = 10_000
-_PAGE_MODELS = 100
 # What earlier versions described the experiment by, as SHA-256: a description of anyone else's stays.
 _DESCRIPTIONS = (
     "8533156c0c91c88c26d54760ba40ea0377125293f73bd3c4480ca3cd542d395b",
@@ -80,10 +78,9 @@ def _mend_models(client: MlflowClient, engine: Engine | None) -> int:
 def _trained_models(client: MlflowClient) -> list[LoggedModel]:
     """Return all models that have a selected epoch."""
     experiments = [one.experiment_id for one in client.search_experiments(max_results=_MAX_EXPERIMENTS)]
-    search = partial(client.search_logged_models, experiments, f"metrics.`{_EPOCH}` >= 0")
-    return list(
-        get_results_from_paginated_fn(lambda count, token: search(max_results=count, page_token=token), _PAGE_MODELS)
-    )
+    mlflow.set_tracking_uri(client.tracking_uri)  # the client's own search gives pages
+    found = mlflow.search_logged_models(experiments, f"metrics.`{_EPOCH}` >= 0", output_format="list")
+    return list(found)
 
 
 def _compare(client: MlflowClient, model: LoggedModel, *, can_remove: bool) -> tuple[list[Metric], list[Metric]]:
@@ -119,7 +116,7 @@ def _mend_data_sets(engine: Engine) -> int:
     with whole_transactions(), engine.begin() as connection:
         rows = connection.execute(select(table).where(table.c.dataset_source_type == "sha256")).mappings().all()
         for row in rows:
-            kind, leads = dataset_source(data_sets.folder_of(row["name"]), json.loads(row["dataset_source"])["sha256"])
+            kind, leads = dataset_source(stage_runs.folder_of(row["name"]), json.loads(row["dataset_source"])["sha256"])
             mended = {"dataset_source_type": kind, "dataset_source": leads}
             connection.execute(table.update().where(table.c.dataset_uuid == row["dataset_uuid"]).values(mended))
     return len(rows)

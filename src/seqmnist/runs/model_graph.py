@@ -79,7 +79,7 @@ def _plain(axes: Axes, operation: "keras.Operation", bottom: float) -> tuple[lis
 
 
 def _unrolled(axes: Axes, layer: "keras.Layer", bottom: float) -> tuple[list[Point], Point]:
-    """Do the same for a row of boxes: the first steps, dots, the last step, with arrows that carry the states."""
+    """Draw a row of boxes: the first steps, dots, the last step, with arrows that carry the states."""
     steps = layer.input.shape[1]
     shown = [str(step) for step in range(min(_SHOWN_STEPS, steps))]
     labels = [*shown, "...", str(steps - 1)] if steps > _SHOWN_STEPS else shown

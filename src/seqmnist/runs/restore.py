@@ -9,7 +9,7 @@ from accord.tracking.runs import Run
 from seqmnist import config
 from seqmnist.data import splits
 from seqmnist.paths import METRICS, PROCESSED
-from seqmnist.runs import data_sets, evaluation_run, stage_runs
+from seqmnist.runs import evaluation_run, stage_runs
 from seqmnist.runs.models import register
 from seqmnist.runs.training_run import all_in_mlflow
 from seqmnist.training.outputs import read_histories
@@ -45,7 +45,7 @@ def restore_stages() -> None:
     def restore(stage: str, identity: dict[str, str], log: Callable[[Run], None]) -> None:
         found_or_restored(configuration.tracking, stage_runs.request(configuration, stage), identity, log)
 
-    restore("download", data_sets.tags(data), log_download)
+    restore("download", stage_runs.data_tags(data), log_download)
     restore("preprocess", stage_runs.preprocess_identity(summary), log_preprocess)
     trained = all_in_mlflow(configuration, histories, images, summary)
     restore("evaluate", evaluation_run.identity(), log_evaluation)

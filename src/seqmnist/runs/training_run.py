@@ -12,7 +12,7 @@ from seqmnist.cells.model import exported
 from seqmnist.config import Config, SplitName
 from seqmnist.data.splits import Split, Summary
 from seqmnist.paths import model_folder
-from seqmnist.runs import data_sets, models
+from seqmnist.runs import models, stage_runs
 from seqmnist.runs.model_graph import log_graph
 from seqmnist.training import history
 from seqmnist.training.history import Row
@@ -28,13 +28,13 @@ def request(training: Training) -> RunRequest:
     several = len(training.configuration.seeds) > 1
     name = f"train@{training.cell}" + (f" seed={training.seed}" if several else "")
     tags = {"cell": training.cell}
-    return RunRequest("train", name, tags=tags, extra_tags=data_sets.tags(training.configuration.data))
+    return RunRequest("train", name, tags=tags, extra_tags=stage_runs.data_tags(training.configuration.data))
 
 
 def log_inputs(run: Run, training: Training, model: "keras.Model") -> None:
     """Log what a training reads, and the graph of its model."""
     run.params(training.configuration.parameters_of(training.cell, training.seed))
-    data_sets.log_splits(run, training.configuration.data, training.summary)
+    stage_runs.log_splits(run, training.configuration.data, training.summary)
     log_graph(run, model)
 
 

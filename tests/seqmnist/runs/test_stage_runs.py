@@ -13,7 +13,7 @@ from accord.tracking.runs import Run, RunRequest, stage_run
 from seqmnist.config import Data
 from seqmnist.data.splits import NAMES, Split, save, summary
 from seqmnist.paths import PROCESSED, RAW
-from seqmnist.runs.data_sets import data_sha256, folder_of, log_raw, log_splits, tags
+from seqmnist.runs.stage_runs import data_sha256, data_tags, folder_of, log_raw, log_splits
 
 SPLIT = Split(np.zeros((3, 28, 28), np.uint8), np.array([1, 1, 9], np.uint8))
 
@@ -42,7 +42,7 @@ def test_splits_are_data_sets_named_by_their_content(tracking: Tracking, tiny_da
 
 
 def test_the_raw_files_are_one_data_set(tracking: Tracking, tiny_data: Data) -> None:
-    with stage_run(tracking, RunRequest("download", "download", extra_tags=tags(tiny_data))) as run:
+    with stage_run(tracking, RunRequest("download", "download", extra_tags=data_tags(tiny_data))) as run:
         log_raw(run, tiny_data)
 
     [one] = logged(run).inputs.dataset_inputs
