@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -117,12 +119,8 @@ def load(folder: Path, name: SplitName) -> Split:
     Raises:
         UserError: a file is missing or broken.
     """
-    try:
+    with _telling(f"{folder}: the {name} split"):
         images, labels = (_load_array(folder / f"{name}.{part}.npy") for part in ("images", "labels"))
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing: run `dvc repro`") from None
-    except Exception as error:  # whatever broken bytes make NumPy raise
-        raise UserError(f"{folder}: the {name} split can't be read ({error}): {MEND}") from None
     is_right = images.dtype == labels.dtype == np.uint8 and images.shape == (*labels.shape, SIZE, SIZE)
     if not (is_right and labels.ndim == 1):
         raise UserError(f"{folder}: the {name} split has another shape or type than it was saved with: {MEND}")
@@ -130,29 +128,30 @@ def load(folder: Path, name: SplitName) -> Split:
 
 
 def load_all(folder: Path) -> tuple[dict[SplitName, Split], Summary]:
-    """Read the three splits that `save` wrote, and check them against `summary` in splits.json.
-
-    Returns:
-        The splits, and their sizes and digests as computed here.
+    """Read the three splits that `save` wrote, checked against splits.json; return the `summary` computed here too.
 
     Raises:
         UserError: a file is missing or broken, or a split is not the one that was saved.
     """
     loaded = {name: load(folder, name) for name in NAMES}
-    saved, computed = _load_summary(folder / SUMMARY), summary(loaded)
+    computed = summary(loaded)
+    with _telling(str(folder / SUMMARY)):
+        saved = dict(json.loads((folder / SUMMARY).read_bytes()))
     for name, found in computed.items():
         if found != saved.get(name):
             raise UserError(f"{folder}: the {name} split is not the one that {SUMMARY} has the SHA-256 of: {MEND}")
     return loaded, computed
 
 
-def _load_summary(path: Path) -> dict[str, Any]:
+@contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """Raise a `UserError` if a file is missing, or for whatever its broken bytes make NumPy or JSON raise."""
     try:
-        return dict(json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro`") from None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} can't be read ({error}): {MEND}") from None
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: run `dvc repro`") from None
+    except Exception as error:
+        raise UserError(f"{name} can't be read ({error}): {MEND}") from None
 
 
 def _load_array(path: Path) -> NDArray[Any]:

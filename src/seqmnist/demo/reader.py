@@ -1,7 +1,6 @@
-"""What each cell believes while it reads one image."""
+"""The beliefs of trained cells while they read one image."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,37 +14,25 @@ if TYPE_CHECKING:
     import keras
 
 
-@dataclass(frozen=True)
-class Reader:
-    """A trained cell.
-
-    Attributes:
-        name: of the cell in the configuration.
-        model: of the pipeline's first seed.
-        has_gates: whether it is an LSTM.
-    """
+class Reader(NamedTuple):
+    """A trained cell, as the configuration names it."""
 
     name: str
     model: "keras.Model"
-    has_gates: bool
+    has_gates: bool  # as an LSTM
 
     def read(self, image: NDArray[np.uint8]) -> dict[str, Any]:
-        """The cell's beliefs about an image uint8 [28, 28], for JSON.
-
-        Returns:
-            `cell`, its name; `beliefs` [steps][10], the probabilities after each step; `gates`, by the gate's name the
-            mean over units [steps], empty for a cell without an LSTM's gates.
-        """
+        """Return the cell's beliefs about an image uint8 [28, 28], for JSON."""
         read = gates(self.model, image[None]) if self.has_gates else {}
         return {
             "cell": self.name,
-            "beliefs": beliefs(self.model, image[None])[0].round(4).tolist(),
-            "gates": {GATES[name]: gate[0].mean(axis=1).round(4).tolist() for name, gate in read.items()},
+            "beliefs": beliefs(self.model, image[None])[0].round(4).tolist(),  # [steps][10]
+            "gates": {GATES[name]: gate[0].mean(axis=1).round(4).tolist() for name, gate in read.items()},  # [steps]
         }
 
 
 def load_readers(configuration: Config) -> list[Reader]:
-    """The pipeline's trained cells, of the first seed.
+    """Load the pipeline's trained cells, of the first seed.
 
     Raises:
         UserError: a model is missing, broken, or of another configuration.
