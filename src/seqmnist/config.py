@@ -188,7 +188,7 @@ class Config(Section):
         return self.recipe_of(cell, seed) | {"data": self.data.model_dump(include={"name", "validation", "counts"})}
 
     def train_of(self, cell: str) -> Train:
-        """The recipe of one cell: the shared `train` with the values of `cells.<cell>.train` put in.
+        """Return the recipe of one cell: the shared `train` with the values of `cells.<cell>.train` put in.
 
         Raises:
             PydanticCustomError: the cell's own `train` has an unknown key or an impossible value.
@@ -202,14 +202,10 @@ class Config(Section):
 
 
 def validate(values: dict[str, Any], origin: str) -> Config:
-    """Check plain values against the schema.
-
-    Args:
-        values: nested dictionaries, as YAML gives them.
-        origin: where the values come from, for the message.
+    """Check plain values against the schema; `origin` says in the message where they come from.
 
     Raises:
-        UserError: one line that names the first bad key, its value and what is allowed.
+        UserError: One line names the first bad key, its value and what is allowed.
     """
     try:
         return Config.model_validate(values)

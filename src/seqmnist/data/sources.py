@@ -102,23 +102,16 @@ def download(url: str, target: Path, limit: int) -> None:
     """
     import requests
 
-    received = 0
-    columns = DownloadColumn(), TransferSpeedColumn()
-    with (
-        requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response,
-        Bar(target.name, _size(response.headers.get("content-length", "")), *columns) as bar,
-        target.open("wb") as content,
-    ):
+    with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
         response.raise_for_status()
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            received += content.write(chunk)
-            if received > limit:
-                raise SourceError(f"the server sends more than {limit} bytes")
-            bar.update(bar.task, completed=received)
-
-
-def _size(said: str) -> float | None:
-    return float(said) if said.isdecimal() else None
+        said, received = response.headers.get("content-length", ""), 0
+        total = int(said) if said.isdecimal() else None
+        with Bar(target.name, total, DownloadColumn(), TransferSpeedColumn()) as bar, target.open("wb") as content:
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                received += content.write(chunk)
+                if received > limit:
+                    raise SourceError(f"the server sends more than {limit} bytes")
+                bar.update(bar.task, completed=received)
 
 
 def _reason(error: Exception) -> str:

@@ -21,11 +21,10 @@ _MIN_SIZE = 0.1  # of the canvas: a dot stays one
 
 
 def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
-    """What MNIST would have of a drawing: uint8 [28, 28], 0 where nothing is; all 0 of no strokes.
+    """Return what MNIST would have of a drawing: uint8 [28, 28], 0 where nothing is; all 0 of no strokes.
 
     Args:
-        strokes: the points that the pen went through, x from left to right and y from top to bottom, in any one unit in
-            which the canvas has size 1.
+        strokes: Points (x, y) that the pen went through, from the top left; the canvas has size 1.
     """
     lines = [np.array(stroke, float) for stroke in strokes if len(stroke)]
     if not lines:
@@ -38,10 +37,10 @@ def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
 
 
 def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How far the mass of an image is from its middle, in pixels (x, y), as a shift; at most to the edge."""
-    rows, columns = np.indices(image.shape) + 0.5
-    mass = image.sum(dtype=float)
-    offset = np.array([(columns * image).sum(), (rows * image).sum()]) / mass
+    """Return the shift (x, y) in pixels that brings the mass of an image to its middle; at most to the edge."""
+    from scipy.ndimage import center_of_mass
+
+    offset = np.array(center_of_mass(image))[::-1] + 0.5  # (x, y)
     margin = (SIZE - _BOX_PIXELS) / 2
     shift: NDArray[np.float64] = np.clip((SIZE + 1) / 2 - offset, -margin, margin)
     return shift

@@ -58,7 +58,9 @@ def mend(tracking: Tracking) -> list[str]:
 def _mend_models(client: MlflowClient, engine: Engine | None) -> int:
     """Return how many models had the figures of another epoch: MLflow 3.17 gave them those of the first."""
     mended, wrong = set(), []
-    for model in _trained_models(client):
+    experiments = [one.experiment_id for one in client.search_experiments(max_results=_MAX_EXPERIMENTS)]
+    mlflow.set_tracking_uri(client.tracking_uri)  # the client's own search gives pages
+    for model in mlflow.search_logged_models(experiments, f"metrics.`{_EPOCH}` >= 0", output_format="list"):
         others, missing = _compare(client, model, can_remove=engine is not None)
         if missing:
             with passing_over("PERMISSION_DENIED"), whole_transactions():  # the model may be another user's
@@ -73,14 +75,6 @@ def _mend_models(client: MlflowClient, engine: Engine | None) -> int:
                 connection.execute(own.where(table.c.metric_name == point.key, table.c.metric_step == point.step))
                 mended.add(point.model_id)
     return len(mended)
-
-
-def _trained_models(client: MlflowClient) -> list[LoggedModel]:
-    """Return all models that have a selected epoch."""
-    experiments = [one.experiment_id for one in client.search_experiments(max_results=_MAX_EXPERIMENTS)]
-    mlflow.set_tracking_uri(client.tracking_uri)  # the client's own search gives pages
-    found = mlflow.search_logged_models(experiments, f"metrics.`{_EPOCH}` >= 0", output_format="list")
-    return list(found)
 
 
 def _compare(client: MlflowClient, model: LoggedModel, *, can_remove: bool) -> tuple[list[Metric], list[Metric]]:
