@@ -20,7 +20,7 @@ _MAX_PORTS = 100
 
 
 def listener(first: int) -> socket.socket:
-    """A socket that listens on the first free port from `first`: who connects from now on waits for an answer.
+    """Return a socket that listens on the first free port from `first`: who connects from now on waits for an answer.
 
     Raises:
         UserError: none of a hundred ports is free.
@@ -57,7 +57,7 @@ def guard(app: FastAPI, largest: int) -> None:
 
 
 def _is_foreign(headers: Headers) -> bool:
-    """Whether a browser says that another site's page made the request; a link to a page of ours may stand anywhere."""
+    """Return whether another site's page made the request, as browsers say; a link to our page may stand anywhere."""
     origin = headers.get("origin")
     if origin is not None:
         return origin != f"http://{headers.get('host')}"

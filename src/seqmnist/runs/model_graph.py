@@ -73,7 +73,7 @@ def write_tensorboard(model: "keras.Model", folder: Path) -> None:
 
 def _plain(axes: Axes, operation: "keras.Operation", bottom: float) -> tuple[list[Point], Point]:
     """Draw a box; return the points where arrows come in, and the point where one leaves."""
-    text = f"{operation.name}: {type(operation).__name__}\n{_shape(operation.output)}{_weights(operation)}"
+    text = f"{operation.name}: {type(operation).__name__}\n{_output(operation)}"
     _box(axes, (_WIDTH - 5) / 2, bottom, 5, text, _LAYER)
     return [(_WIDTH / 2, bottom)], (_WIDTH / 2, bottom + _BOX)
 
@@ -96,8 +96,7 @@ def _unrolled(axes: Axes, layer: "keras.Layer", bottom: float) -> tuple[list[Poi
             _arrow(axes, (left - pitch / 4, middle), (left, middle))
             carried = "h, c" if layer.states == 2 else "h"
             axes.text(left - pitch / 8, middle + 0.08, carried, ha="center", va="bottom", fontsize=9)
-    note = f"{layer.name}: {layer.units} units, the same weights in all {steps} steps\n"
-    note += f"{_shape(layer.output)}{_weights(layer)}"
+    note = f"{layer.name}: {layer.units} units, the same weights in all {steps} steps\n{_output(layer)}"
     axes.text(pitch / 8, bottom + _BOX + 0.1, note, va="bottom", fontsize=10)
     return entries, (centre, bottom + _BOX)
 
@@ -112,10 +111,9 @@ def _arrow(axes: Axes, start: Point, end: Point) -> None:
     axes.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "->", "linewidth": 1.5})
 
 
-def _shape(tensor: "keras.KerasTensor") -> str:
-    return f"{tensor.dtype} [{', '.join('n' if size is None else str(size) for size in tensor.shape)}]"
-
-
-def _weights(operation: "keras.Operation") -> str:
+def _output(operation: "keras.Operation") -> str:
+    """Return type and shape of an operation's output, and how many weights it has."""
+    tensor = operation.output
     count = sum(weight.shape.num_elements() for weight in getattr(operation, "trainable_variables", []))
-    return f", {count:,} weights" if count else ""
+    shape = ", ".join("n" if size is None else str(size) for size in tensor.shape)
+    return f"{tensor.dtype} [{shape}]" + (f", {count:,} weights" if count else "")
