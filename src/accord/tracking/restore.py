@@ -16,8 +16,9 @@ from accord.files import sha256_file
 from accord.paths import PARAMS
 from accord.settings import Tracking
 from accord.tracking.connection import StoreConnection, user_errors
-from accord.tracking.run_tags import CONFIG, end_stale_runs, experiment_tags
+from accord.tracking.run_tags import CONFIG, experiment_tags
 from accord.tracking.runs import Run, RunRequest, parameter_texts, stage_run
+from accord.tracking.stale import end_stale_runs
 from accord.tracking.store import open_store, quoted
 
 SOURCE = {"source": "dvc-cache"}  # the tag of stand-ins

@@ -21,7 +21,8 @@ from accord.process import Terminated, signals_waiting
 from accord.project import own_command
 from accord.settings import Tracking, flatten
 from accord.tracking.connection import ServerAway, StoreConnection, passing_over, refused
-from accord.tracking.run_tags import CODE, end_stale_runs, identity_tags, process_tags
+from accord.tracking.run_tags import CODE, identity_tags
+from accord.tracking.stale import end_stale_runs, process_tags
 from accord.tracking.store import open_store, tracking_uri
 
 ERROR = "error"  # the tag that says why a run failed

@@ -18,8 +18,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from accord.errors import UserError
 from accord.project import find_project
 from accord.settings import Tracking
-from accord.tracking.run_tags import CODE, CONFIG, end_stale_runs, process_tags
+from accord.tracking.run_tags import CODE, CONFIG
 from accord.tracking.runs import ERROR, reopen
+from accord.tracking.stale import end_stale_runs, process_tags
 from accord.tracking.store import describe, open_store, quoted
 
 FOLDER, TRIAL, COMMAND = "sweep.folder", "sweep.trial", "sweep.command"

@@ -1,4 +1,4 @@
-"""A tracking server that goes away at any request, and what becomes of the run."""
+"""Errors in a line, and a tracking server that goes away at any request: what becomes of the run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +15,8 @@ from requests.exceptions import SSLError
 
 from accord.errors import UserError
 from accord.settings import Tracking
-from accord.tracking import run_tags
-from accord.tracking.connection import ServerAway, StoreConnection, refused
+from accord.tracking import stale
+from accord.tracking.connection import ServerAway, StoreConnection, reason, refused
 from accord.tracking.restore import found_or_restored
 from accord.tracking.runs import Run, RunRequest, stage_run
 from accord.tracking.store import open_store
@@ -26,6 +26,7 @@ SERVER = "http://name:secret@server:5000"
 REQUESTS = 16  # of a run
 IDENTITY = {"train.sha256": "abc"}
 CELL = {"cell": "rnn"}
+ANSWER = "API request to endpoint /api/2.0/mlflow/runs/create failed with error code {} != 200. Response body: ''"
 POINTS = {"val.loss": [(0, 0.5), (1, 0.1 + 0.2)], "selected.epoch": [(0, 1.0)]}
 
 Log = Callable[[Run], None]
@@ -56,7 +57,7 @@ def log_from_files(run: Run) -> None:
 def train(tracking: Tracking, tell: Log | None = None, **arguments: Any) -> Run:
     """A training whose process seems to be gone afterwards."""
     with pytest.MonkeyPatch.context() as patch:
-        tags = run_tags.process_tags() | {run_tags.STARTED: "1.0"}
+        tags = stale.process_tags() | {stale.STARTED: "1.0"}
         patch.setattr("accord.tracking.runs.process_tags", lambda: tags)
         with stage_run(tracking, RunRequest("train", "train@rnn", CELL, **arguments)) as run:
             (tell or log)(run)
@@ -305,3 +306,42 @@ def test_a_mistake_is_an_error_also_on_a_server(remote: Tracking, proxy: Any) ->
 
 def test_a_link_passes_on_what_a_request_gives() -> None:
     assert StoreConnection("a run", SERVER, None).attempt(lambda: 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            ANSWER.format(401),
+            "error code 401: the server does not know this user and password: set MLFLOW_TRACKING_USER",
+        ),
+        (ANSWER.format(403), "error code 403: this user may not: ask for the permission EDIT"),
+        ("Invalid Host header - possible DNS rebinding attack detected", "Invalid Host header: the server does not kn"),
+        (
+            "API request to https://x failed with exception SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')",
+            "CERTIFICATE_VERIFY_FAILED: this machine does not trust",
+        ),
+        (
+            "invalid interpolation syntax in '/a%20b/.venv/lib/mlflow/store/db_migrations' at position 2",
+            "invalid interpolation syntax: MLflow can't work from an environment below a path with a %",
+        ),
+        (
+            "'utf-8' codec can't encode character '\\udcff' in position 18: surrogates not allowed",
+            "surrogates not allowed: the name of a folder above it is no UTF-8: rename that",
+        ),
+        ("(sqlite3.OperationalError) database is locked", "database is locked: another process writes it"),
+    ],
+)
+def test_known_refusals_say_what_to_do(text: str, told: str) -> None:
+    assert reason(MlflowException(text)).startswith(told)
+
+
+def test_others_are_one_line_of_some_length() -> None:
+    line = reason(ValueError("a\n  b " + 100 * "long "))
+    assert line.startswith("a b long")
+    assert len(line) <= 200
+
+
+def test_sqlalchemys_links_are_left_out() -> None:
+    text = 'FATAL: database "x" does not exist\n(Background on this error at: https://sqlalche.me/e/21/e3q8)'
+    assert reason(ValueError(text)) == 'FATAL: database "x" does not exist'

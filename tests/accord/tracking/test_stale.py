@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from accord.settings import Tracking
-from accord.tracking.run_tags import HOST, PID, PLACE, STARTED, end_stale_runs, process_tags
 from accord.tracking.runs import RunRequest, stage_run
+from accord.tracking.stale import HOST, PID, PLACE, STARTED, end_stale_runs, process_tags
 from accord.tracking.store import open_store
 from tests.skipping import skip
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("project")
 
 def ended_process(*prefix: str) -> dict[str, str]:
     """The tags of a process that is over, started by way of another command."""
-    code = "from accord.tracking.run_tags import process_tags; import json; print(json.dumps(process_tags()))"
+    code = "from accord.tracking.stale import process_tags; import json; print(json.dumps(process_tags()))"
     result = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, text=True, check=True)
     tags: dict[str, str] = json.loads(result.stdout)
     assert tags[PID] != str(os.getpid())

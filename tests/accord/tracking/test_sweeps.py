@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from accord.errors import UserError
 from accord.settings import Tracking
 from accord.tracking import sweeps
-from accord.tracking.run_tags import PID, PLACE, STARTED
+from accord.tracking.stale import PID, PLACE, STARTED
 from accord.tracking.store import open_store
 from accord.tracking.sweeps import Sweep, read_run
 from seqmnist.config import Config
