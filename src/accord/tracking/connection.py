@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import HTTPError, RequestException, RetryError, Timeout
 
-from accord.errors import UserError
+from accord.errors import UserError, one_line
 from accord.project import own_command
 
 _ANSWERED = re.compile(r"(?:too many|failed with error code) (\d{3})")
@@ -71,20 +71,20 @@ class StoreConnection:
     Attributes:
         name: Name of the run, for people.
         uri: Address of the store.
-        later: Command that sends the rest, for people; None where `ServerAway` is raised instead of printed.
+        remedy: Command that sends the rest, for people; None where `ServerAway` is raised instead of printed.
         is_cut: Nothing more is sent.
     """
 
     name: str
     uri: str
-    later: str | None
+    remedy: str | None
     is_cut: bool = False
 
     def attempt(self, request: Callable[[], T]) -> T | None:
         """Return what a request gives; None when the server is away, which is printed once.
 
         Raises:
-            ServerAway: The server is away, and `later` is None.
+            ServerAway: The server is away, and `remedy` is None.
             UserError: The store is there and refuses the request.
         """
         if self.is_cut:
@@ -100,13 +100,13 @@ class StoreConnection:
         """Send nothing more.
 
         Raises:
-            ServerAway: `later` is None.
+            ServerAway: `remedy` is None.
         """
         self.is_cut = True
-        if self.later is None:
+        if self.remedy is None:
             raise away from None
         what = f"the tracking server {away.uri} is away ({away.reason})"
-        print(f"{self.name}: {what}: going on without it; {self.later}", flush=True)
+        print(f"{self.name}: {what}: going on without it; {self.remedy}", flush=True)
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def refused(uri: str, error: BaseException) -> UserError:
 
 def reason(error: BaseException) -> str:
     """Describe a store's exception in a line; of known ones also say what to do."""
-    text = " ".join(str(error).split()).partition(_ADVERTISED)[0]
+    text = one_line(error).partition(_ADVERTISED)[0]
     known = (f"{sign}: {remedy}" for signs, remedy in _ERROR_HINTS.items() for sign in signs if sign in text)
     return next(known, textwrap.shorten(text, 200)).replace("{sync}", own_command("sync"))
 

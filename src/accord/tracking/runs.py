@@ -15,7 +15,7 @@ from mlflow.entities import Run as LoggedRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
-from accord.errors import UserError
+from accord.errors import UserError, one_line
 from accord.paths import PARAMS
 from accord.process import Terminated, signals_waiting
 from accord.project import own_command
@@ -205,7 +205,7 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
         raise
     except BaseException as error:
         with suppress(UserError):  # the error itself matters more
-            run.tags({ERROR: " ".join(str(error).split()) or type(error).__name__})
+            run.tags({ERROR: one_line(error)})
             run.end("FAILED")
         raise
     run.end("FINISHED")
