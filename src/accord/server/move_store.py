@@ -1,7 +1,7 @@
 """Move a local store, mlflow.db and mlartifacts/, to a server's PostgreSQL and artifacts: the command `move-store`.
 
-MLflow has no command for it. pgloader copies tables, but makes them itself, with types that are not MLflow's, and knows
-nothing of artifacts, whose addresses stand in the tables.
+MLflow has no command for it. pgloader makes tables whose types are not MLflow's, and knows nothing of artifacts, whose
+addresses stand in the tables.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from mlflow.db import upgrade
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from sqlalchemy import JSON, Boolean, Connection, Engine, MetaData, Table, create_engine, func, select, text
+from sqlalchemy import JSON, Boolean, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from accord.errors import UserError
@@ -29,9 +29,8 @@ _PROXY = "mlflow-artifacts:/"
 def move_store(source: Path, target: str, destination: str) -> None:
     """Copy runs, models and artifacts, count them on both sides, and print the counts.
 
-    The source stays as it is, but for addresses that still lead to where it was before it was moved.
-
-    All rows come in one transaction, after all files: who is killed before its end gives the command again.
+    The source stays as it is, but for addresses that still lead to where it was before it was moved. All rows come in
+    one transaction, after all files: after a kill the same command starts anew.
 
     Args:
         source: SQLite file.
@@ -39,25 +38,21 @@ def move_store(source: Path, target: str, destination: str) -> None:
         destination: Value that the server has as --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
 
     Raises:
-        UserError: one of them can't be used, or the target has experiments, runs or models.
+        UserError: One of them can't be used, or the target has experiments, runs or models.
     """
     if not target.startswith("postgresql://"):
         raise UserError(f"move-store: {shown(target)} is no postgresql://USER@HOST/DATABASE")
     if not destination.startswith(("/", "s3://")):  # the server is started elsewhere, and would not find it
         raise UserError(f"move-store: ARTIFACTS must be an absolute folder or s3://BUCKET/FOLDER, not {destination}")
     if find_spec("psycopg") is None:
-        raise UserError(
-            "move-store: psycopg is missing: activate an environment with accord[server] (`make setup-cluster`)"
-        )
+        raise UserError("move-store: psycopg is missing: use an environment with accord[server] (`make setup-cluster`)")
     if not source.is_file():
         raise UserError(f"move-store: {source} is no file: --source names the database to move")
     try:
         address, engine = shown(target), create_engine(target)
     except (ArgumentError, ValueError):  # of its port, for one; what it says may have the password
-        raise UserError(
-            "move-store: DATABASE can't be read as postgresql://USER:PASSWORD@HOST:PORT/NAME: "
-            "write special characters of the password as %XX"
-        ) from None
+        form = "postgresql://USER:PASSWORD@HOST:PORT/NAME: write special characters of the password as %XX"
+        raise UserError(f"move-store: DATABASE can't be read as {form}") from None
     try:
         engine.connect().close()  # MLflow would try for two minutes
         upgrade.main([target], standalone_mode=False)
@@ -67,7 +62,7 @@ def move_store(source: Path, target: str, destination: str) -> None:
 
 
 def _reader(source: Path) -> Engine:
-    """An engine that can't write the file."""
+    """Return an engine that can't write the file."""
     return create_engine("sqlite://", creator=lambda: sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True))
 
 
@@ -96,12 +91,10 @@ def _move(source: Path, target: Engine, destination: ArtifactRepository) -> None
 def _check_versions(old: Connection, new: Connection, tables: MetaData) -> None:
     if _VERSION not in tables.tables:
         raise UserError("move-store: the source is no database of MLflow's")
-    here, there = (one.execute(text(f"SELECT version_num FROM {_VERSION}")).scalar() for one in (old, new))  # noqa: S608  (a constant)
+    here, there = (one.execute(select(tables.tables[_VERSION])).scalar() for one in (old, new))
     if here != there:
         remedy = "give `mlflow db upgrade sqlite:///...` for a copy of it, and move that"
-        raise UserError(
-            f"move-store: the source has MLflow's tables of another version ({here}, not {there}): {remedy}"
-        )
+        raise UserError(f"move-store: MLflow's tables in the source are of version {here}, not {there}: {remedy}")
 
 
 def _lock_empty(new: Connection, tables: list[Table]) -> None:
@@ -154,12 +147,12 @@ def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table,
     for one in columns:
         if isinstance(one.type, JSON):
             one.type.none_as_null = True  # no value stays none, and does not become JSON's null
-    # SQLite has numbers for truth values, which PostgreSQL does not take.
-    booleans = [one.name for one in columns if isinstance(one.type, Boolean)]
-    for rows in old.execution_options(yield_per=_BATCH_ROWS).execute(select(table)).mappings().partitions(_BATCH_ROWS):
-        values = [{one.name: row[one.name] for one in columns} for row in rows]
+        if isinstance(one.type, Boolean):  # SQLite has numbers, which PostgreSQL does not take
+            table.columns[one.name].type = one.type
+    wanted = select(*(table.columns[one.name] for one in columns))
+    for rows in old.execution_options(yield_per=_BATCH_ROWS).execute(wanted).mappings().partitions():
+        values = [dict(row) for row in rows]
         for row in values:
-            row |= {name: bool(row[name]) for name in booleans if row[name] is not None}
             for column in ADDRESSES.get(table.name, ()):
                 if table.name == "experiments":
                     row[column] = f"{_PROXY}{row['experiment_id']}"
@@ -171,15 +164,13 @@ def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table,
 def _set_sequences(new: Connection, table: Table) -> None:
     """Let the next row get a number above those that were copied."""
     for column in table.primary_key.columns:
-        names = {"table": f'"{table.name}"', "column": column.name}
-        sequence = new.execute(text("SELECT pg_get_serial_sequence(:table, :column)"), names).scalar()
-        highest = new.execute(select(func.max(column))).scalar() if sequence else None
-        if highest is not None:
-            new.execute(text("SELECT setval(:sequence, :highest)"), {"sequence": sequence, "highest": highest})
+        if isinstance(column.type, Integer):  # PostgreSQL passes over what has no sequence, or no rows
+            sequence = func.pg_get_serial_sequence(f'"{table.name}"', column.name)
+            new.execute(select(func.setval(sequence, func.max(column))))
 
 
 def _counted(old: Connection, new: Connection, tables: MetaData) -> dict[str, int]:
-    """The rows of each table that has some, which must be as many on both sides."""
+    """Return the number of rows of each table that has some, which must be the same on both sides."""
     counts = {}
     for table in tables.sorted_tables:
         count = select(func.count()).select_from(table)
