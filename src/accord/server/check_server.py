@@ -1,9 +1,9 @@
-"""The usual mistakes of a tracking server that a team shares, looked for from a client: the command `check-server`."""
+"""Look from a client for the usual mistakes of a tracking server that a team shares: the command `check-server`."""
 
 import ipaddress
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -11,18 +11,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import mlflow
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import MlflowHostCreds, http_request
+from requests import Response
 
 from accord.errors import UserError
 from accord.tracking.connection import is_server, shown, user_errors
 
-_Login = tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest]
-
-_SEARCH = "/api/2.0/mlflow/experiments/search"
 _DEFAULT = ("admin", "password1234")  # of MLflow before 3.17, published
 _FOREIGN = "10.evil.example"  # MLflow takes 10.* for private addresses where it is given no names
 _REQUEST_TIMEOUT_SECONDS = 30
@@ -37,7 +35,7 @@ def check_server(uri: str) -> None:
     The experiment that is made meanwhile is deleted, as MLflow deletes: `mlflow gc` on the server forgets it.
 
     Raises:
-        UserError: something is wrong, or the server can't be asked.
+        UserError: Something is wrong, or the server can't be asked.
     """
     if not is_server(uri):
         remedy = "give an address that begins with http:// or https://, or set MLFLOW_TRACKING_URI to it"
@@ -54,55 +52,51 @@ def check_server(uri: str) -> None:
 
 def _findings(uri: str) -> Iterator[tuple[str, str]]:
     """Yield what is looked at, each with what is wrong and what to do about it: empty where all is well."""
-    if (sent_on := _ask(uri, _nobody)).is_redirect:
+    login = get_default_host_creds(uri)
+    if (sent_on := _ask(_account(uri))).is_redirect:
         raise UserError(f"{shown(uri)} sends on to {sent_on.headers['Location']}: give the address that answers itself")
     yield from _who_may(uri)
-    login = _credentials(uri)
-    answer = _ask(uri, login)
+    answer = _ask(login)
     answer.raise_for_status()
-    yield _version(_ask(uri, login, page="/version"))
+    yield _version(_ask(login, method="GET", page="/version"))
     yield _clock(answer)
     for header, value, remedy in (
         ("Host", _FOREIGN, "--allowed-hosts: the server's names and ports"),
         ("Origin", f"https://{_FOREIGN}", "--cors-allowed-origins: the server's own address"),
     ):
-        status = _ask(uri, login, {header: value}).status_code
+        status = _ask(login, {header: value}).status_code
         refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         yield f"requests with a foreign {header} are refused", "" if refused else f"start it with {remedy}"
     yield from _what_comes_back(MlflowClient(tracking_uri=uri))
 
 
-def _ask(uri: str, login: _Login, headers: dict[str, str] | None = None, page: str = "") -> requests.Response:
-    """Ask for experiments or a page, with the certificates that MLflow's client is told of and nothing of ~/.netrc."""
-    told = get_default_host_creds(uri)
-    return requests.request(
-        "GET" if page else "POST",
-        uri + (page or _SEARCH),
-        json=None if page else {"max_results": 1},
-        auth=login,
-        headers=headers,
+def _account(uri: str, name: str | None = None, password: str | None = None) -> MlflowHostCreds:
+    """Return what MLflow's client knows of a server, with another account or none."""
+    login = get_default_host_creds(uri)
+    login.username, login.password, login.token, login.auth, login.aws_sigv4 = name, password, None, None, False
+    return login
+
+
+def _ask(
+    login: MlflowHostCreds,
+    headers: Mapping[str, str] | None = None,
+    method: str = "POST",
+    page: str = "/api/2.0/mlflow/experiments/search",
+) -> Response:
+    """Ask for experiments or a page, once, as MLflow's client does, but for what ~/.netrc has."""
+    answer: Response = http_request(
+        login,
+        page,
+        method,
+        max_retries=0,
+        extra_headers=headers,
         timeout=_REQUEST_TIMEOUT_SECONDS,
+        raise_on_status=False,
+        json={"max_results": 1},
         allow_redirects=False,
-        verify=told.verify,
-        cert=told.client_cert_path,
+        auth=lambda request: request,
     )
-
-
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _credentials(uri: str) -> _Login:
-    """Return what MLflow's client sends: a name and password, else a token if there is one."""
-    told = get_default_host_creds(uri)
-    if told.username and told.password:
-        return told.username, told.password
-
-    def with_token(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {told.token}"
-        return request
-
-    return with_token if told.token else _nobody
+    return answer
 
 
 def _who_may(uri: str) -> Iterator[tuple[str, str]]:
@@ -111,11 +105,12 @@ def _who_may(uri: str) -> Iterator[tuple[str, str]]:
     remedy = "all see the passwords: put a reverse proxy with TLS before it, and use https:// (docs/scale-server.md)"
     is_safe = parts.scheme == "https" or _is_loopback(parts.hostname or "")
     yield "passwords are encrypted on their way, or stay on this machine", "" if is_safe else remedy
-    is_refused = _ask(uri, _nobody).status_code in {401, 403}
+    is_refused = _ask(_account(uri)).status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
     remedy = "start it with --app-name basic-auth (deploy/server.sh)"
     yield "who has no account is refused", "" if is_refused else remedy
     remedy = "set another: MLFLOW_AUTH_ADMIN_PASSWORD, at the next start of the server"
-    yield f"MLflow's published password of {_DEFAULT[0]} is refused", remedy if _ask(uri, _DEFAULT).ok else ""
+    is_known = _ask(_account(uri, *_DEFAULT)).ok
+    yield f"MLflow's published password of {_DEFAULT[0]} is refused", remedy if is_known else ""
 
 
 def _is_loopback(host: str) -> bool:
@@ -125,14 +120,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _version(answer: requests.Response) -> tuple[str, str]:
+def _version(answer: Response) -> tuple[str, str]:
     version = answer.text.strip() if answer.ok else f"unknown ({answer.status_code})"
     remedy = "install the same version on both sides: the lock file's, after a backup"
     what = f"it is MLflow {version}, the client {mlflow.__version__}"
     return what, "" if version == mlflow.__version__ else remedy
 
 
-def _clock(answer: requests.Response) -> tuple[str, str]:
+def _clock(answer: Response) -> tuple[str, str]:
     date = answer.headers.get("Date")
     if date is None:
         return "its clock can't be seen", ""
@@ -151,22 +146,21 @@ def _what_comes_back(client: MlflowClient) -> Iterator[tuple[str, str]]:
         points = client.get_metric_history(run.info.run_id, "check")
         same = [(point.step, point.value) for point in points] == [(7, _METRIC)]
         yield "a metric comes back as it was sent", "" if same else f"it came back as {points}: look at its log"
-        yield _artifact(client, run)
+        yield "artifacts go by way of the server and come back as they were sent", _artifact(client, run)
     finally:
         client.delete_experiment(experiment)  # with its runs
 
 
-def _artifact(client: MlflowClient, run: Run) -> tuple[str, str]:
-    what, location = "artifacts go by way of the server and come back as they were sent", run.info.artifact_uri
+def _artifact(client: MlflowClient, run: Run) -> str:
+    location = run.info.artifact_uri
     if not location.startswith("mlflow-artifacts:"):
         remedy = "start it with --serve-artifacts and --artifacts-destination, and make the experiments anew"
-        return what, f"they go to {location}, where each client would need access: {remedy}"
+        return f"they go to {location}, where each client would need access: {remedy}"
     with tempfile.TemporaryDirectory() as folder:
         sent = Path(folder, "check.bin")
         sent.write_bytes(_ARTIFACT)
         client.log_artifact(run.info.run_id, str(sent))
-        back = Path(folder, "back")
-        back.mkdir()
-        same = Path(client.download_artifacts(run.info.run_id, sent.name, str(back))).read_bytes() == _ARTIFACT
+        sent.unlink()
+        back = Path(client.download_artifacts(run.info.run_id, sent.name, folder)).read_bytes()
     get_artifact_repository(location, tracking_uri=client.tracking_uri).delete_artifacts()
-    return what, "" if same else "the bytes differ: look at the disk of --artifacts-destination"
+    return "" if back == _ARTIFACT else "the bytes differ: look at the disk of --artifacts-destination"
