@@ -1,7 +1,6 @@
 """Errors of a store in a line for people, and what a server that is away does to a run.
 
-It stalls, answers 500 or is gone. What a run could not send is sent later: `accord.tracking.restore` completes it
-from the pipeline's files.
+What a run could not send, `accord.tracking.restore` completes from the pipeline's files.
 """
 
 import re
@@ -105,17 +104,13 @@ class StoreConnection:
         self.is_cut = True
         if self.remedy is None:
             raise away from None
-        what = f"the tracking server {away.uri} is away ({away.reason})"
-        print(f"{self.name}: {what}: going on without it; {self.remedy}", flush=True)
+        how = f"going on without it; {self.remedy}"
+        print(f"{self.name}: the tracking server {away.uri} is away ({away.reason}): {how}", flush=True)
 
 
 @contextmanager
 def user_errors(uri: str) -> Iterator[None]:
-    """Within the block a request that fails is an error for people.
-
-    Raises:
-        UserError: see `refused`.
-    """
+    """Raise the failure of a request within the block as the error that `refused` makes of it."""
     try:
         yield
     except (MlflowException, RequestException) as error:
@@ -132,11 +127,11 @@ def passing_over(*codes: str) -> Iterator[None]:
             raise
 
 
-def refused(uri: str, error: BaseException) -> UserError:
-    """Return the error for a user of a request that failed: `ServerAway` where a server is away."""
+def refused(uri: str, error: BaseException, what: str = "{}") -> UserError:
+    """Return the error for a user of a failed request, or `ServerAway`; `what` names the store, {} its address."""
     if why := _why_away(uri, error):
         return ServerAway(uri, why)
-    return UserError(f"tracking: {shown(uri)}: {reason(error)}")
+    return UserError(f"tracking: {what.format(shown(uri))}: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:
@@ -159,13 +154,11 @@ def is_server(uri: str) -> bool:
 
 def _why_away(uri: str, error: BaseException) -> str | None:
     """Return why the server is away; None if it is there: then the request was a mistake."""
-    if not is_server(uri):
+    text = str(error)
+    if not is_server(uri) or _UNTRUSTED in text:  # which waiting does not mend
         return None
     if status := _status(error):
         return f"it answers {status}" if status >= 500 or status in _BUSY else None
-    text = str(error)
-    if _UNTRUSTED in text:  # which waiting does not mend
-        return None
     if isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text):
         return "no answer in time" if "timed out" in text else "no connection"
     return None

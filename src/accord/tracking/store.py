@@ -15,7 +15,7 @@ from accord.errors import UserError
 from accord.paths import repository
 from accord.project import find_project
 from accord.settings import Tracking
-from accord.tracking.connection import ServerAway, passing_over, reason, refused, shown
+from accord.tracking.connection import passing_over, refused
 from accord.tracking.relocation import ARTIFACTS, follow
 
 _SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)(?P<options>\?.*)?", re.DOTALL)
@@ -49,13 +49,12 @@ def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
     except UserError:
         raise
     except Exception as error:  # of MLflow, SQLAlchemy, a database's driver or the file system
-        if isinstance(told := refused(uri, error), ServerAway):
-            raise told from None
-        raise UserError(f"tracking: the MLflow store {shown(uri)} can't be used: {reason(error)}") from None
+        raise refused(uri, error, "the MLflow store {} can't be used") from None
     return client, experiment
 
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """Return the id of the experiment, which is created if need be."""
     if (experiment := client.get_experiment_by_name(name)) is None:
         with passing_over("RESOURCE_ALREADY_EXISTS"):
             return _create_experiment(client, uri, name)
