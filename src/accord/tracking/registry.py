@@ -99,14 +99,11 @@ def _add_version(client: MlflowClient, name: str, run: Run, selection_sha256: st
     weights = run.data.tags["model.sha256"]
     if client.search_model_versions(f"name = '{name}' and tags.`model.sha256` = '{weights}'"):
         return
-    logged = {one.model_id for one in run.outputs.model_outputs} if run.outputs else set()
     own = client.search_logged_models([run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'")
-    ready = [one.model_id for one in own if one.model_id in logged and one.status == "READY"]  # others were interrupted
-    if not ready:
+    model = next((one.model_id for one in own if one.status == "READY"), None)  # others were interrupted
+    if model is None:
         return
     tags = {key: run.data.tags[key] for key in run.data.tags if key == find_project().variant or key.endswith(_DIGEST)}
     tags |= {key: str(value) for key, value in run.data.metrics.items() if key.startswith(SELECTED)}
     tags |= {"seed": run.data.params["seed"], _SELECTION: selection_sha256}
-    client.create_model_version(
-        name, source=f"models:/{ready[0]}", run_id=run.info.run_id, tags=tags, model_id=ready[0]
-    )
+    client.create_model_version(name, f"models:/{model}", run_id=run.info.run_id, tags=tags, model_id=model)
