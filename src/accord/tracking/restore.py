@@ -1,8 +1,7 @@
 """Find the MLflow run of a stage's outputs by their digest, or make one of the outputs.
 
-A stage that DVC skips or restores from its cache makes no run, and one whose server goes away leaves a part of one. Its
-outputs are found by their digest in a run that made the same, here or before; where there is none, the part is
-completed from the files, or else a stand-in is made of them.
+A stage that DVC skips or restores from its cache makes no run, and one whose server goes away leaves a part of one.
+Such a part is completed from the files, or else a stand-in is made of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -95,7 +94,7 @@ class _Draft(Run):
 
 
 def newest_finished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> LoggedRun | None:
-    """Return the newest finished run with these tags; that of a configuration's digest may hold several."""
+    """Return the newest finished run with these tags."""
     runs = client.search_runs([experiment], _condition("FINISHED", tags), max_results=1)
     return runs[0] if runs else None
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
@@ -57,9 +57,6 @@ class RunRequest:
 def whole_transactions() -> AbstractContextManager[None]:
     """Let signals wait: an exception of theirs would leave SQLite's transaction open, and the database locked."""
     return signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext()
-
-
-T = TypeVar("T")
 
 
 class Run:
@@ -217,14 +214,13 @@ def _started(tracking: Tracking, request: RunRequest, tags: dict[str, str], conn
     mlflow.set_tracking_uri(client.tracking_uri)
     end_stale_runs(client, experiment_id)
     before = find_run(client, request.resume) if request.resume else None
-    is_usable = before and before.info.experiment_id == experiment_id
-    if before and is_usable and not (request.starts_anew and before.data.metrics):
-        reopen(client, before, tags)
-        run = Run(before.info.run_id, connection)
-        run.find_logged(before)
-        return run
-    started = client.create_run(experiment_id, run_name=request.name, tags=resolve_tags(tags))
-    return Run(started.info.run_id, connection)
+    if before is None or before.info.experiment_id != experiment_id or (request.starts_anew and before.data.metrics):
+        started = client.create_run(experiment_id, run_name=request.name, tags=resolve_tags(tags))
+        return Run(started.info.run_id, connection)
+    reopen(client, before, tags)
+    run = Run(before.info.run_id, connection)
+    run.find_logged(before)
+    return run
 
 
 def reopen(client: mlflow.MlflowClient, run: LoggedRun, tags: Mapping[str, str]) -> None:

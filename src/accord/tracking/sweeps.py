@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils import get_results_from_paginated_fn
@@ -88,8 +88,8 @@ class Sweep:
         if sweep.run_id is None and former:
             sweep._parent = sweep._find(f"tags.`{FOLDER}` = {quoted(str(former))}")  # `start` gives it the new folder
             if sweep._parent and former.exists():
-                what = f"{sweep._folder} is a copy of {former}"
-                raise UserError(f"{what}, and MLflow's runs belong to that: give it instead")
+                remedy = "MLflow's runs belong to that: give it instead"
+                raise UserError(f"{sweep._folder} is a copy of {former}, and {remedy}")
         return sweep
 
     @property
@@ -136,10 +136,7 @@ class Sweep:
         return {key: tags[key] for key in (COMMAND, *CODE) if key in tags}
 
     def wait_for_end(self, number: int, config: str) -> None:
-        """Wait until another process has said how it ended with a trial, as long as it can be expected to do so.
-
-        It was on a machine that is not this one, where its worker was killed.
-        """
+        """Wait some seconds for a trial's process to end its run: its worker, on another machine, was killed."""
         until = time.monotonic() + _END_TIMEOUT_SECONDS
         while (run := self._trial_run(number, config)) and run.info.status == "RUNNING" and time.monotonic() < until:
             self.settle_stale()  # of this machine it is known
@@ -175,10 +172,8 @@ class Sweep:
 
     def trials(self) -> list[Trial]:
         """Return the newest run of every trial, by number."""
-        search = partial(self._client.search_runs, [self._experiment], self._children())
-        found = get_results_from_paginated_fn(
-            lambda count, token: search(max_results=count, page_token=token), _PAGE_RUNS
-        )
+        search = partial(self._client.search_runs, [self._experiment], self._children(), ViewType.ACTIVE_ONLY)
+        found = get_results_from_paginated_fn(lambda count, token: search(count, page_token=token), _PAGE_RUNS)
         newest = {int(run.data.tags[TRIAL]): run for run in reversed(found)}  # the newest come first
         return [_trial(number, run) for number, run in sorted(newest.items())]
 
@@ -203,7 +198,7 @@ def read_run(tracking: Tracking, run_id: str) -> Trial | list[Trial]:
     """Return the trial or other training with this run, or the trials of the sweep with it.
 
     Raises:
-        UserError: the store can't be used or has no such run.
+        UserError: The store can't be used or has no such run.
     """
     client, _ = open_store(tracking)
     try:
