@@ -1,6 +1,6 @@
-"""What of DVC's cache, its run cache and the outputs is not what its name or dvc.lock says.
+"""Find and mend what of DVC's cache, its run cache and the outputs is not what its name or dvc.lock says.
 
-DVC takes a read-only object of its cache for whole without reading it, and an output for what it was restored from.
+DVC trusts a read-only object of its cache without reading it, and an output to be what it was restored from.
 Here all bytes are read, and hashed by DVC's own library.
 """
 
@@ -31,19 +31,20 @@ def examine_cache(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, rep
     and to restore the others from it where it has all of them.
 
     Args:
-        repo: whose caches.
-        outputs: those of its stages; missing ones and those that DVC doesn't cache are passed over.
-        quick: read only objects whose size or time is not the one that DVC's database has, and only outputs of which
+        repo: DVC's repository.
+        outputs: Outputs of its stages; missing ones and those that DVC doesn't cache are passed over.
+        quick: Read only objects whose size or time is not the one that DVC's database has, and only outputs of which
             a damaged object is a part.
-        repair: mend what is found.
+        repair: Mend what is found.
     """
     state = repo.state if quick else None
     objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in damaged(odb, state)]
     bad = {oid for _, oid in objects}
     kept = [out for out in outputs if out.use_cache and out.hash_info and out.exists]
     parts = {out: _parts(out, bad) for out in kept}
-    owners = {oid: str(out) for out in kept for oid in (out.hash_info.value, *parts[out].values())}
-    read = {out: _read(out) for out in kept if not quick or bad & {out.hash_info.value, *parts[out].values()}}
+    hashes = {out: {out.hash_info.value, *parts[out].values()} for out in kept}
+    owners = {oid: str(out) for out in kept for oid in hashes[out]}
+    read = {out: _read(out) for out in kept if not quick or bad & hashes[out]}
     if repair:
         for odb, oid in objects:
             odb.delete(oid)
@@ -58,13 +59,13 @@ def examine_cache(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, rep
             return mend()
         return f"replaced from {owners[oid]}" if oid in owners and odb.exists(oid) else "removed"
 
-    objects_told = [line(shown(odb.oid_to_path(oid)), mended(odb, oid), owners.get(oid)) for odb, oid in objects]
-    return [*objects_told, *entries(repo.cache.legacy, shown, mend(), repair=repair), *filter(None, broken)]
+    lines = [line(shown(odb.oid_to_path(oid)), mended(odb, oid), owners.get(oid)) for odb, oid in objects]
+    return [*lines, *entries(repo.cache.legacy, shown, mend(), repair=repair), *filter(None, broken)]
 
 
 def line(where: str, mended: str, owner: str | None = None) -> str:
     """Return the line for a damaged file of a cache or remote: how it was or can be mended, which output it is of."""
-    return f"{where} is damaged (of {owner}): {mended}" if owner else f"{where} is damaged: {mended}"
+    return f"{where} is damaged{f' (of {owner})' if owner else ''}: {mended}"
 
 
 def damaged(odb: "HashFileDB", state: "StateBase | None" = None) -> list[str]:
@@ -105,7 +106,7 @@ def entries(odb: "HashFileDB", shown: Callable[[str], str], mend: str, *, repair
 
 
 def _is_broken(path: str, odb: "HashFileDB") -> bool:
-    """Whether an entry of a run cache is not what its name, a hash of it, says."""
+    """Return whether an entry of a run cache is not what its name, a hash of it, says."""
     from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
     from dvc.utils import dict_sha256
     from dvc.utils.serialize import parse_yaml
@@ -123,23 +124,22 @@ def _is_broken(path: str, odb: "HashFileDB") -> bool:
 
 
 def _parts(out: "Output", bad: set[str]) -> dict[str, str]:
-    """The hash of each file as dvc.lock has it, by its name in the output; empty where their list is lost."""
+    """Return the hash of each file as dvc.lock has it, by its name in the output; nothing where their list is lost."""
     if not out.hash_info.isdir:
         return {"": out.hash_info.value}
-    listed = None if out.hash_info.value in bad else out.get_obj()
-    return _files(listed) if listed else {}
+    return _files(None if out.hash_info.value in bad else out.get_obj())
 
 
-def _files(built: "HashFile") -> dict[str, str]:
+def _files(built: "HashFile | None") -> dict[str, str]:
     from dvc_data.hashfile.tree import Tree
 
     if isinstance(built, Tree):
         return {"/".join(key): found.value for key, _, found in built}
-    return {"": built.oid}
+    return {"": built.oid} if built else {}
 
 
 def _read(out: "Output") -> "HashFile":
-    """An output as it is, without what DVC's database says of it."""
+    """Return an output as it is, without what DVC's database says of it."""
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.db import get_odb
 
@@ -149,28 +149,24 @@ def _read(out: "Output") -> "HashFile":
 
 
 def _output(out: "Output", parts: dict[str, str], found: "HashFile", bad: set[str], repair: bool) -> str:
-    """Return a line if files of an output are neither what dvc.lock says nor of another version, else no text.
+    """Return a line if files of an output match neither dvc.lock nor any cached version, else no text.
 
-    DVC sees by itself what is missing.
+    DVC sees by itself what is missing, and runs a stage again whose cache lacks the output's list.
     """
-    is_unlisted = not parts and out.hash_info.value not in bad  # a cache without its list: DVC runs the stage again
-    if found.hash_info == out.hash_info or is_unlisted:
+    if found.hash_info == out.hash_info or not (parts or out.hash_info.value in bad):
         return ""
-    damaged = sorted(
-        name
-        for name, oid in _files(found).items()
-        if oid != parts.get(name) and (oid in bad or not out.cache.exists(oid))
-    )
-    if not damaged:
+    differing = [(name, oid) for name, oid in _files(found).items() if oid != parts.get(name)]
+    names = sorted(name for name, oid in differing if oid in bad or not out.cache.exists(oid))
+    if not names:
         return ""
-    files = "" if damaged == [""] else f" ({', '.join(damaged)})"
-    return f"{out} is not what dvc.lock says{files}: {_mended(out, damaged) if repair else mend()}"
-
-
-def _mended(out: "Output", damaged: list[str]) -> str:
-    for name in damaged:
-        Path(out.fs_path, name).unlink()
-    if out.changed_cache():
-        return "removed"
-    out.checkout(force=True)
-    return "restored from the cache"
+    how = mend()
+    if repair:
+        for name in names:
+            Path(out.fs_path, name).unlink()
+        if out.changed_cache():
+            how = "removed"
+        else:
+            out.checkout(force=True)
+            how = "restored from the cache"
+    files = "" if names == [""] else f" ({', '.join(names)})"
+    return f"{out} is not what dvc.lock says{files}: {how}"

@@ -1,15 +1,14 @@
-"""Tell of what is damaged of DVC's files, and mend it: the command `check`.
+"""Find and mend what is damaged of DVC's files: the command `check`.
 
 A command that was killed may leave dvc.lock, params.yaml or DVC's list of processes half-written, and then no command
 of DVC's works. `accord.integrity.cache` has the cache and the outputs.
 """
 
-import itertools
 import json
 import re
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +37,22 @@ def check(*, repair: bool = False, quick: bool = False, remote: str | None = Non
     Raises:
         UserError: Something is damaged and was left so, the remote can't be read, or DVC is at work here.
     """
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
-    with _dvc_errors(), Repo() as repo:
-        if remote is None:
-            found, after = _check_here(repo, repair, quick), "`dvc repro` makes again what is missing"
-        else:
-            name = remote or repo.cloud.get_remote(command="check --remote").name
-            found = remotes.examine_remote(repo, name, repair=repair)
-            after = f"`dvc push --run-cache -r {name}` in a clone that has it whole sends it again"
+    try:
+        with Repo() as repo:
+            if remote is None:
+                found, after = _check_here(repo, repair, quick), "`dvc repro` makes again what is missing"
+            else:
+                name = remote or repo.cloud.get_remote(command="check --remote").name
+                found = remotes.examine_remote(repo, name, repair=repair)
+                after = f"`dvc push --run-cache -r {name}` in a clone that has it whole sends it again"
+    except LockError as error:
+        raise UserError(f"DVC is at work here{_who(error)}: wait for its end") from None
+    except DvcException as error:
+        raise UserError(f"DVC: {textwrap.shorten(str(error), 300)}") from None
     for line in found:
         print(line)
     if found and not repair:
@@ -76,37 +82,24 @@ def _check_here(repo: "Repo", repair: bool, quick: bool) -> list[str]:
     return found
 
 
-@contextmanager
-def _dvc_errors() -> Iterator[None]:
-    """Tell of what DVC can't do in a line."""
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
-
-    try:
-        yield
-    except LockError as error:
-        raise UserError(f"DVC is at work here{_who(error)}: wait for its end") from None
-    except DvcException as error:
-        raise UserError(f"DVC: {textwrap.shorten(str(error), 300)}") from None
-
-
 def _who(error: Exception) -> str:
     found = re.search(r"\(PID .*", str(error))
     return f" {found[0]}" if found else ""
 
 
-@contextmanager
-def _rwlock(repo: "Repo", **places: list[str]) -> Iterator[None]:
+def _rwlock(repo: "Repo", **places: list[str]) -> AbstractContextManager[None]:
     """Hold places to `read` or to `write` as DVC's stages hold theirs."""
     from dvc.rwlock import rwlock
 
     held = {"read": [], "write": [], **places}
-    with rwlock(repo.tmp_dir, repo.fs, "accord check", **held, hardlink=repo.config["core"].get("hardlink_lock")):
-        yield
+    lock: AbstractContextManager[None] = rwlock(
+        repo.tmp_dir, repo.fs, "accord check", **held, hardlink=repo.config["core"].get("hardlink_lock")
+    )
+    return lock
 
 
 def _idle_outputs(repo: "Repo") -> "list[Output]":
-    """All outputs, unless a stage is writing some."""
+    """Return all outputs, or none while a stage is writing some."""
     from dvc.lock import LockError
 
     try:
@@ -138,10 +131,10 @@ def _process_list(repo: "Repo", repair: bool) -> list[str]:
 
 
 def _is_left_over(path: Path, entries: dict[str, Any]) -> bool:
-    """Whether all living processes of the list began after it was written: DVC would wait for them."""
+    """Return whether all living processes of the list began after it was written: DVC would wait for them."""
     import psutil
 
-    holders = [*entries["write"].values(), *itertools.chain.from_iterable(entries["read"].values())]
+    holders = chain(entries["write"].values(), *entries["read"].values())
     living = [psutil.Process(one["pid"]) for one in holders if psutil.pid_exists(one["pid"])]
     return bool(living) and all(process.create_time() > path.stat().st_mtime for process in living)
 
@@ -165,11 +158,10 @@ def _texts(repo: "Repo", repair: bool) -> list[str]:
 
 def _moved(path: Path) -> str:
     """Put a file aside, and git's version in its place where there is one; say so."""
-    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
-    aside = next(name for name in names if not name.exists())
-    path.rename(aside)
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in count())
+    aside = path.rename(next(name for name in names if not name.exists())).name
     try:
         git("checkout", "--quiet", "--", path.name, folder=path.parent)
     except GitError as reason:
-        return f"it is {aside.name} now; git has no version for its place ({reason})"
-    return f"it is {aside.name} now, and git's version in its place"
+        return f"it is {aside} now; git has no version for its place ({reason})"
+    return f"it is {aside} now, and git's version in its place"

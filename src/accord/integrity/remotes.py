@@ -1,12 +1,10 @@
-"""What of a DVC remote is not what its name says, and whether DVC would hear of it.
+"""Find and mend what of a DVC remote is not what its name says, and find remotes of which DVC would not notice it.
 
-DVC takes an object of a remote for whole without reading it, unless the remote's `verify` is set; then it refuses a
-damaged one, but doesn't name it, and `dvc push` sends nothing that is there by name.
+DVC trusts an object of a remote without reading it, unless the remote's `verify` is set; then it refuses a damaged
+one, but doesn't name it, and `dvc push` sends nothing that is there by name.
 """
 
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from accord.errors import UserError
@@ -22,7 +20,7 @@ _LEVELS = {"repo": "", "local": "--local ", "global": "--global ", "system": "--
 
 
 def unverified(repo: "Repo") -> list[str]:
-    """A line for each remote from which DVC would pull damaged objects in silence."""
+    """Return a line for each remote from which DVC would pull damaged objects in silence."""
     levels = {name: flag for level, flag in _LEVELS.items() for name in repo.config.read(level).get("remote", {})}
     return [
         f"remote {name} lacks `verify`, damaged objects of it are pulled in silence: "
@@ -35,20 +33,30 @@ def unverified(repo: "Repo") -> list[str]:
 def examine_remote(repo: "Repo", name: str, *, repair: bool) -> list[str]:
     """Read a remote, each object a piece at a time; return a line for each that is damaged, also of its run cache.
 
-    To repair is to remove it, and the lists of folders (`.dir`) that name it: `dvc push` looks for a folder's list
-    alone, and takes the files of one that is there for there.
+    To repair is to remove it, and the lists of folders (`.dir`) that name it: `dvc push` checks only for the list and
+    assumes that its files exist.
 
     Raises:
-        UserError: the remote can't be read.
+        UserError: The remote can't be read.
     """
-    with _errors(name):
+    from dvc.exceptions import DvcException
+
+    mend = f"run {own_command(f'check --remote {name} --repair')}"
+    try:
         new, legacy = (repo.cloud.get_remote_odb(name, "check --remote", kind) for kind in _KINDS)
-        if not legacy.fs.exists(legacy.path):
-            place = legacy.fs.unstrip_protocol(legacy.path)
-            raise UserError(f"remote {name}: nothing is at {place}: is its disk there? If so `dvc push` first")
-        mend = f"run {own_command(f'check --remote {name} --repair')}"
-        found = [*_objects(repo, new, mend, repair), *_objects(repo, legacy, mend, repair)]
-        return [*found, *entries(legacy, legacy.fs.unstrip_protocol, mend, repair=repair)]
+        shown = legacy.fs.unstrip_protocol
+        if legacy.fs.exists(legacy.path):
+            objects = [*_objects(repo, new, mend, repair), *_objects(repo, legacy, mend, repair)]
+            return [*objects, *entries(legacy, shown, mend, repair=repair)]
+    except DvcException:
+        raise
+    except ImportError as error:
+        remedy = "for SSH and S3 activate an environment with accord[remotes], as of `make setup-cluster`"
+        raise UserError(f"remote {name}: {error}; {remedy}") from None
+    except Exception as error:  # each kind of remote has errors of its own
+        reason = textwrap.shorten(str(error), 300) or type(error).__name__
+        raise UserError(f"remote {name} can't be read: {reason}") from None
+    raise UserError(f"remote {name}: nothing is at {shown(legacy.path)}: is its disk there? If so `dvc push` first")
 
 
 def _objects(repo: "Repo", odb: "HashFileDB", mend: str, repair: bool) -> list[str]:
@@ -66,7 +74,7 @@ def _objects(repo: "Repo", odb: "HashFileDB", mend: str, repair: bool) -> list[s
 
 
 def _lists(odb: "HashFileDB", bad: set[str]) -> dict[str, set[str]]:
-    """Return the whole lists of folders that name bad objects, and which; one list at a time is in memory."""
+    """Return the bad objects that each whole list of a folder names, if any; one list at a time is in memory."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
@@ -77,22 +85,3 @@ def _lists(odb: "HashFileDB", bad: set[str]) -> dict[str, set[str]]:
             if named := bad & {part.value for _, _, part in tree}:
                 found[oid] = named
     return found
-
-
-@contextmanager
-def _errors(name: str) -> Iterator[None]:
-    """Tell of a remote that can't be reached in a line."""
-    from dvc.exceptions import DvcException
-
-    try:
-        yield
-    except (DvcException, UserError):
-        raise
-    except ImportError as error:
-        raise UserError(
-            f"remote {name}: {error}; for SSH and S3 activate an environment with accord[remotes], as of"
-            " `make setup-cluster`"
-        ) from None
-    except Exception as error:  # each kind of remote has errors of its own
-        reason = textwrap.shorten(str(error), 300) or type(error).__name__
-        raise UserError(f"remote {name} can't be read: {reason}") from None
