@@ -9,22 +9,26 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from dvc.output import Output
+from dvc.repo import Repo
+from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
+from dvc.utils import dict_sha256
+from dvc.utils.serialize import parse_yaml
+from dvc_data.hashfile.build import build
+from dvc_data.hashfile.db import HashFileDB, get_odb
+from dvc_data.hashfile.hash import hash_file
+from dvc_data.hashfile.obj import HashFile
+from dvc_data.hashfile.state import StateBase
+from dvc_data.hashfile.tree import Tree
 
 from accord.project import mend
-
-if TYPE_CHECKING:
-    from dvc.output import Output
-    from dvc.repo import Repo
-    from dvc_data.hashfile.db import HashFileDB
-    from dvc_data.hashfile.obj import HashFile
-    from dvc_data.hashfile.state import StateBase
 
 _OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")  # others are uploads that are at work
 _ENTRY = re.compile("[0-9a-f]{64}")  # the name of an entry in the run cache: its SHA-256
 
 
-def examine_cache(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, repair: bool) -> list[str]:
+def examine_cache(repo: Repo, outputs: Iterable[Output], *, quick: bool, repair: bool) -> list[str]:
     """Return a line for each thing that is damaged in the caches and in outputs.
 
     To repair is to remove damaged objects, entries and files of outputs, to put whole outputs back into the cache,
@@ -54,7 +58,7 @@ def examine_cache(repo: "Repo", outputs: Iterable["Output"], *, quick: bool, rep
     broken = [_output(out, parts[out], found, bad, repair) for out, found in read.items()]
     shown = partial(os.path.relpath, start=repo.root_dir)  # a cache may be elsewhere
 
-    def mended(odb: "HashFileDB", oid: str) -> str:
+    def mended(odb: HashFileDB, oid: str) -> str:
         if not repair:
             return mend()
         return f"replaced from {owners[oid]}" if oid in owners and odb.exists(oid) else "removed"
@@ -68,14 +72,13 @@ def line(where: str, mended: str, owner: str | None = None) -> str:
     return f"{where} is damaged{f' (of {owner})' if owner else ''}: {mended}"
 
 
-def damaged(odb: "HashFileDB", state: "StateBase | None" = None) -> list[str]:
+def damaged(odb: HashFileDB, state: StateBase | None = None) -> list[str]:
     """Return the names of the objects of a cache or remote whose bytes have another hash; read a piece at a time.
 
     Args:
         odb: Cache or remote.
         state: DVC's database; objects with the size and time that it has are not read.
     """
-    from dvc_data.hashfile.hash import hash_file
 
     def is_damaged(oid: str) -> bool:
         try:
@@ -87,7 +90,7 @@ def damaged(odb: "HashFileDB", state: "StateBase | None" = None) -> list[str]:
     return sorted(oid for oid in odb.all() if _OBJECT.fullmatch(oid) and is_damaged(oid))
 
 
-def entries(odb: "HashFileDB", shown: Callable[[str], str], mend: str, *, repair: bool) -> list[str]:
+def entries(odb: HashFileDB, shown: Callable[[str], str], mend: str, *, repair: bool) -> list[str]:
     """Return a line for each damaged entry of the run cache, which is beside the objects of DVC 2.
 
     Args:
@@ -105,12 +108,8 @@ def entries(odb: "HashFileDB", shown: Callable[[str], str], mend: str, *, repair
     return [line(shown(path), "removed" if repair else mend) for path in bad]
 
 
-def _is_broken(path: str, odb: "HashFileDB") -> bool:
+def _is_broken(path: str, odb: HashFileDB) -> bool:
     """Return whether an entry of a run cache is not what its name, a hash of it, says."""
-    from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
-    from dvc.utils import dict_sha256
-    from dvc.utils.serialize import parse_yaml
-
     try:
         with odb.fs.open(path, "rb") as file:  # a remote that is away raises here: that is no damage
             content = file.read()
@@ -123,32 +122,27 @@ def _is_broken(path: str, odb: "HashFileDB") -> bool:
     return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != odb.fs.name(path))
 
 
-def _parts(out: "Output", bad: set[str]) -> dict[str, str]:
+def _parts(out: Output, bad: set[str]) -> dict[str, str]:
     """Return the hash of each file as dvc.lock has it, by its name in the output; nothing where their list is lost."""
     if not out.hash_info.isdir:
         return {"": out.hash_info.value}
     return _files(None if out.hash_info.value in bad else out.get_obj())
 
 
-def _files(built: "HashFile | None") -> dict[str, str]:
-    from dvc_data.hashfile.tree import Tree
-
+def _files(built: HashFile | None) -> dict[str, str]:
     if isinstance(built, Tree):
         return {"/".join(key): found.value for key, _, found in built}
     return {"": built.oid} if built else {}
 
 
-def _read(out: "Output") -> "HashFile":
+def _read(out: Output) -> HashFile:
     """Return an output as it is, without what DVC's database says of it."""
-    from dvc_data.hashfile.build import build
-    from dvc_data.hashfile.db import get_odb
-
     without_database = get_odb(out.cache.fs, out.cache.path, hash_name=out.hash_name)
     _, _, built = build(without_database, out.fs_path, out.fs, out.hash_name, dry_run=True, ignore=out.dvcignore)
     return built
 
 
-def _output(out: "Output", parts: dict[str, str], found: "HashFile", bad: set[str], repair: bool) -> str:
+def _output(out: Output, parts: dict[str, str], found: HashFile, bad: set[str], repair: bool) -> str:
     """Return a line if files of an output match neither dvc.lock nor any cached version, else no text.
 
     DVC sees by itself what is missing, and runs a stage again whose cache lacks the output's list.

@@ -10,7 +10,16 @@ import textwrap
 from contextlib import AbstractContextManager, suppress
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psutil
+from dvc.dvcfile import LOCK_FILE, Lockfile
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.output import Output
+from dvc.repo import Repo, lock_repo
+from dvc.rwlock import RWLOCK_FILE, SCHEMA, rwlock
+from dvc.utils.serialize import load_yaml
 
 from accord.errors import UserError
 from accord.git import GitError, git
@@ -18,10 +27,6 @@ from accord.integrity import remotes
 from accord.integrity.cache import examine_cache
 from accord.paths import PARAMS
 from accord.project import mend
-
-if TYPE_CHECKING:
-    from dvc.output import Output
-    from dvc.repo import Repo
 
 
 def check(*, repair: bool = False, quick: bool = False, remote: str | None = None) -> None:
@@ -37,10 +42,6 @@ def check(*, repair: bool = False, quick: bool = False, remote: str | None = Non
     Raises:
         UserError: Something is damaged and was left so, the remote can't be read, or DVC is at work here.
     """
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-
     try:
         with Repo() as repo:
             if remote is None:
@@ -63,10 +64,8 @@ def check(*, repair: bool = False, quick: bool = False, remote: str | None = Non
         print("nothing is damaged")
 
 
-def _check_here(repo: "Repo", repair: bool, quick: bool) -> list[str]:
+def _check_here(repo: Repo, repair: bool, quick: bool) -> list[str]:
     """Return a line for each thing that is damaged here; print one for each remote that may damage something."""
-    from dvc.repo import lock_repo
-
     with lock_repo(repo):  # who writes these files holds it
         found = _process_list(repo, repair)
         if repair:
@@ -87,10 +86,8 @@ def _who(error: Exception) -> str:
     return f" {found[0]}" if found else ""
 
 
-def _rwlock(repo: "Repo", **places: list[str]) -> AbstractContextManager[None]:
+def _rwlock(repo: Repo, **places: list[str]) -> AbstractContextManager[None]:
     """Hold places to `read` or to `write` as DVC's stages hold theirs."""
-    from dvc.rwlock import rwlock
-
     held = {"read": [], "write": [], **places}
     lock: AbstractContextManager[None] = rwlock(
         repo.tmp_dir, repo.fs, "accord check", **held, hardlink=repo.config["core"].get("hardlink_lock")
@@ -98,10 +95,8 @@ def _rwlock(repo: "Repo", **places: list[str]) -> AbstractContextManager[None]:
     return lock
 
 
-def _idle_outputs(repo: "Repo") -> "list[Output]":
+def _idle_outputs(repo: Repo) -> list[Output]:
     """Return all outputs, or none while a stage is writing some."""
-    from dvc.lock import LockError
-
     try:
         with _rwlock(repo, read=[repo.root_dir]):
             return list(repo.index.outs)
@@ -110,10 +105,8 @@ def _idle_outputs(repo: "Repo") -> "list[Output]":
         return []
 
 
-def _process_list(repo: "Repo", repair: bool) -> list[str]:
+def _process_list(repo: Repo, repair: bool) -> list[str]:
     """Return a line if DVC can't read which processes hold which files, or these are no longer they."""
-    from dvc.rwlock import RWLOCK_FILE, SCHEMA
-
     path = Path(repo.tmp_dir, RWLOCK_FILE)
     try:
         entries = SCHEMA(json.loads(path.read_bytes()))
@@ -132,19 +125,13 @@ def _process_list(repo: "Repo", repair: bool) -> list[str]:
 
 def _is_left_over(path: Path, entries: dict[str, Any]) -> bool:
     """Return whether all living processes of the list began after it was written: DVC would wait for them."""
-    import psutil
-
     holders = chain(entries["write"].values(), *entries["read"].values())
     living = [psutil.Process(one["pid"]) for one in holders if psutil.pid_exists(one["pid"])]
     return bool(living) and all(process.create_time() > path.stat().st_mtime for process in living)
 
 
-def _texts(repo: "Repo", repair: bool) -> list[str]:
+def _texts(repo: Repo, repair: bool) -> list[str]:
     """Return a line for params.yaml and for dvc.lock if DVC can't read it."""
-    from dvc.dvcfile import LOCK_FILE, Lockfile
-    from dvc.exceptions import DvcException
-    from dvc.utils.serialize import load_yaml
-
     found = []
     for name in (str(PARAMS), LOCK_FILE):
         path = Path(repo.root_dir, name)

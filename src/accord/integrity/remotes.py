@@ -5,21 +5,22 @@ one, but doesn't name it, and `dvc push` sends nothing that is there by name.
 """
 
 import textwrap
-from typing import TYPE_CHECKING
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc_data.hashfile.db import HashFileDB
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.tree import Tree
 
 from accord.errors import UserError
 from accord.integrity.cache import damaged, entries, line
 from accord.project import own_command
 
-if TYPE_CHECKING:
-    from dvc.repo import Repo
-    from dvc_data.hashfile.db import HashFileDB
-
 _KINDS = ("md5", "md5-dos2unix")  # of DVC's hashes, the second one that of DVC 2 and of the run cache's place
 _LEVELS = {"repo": "", "local": "--local ", "global": "--global ", "system": "--system "}  # of DVC's configuration
 
 
-def unverified(repo: "Repo") -> list[str]:
+def unverified(repo: Repo) -> list[str]:
     """Return a line for each remote from which DVC would pull damaged objects in silence."""
     levels = {name: flag for level, flag in _LEVELS.items() for name in repo.config.read(level).get("remote", {})}
     return [
@@ -30,17 +31,12 @@ def unverified(repo: "Repo") -> list[str]:
     ]
 
 
-def examine_remote(repo: "Repo", name: str, *, repair: bool) -> list[str]:
+def examine_remote(repo: Repo, name: str, *, repair: bool) -> list[str]:
     """Read a remote, each object a piece at a time; return a line for each that is damaged, also of its run cache.
 
     To repair is to remove it, and the lists of folders (`.dir`) that name it: `dvc push` checks only for the list and
-    assumes that its files exist.
-
-    Raises:
-        UserError: The remote can't be read.
+    assumes that its files exist. A remote that can't be read is a `UserError`.
     """
-    from dvc.exceptions import DvcException
-
     mend = f"run {own_command(f'check --remote {name} --repair')}"
     try:
         new, legacy = (repo.cloud.get_remote_odb(name, "check --remote", kind) for kind in _KINDS)
@@ -59,7 +55,7 @@ def examine_remote(repo: "Repo", name: str, *, repair: bool) -> list[str]:
     raise UserError(f"remote {name}: nothing is at {shown(legacy.path)}: is its disk there? If so `dvc push` first")
 
 
-def _objects(repo: "Repo", odb: "HashFileDB", mend: str, repair: bool) -> list[str]:
+def _objects(repo: Repo, odb: HashFileDB, mend: str, repair: bool) -> list[str]:
     """Return a line for each damaged object of one of a remote's two databases."""
     owners = {out.hash_info.value: str(out) for out in repo.index.outs if out.hash_info}
     bad = damaged(odb)
@@ -73,11 +69,8 @@ def _objects(repo: "Repo", odb: "HashFileDB", mend: str, repair: bool) -> list[s
     return [line(shown(odb.oid_to_path(oid)), "removed" if repair else mend, owners.get(oid)) for oid in bad]
 
 
-def _lists(odb: "HashFileDB", bad: set[str]) -> dict[str, set[str]]:
+def _lists(odb: HashFileDB, bad: set[str]) -> dict[str, set[str]]:
     """Return the bad objects that each whole list of a folder names, if any; one list at a time is in memory."""
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
     found = {}
     for oid in odb.all() if bad else ():
         if oid.endswith(".dir") and oid not in bad:
