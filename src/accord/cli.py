@@ -29,48 +29,45 @@ def run(name: str) -> NoReturn:
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
-    """Return the parser; `run` names a sub-command's function, whose module is imported only when it is called.
-
-    DVC, TensorFlow, MLflow and Hydra take seconds to import.
-    """
+    """Return the parser; `run` names a sub-command's function, whose module is imported only when it is called."""
     description = _DESCRIPTION.format(name=name)
     parser = argparse.ArgumentParser(name, description=description, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    check = commands.add_parser("check", help="find what is damaged of DVC's cache, outputs and files")
+    def command(name: str, run: str, purpose: str, **defaults: bool) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=purpose)
+        added.set_defaults(run=run, **defaults)
+        return added
+
+    check = command("check", "accord.integrity.check:check", "find what is damaged of DVC's cache, outputs and files")
     check.add_argument("--repair", action="store_true", help="mend it; `dvc repro` then makes again what is missing")
     check.add_argument("--quick", action="store_true", help="don't read what has the size and time that DVC knows")
-    check.add_argument(
-        "--remote", nargs="?", const="", metavar="NAME", help="read a DVC remote instead, the default one without NAME"
-    )
-    check.set_defaults(run="accord.integrity.check:check")
+    remote = "read a DVC remote instead, the default one without NAME"
+    check.add_argument("--remote", nargs="?", const="", metavar="NAME", help=remote)
 
-    compose = commands.add_parser("compose", help="compose conf/ into params.yaml, which all other stages read")
-    compose.set_defaults(run="accord.compose:write_params")
+    command("compose", "accord.compose:write_params", "compose conf/ into params.yaml, which all other stages read")
 
-    server = commands.add_parser("check-server", help="look for the usual mistakes of a team's tracking server")
+    purpose = "look for the usual mistakes of a team's tracking server"
+    server = command("check-server", "accord.server.check_server:check_server", purpose, in_project=False)
     server.add_argument("uri", metavar="URI", nargs="?", type=_server, default="", help="by default the configured one")
-    server.set_defaults(run="accord.server.check_server:check_server", in_project=False)
 
-    move = commands.add_parser("move-store", help="copy MLflow's local runs, models and artifacts to a server's store")
+    purpose = "copy MLflow's local runs, models and artifacts to a server's store"
+    move = command("move-store", "accord.server.move_store:move_store", purpose, in_project=False)
     move.add_argument("target", metavar="DATABASE", help="the server's: postgresql://USER@HOST/NAME")
     move.add_argument("destination", metavar="ARTIFACTS", help="the server's: an absolute folder or s3://BUCKET/FOLDER")
     move.add_argument("--source", type=given, default=Path("mlflow.db"), help="the database to move (%(default)s)")
-    move.set_defaults(run="accord.server.move_store:move_store", in_project=False)
 
-    promote = commands.add_parser("promote", help="write a trial's values as an experiment of the pipeline")
-    promote.add_argument(
-        "source", metavar="TRIAL", type=_source, help="the id of a trial's or sweep's MLflow run, or a sweep's folder"
-    )
+    promote = command("promote", "accord.promote:promote", "write a trial's values as an experiment of the pipeline")
+    source = "the id of a trial's or sweep's MLflow run, or a sweep's folder"
+    promote.add_argument("source", metavar="TRIAL", type=_source, help=source)
     promote.add_argument("--name", help="of conf/experiment/NAME.yaml; by default made of the values")
-    promote.set_defaults(run="accord.promote:promote")
 
-    resume = commands.add_parser("resume", help="run what is missing of a sweep that was stopped or had failures")
+    resume = command(
+        "resume", "accord.sweep.app:resume", "run what is missing of a sweep that was stopped or had failures"
+    )
     resume.add_argument("folder", type=given, help="of the sweep, as sweeps/2026-11-25_07-30-12")
-    resume.set_defaults(run="accord.sweep.app:resume")
 
-    sync = commands.add_parser("sync", help="give MLflow the runs of stages that DVC restored from its cache")
-    sync.set_defaults(run="accord.sync:sync")
+    command("sync", "accord.sync:sync", "give MLflow the runs of stages that DVC restored from its cache")
     return parser
 
 
