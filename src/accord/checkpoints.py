@@ -13,9 +13,9 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from accord.files import claim, flush, naming, sha256_file, sha256_json
 
@@ -45,22 +45,17 @@ def training_key(
         root: Folder of the packages that have the code; its own name is not part of the key.
         libraries: Names of the distributions whose versions count.
     """
-    places = [root / path for path in code]
-    found = [file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])]
-    modules = {file.relative_to(root).with_suffix(""): file for file in found}
-    content = {
-        "recipe": dict(recipe),
-        "data": dict(data),
-        # Copies and links of editors are left out: their names can't be imported.
-        "code": {
-            str(name): sha256_file(file) for name, file in modules.items() if all(map(str.isidentifier, name.parts))
-        },
-        "libraries": {name: importlib.metadata.version(name) for name in libraries},
-    }
-    return sha256_json(content)
+    modules: dict[str, str] = {}
+    for place in (root / path for path in code):
+        for file in place.rglob("*.py") if place.is_dir() else [place]:
+            name = file.relative_to(root).with_suffix("")
+            if all(map(str.isidentifier, name.parts)):  # copies and links of editors can't be imported
+                modules[str(name)] = sha256_file(file)
+    versions = {name: importlib.metadata.version(name) for name in libraries}
+    return sha256_json({"recipe": dict(recipe), "data": dict(data), "code": modules, "libraries": versions})
 
 
-class Checkpoints:
+class Checkpoints(AbstractContextManager["Checkpoints"]):
     """The checkpoints of one training, which belong to one process at a time: until `with` ends, or the process.
 
     Attributes:
@@ -91,9 +86,6 @@ class Checkpoints:
         except BaseException:
             self.__exit__()
             raise
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._lock:
