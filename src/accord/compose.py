@@ -43,7 +43,7 @@ def write_params() -> None:
 
 
 def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
-    """The configuration with root `folder`/config.yaml, as YAML text and as plain values.
+    """Return the configuration with root `folder`/config.yaml, as YAML text and as plain values.
 
     Args:
         folder: Folder with the groups of options.
@@ -62,11 +62,7 @@ def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, 
 
 @contextmanager
 def config_errors(origin: str) -> Iterator[None]:
-    """Turn whatever Hydra, OmegaConf or PyYAML raise into one line.
-
-    Raises:
-        UserError: they raised something.
-    """
+    """Turn whatever Hydra, OmegaConf or PyYAML raise into a `UserError` of one line."""
     try:
         yield
     except Exception as error:  # broken files have them raise exceptions of all kinds
@@ -85,8 +81,8 @@ def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, 
     """
     from omegaconf import OmegaConf
 
-    default = flatten(cast("dict[str, Any]", OmegaConf.to_container(plain.hydra)))
-    for key, value in flatten(cast("dict[str, Any]", OmegaConf.to_container(config.hydra))).items():
+    default, own = (flatten(cast("dict[str, Any]", OmegaConf.to_container(one.hydra))) for one in (plain, config))
+    for key, value in own.items():
         if not key.startswith(_OF_EACH_COMPOSITION) and value != default.get(key):
             raise ValueError(f"hydra.{key} = {value} has no effect on the pipeline: it belongs in conf/search")
     rest = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -98,7 +94,7 @@ def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, 
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """A line for each key whose value differs, e.g. `params.yaml: train.epochs 9 -> 15`."""
+    """Return a line for each key whose value differs, e.g. `params.yaml: train.epochs 9 -> 15`."""
     old, new = flatten(before), flatten(after)
     pairs = {key: (old.get(key, "(absent)"), new.get(key, "(absent)")) for key in {**old, **new}}
     # By their text: 1, 1.0 and true are equal in Python and not in a configuration.

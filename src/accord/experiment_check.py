@@ -26,31 +26,19 @@ _ORIGIN = "the experiment's configuration"
 
 
 def install(root: Path) -> None:
-    """Put Hydra's singleton in its place, for the project with this root."""
-    GlobalHydra.set_instance(CheckingHydra(root))
+    """Put a singleton of Hydra's in its place whose loader checks what it composes, for the project with this root."""
 
+    class CheckingHydra(GlobalHydra):
+        def initialize(self, hydra: Any) -> None:
+            super().initialize(hydra)
+            load = hydra.config_loader.load_configuration
+            hydra.config_loader.load_configuration = partial(_checked, root, load)
 
-class CheckingHydra(GlobalHydra):
-    """Hydra's singleton, with a loader that checks what it composes."""
-
-    def __init__(self, root: Path) -> None:
-        """Name the root of the project."""
-        super().__init__()
-        self._root = root
-
-    def initialize(self, hydra: Any) -> None:
-        """Take up an application, and wrap its loader."""
-        super().initialize(hydra)
-        load = hydra.config_loader.load_configuration
-        hydra.config_loader.load_configuration = partial(_checked, self._root, load)
+    GlobalHydra.set_instance(CheckingHydra())
 
 
 def _checked(root: Path, load: Callable[..., DictConfig], **options: Any) -> DictConfig:
-    """Return what a loader composes.
-
-    Raises:
-        DvcException: it can't be used, or DVC would write it to a wrong place, or lose the experiment.
-    """
+    """Return what a loader composes; a `DvcException` if it is impossible, or DVC would lose or misplace the result."""
     try:
         _check_command(root)
         with config_errors(_ORIGIN), self_contained():

@@ -4,21 +4,17 @@ DVC carries an experiment's commit from its tree into the repository by fetching
 """
 
 import os
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from accord.errors import UserError
+from accord.errors import UserError, one_line
 from accord.git import GitError, git
 from accord.process import run_command
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
-
-_LOCKS = ("index.lock", "HEAD.lock")
 _INTERRUPTED_EXIT_CODE = 252  # of DVC after Ctrl-C
 _ERROR_HINTS = {  # by words of git's messages
     "not a git repository": "run `git init` and `git commit`, or work in a clone",
@@ -54,9 +50,9 @@ def run(name: str, *settings: str) -> str:
         raise KeyboardInterrupt
     if code:
         raise UserError(f"the experiment {name} failed: see the output above")
-    if not (commit := _git("for-each-ref", "--format=%(objectname)", ref)):
+    if not (commits := _commits(ref)):
         raise UserError(f"DVC ran the experiment {name} and did not save it: {ref} is missing")
-    return commit
+    return commits[0]
 
 
 def resolve(revision: str) -> str:
@@ -65,7 +61,7 @@ def resolve(revision: str) -> str:
     Raises:
         UserError: There is none, or there are several.
     """
-    commits = _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{revision}").split()
+    commits = _commits(f"refs/exps/*/*/{revision}")
     if len(commits) > 1:
         raise UserError(f"{len(commits)} experiments have the name {revision}: give the SHA of a commit")
     return commits[0] if commits else _git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
@@ -84,62 +80,55 @@ def fetch(commit: str, path: str, target: Path) -> None:
     try:
         Repo.get(_git("rev-parse", "--show-toplevel"), f"{prefix}{path}", out=str(target), rev=commit)
     except (DvcException, OSError) as error:
-        raise UserError(f"{path} of commit {commit[:7]} can't be read: {_in_one_line(error)}") from None
+        raise UserError(f"{path} of commit {commit[:7]} can't be read: {one_line(error)}") from None
 
 
 def check_repository(root: Path) -> None:
-    """Refuse a repository into which DVC can't carry an experiment from a tree of its own.
-
-    Raises:
-        UserError: One line says why, and what to do.
-    """
-    _check_path(root)
+    """Refuse, with a `UserError`, a repository into which DVC can't carry an experiment from a tree of its own."""
+    path = str(root)
+    # DVC makes file://... of it.
+    if not path.isascii() or unquote(urlsplit(f"file://{path}").path) != path or set(path) & set("{}"):
+        raise UserError(
+            f"DVC can't run experiments in trees of their own (--temp, --queue) below {path}: move the repository to a "
+            f"path of ASCII characters without # ? % {{ }}, or run `dvc exp run` in the workspace"
+        )
     if _git("rev-parse", "--is-shallow-repository", root=root) == "true":
         raise UserError(f"{root} is a shallow clone, in which DVC loses experiments: run `git fetch --unshallow`")
     _git("rev-parse", "--verify", "HEAD", root=root)
-    for lock in (root / _git("rev-parse", "--git-path", name, root=root) for name in _LOCKS):
-        if lock.exists():
+    for name in ("index.lock", "HEAD.lock"):
+        if (lock := root / _git("rev-parse", "--git-path", name, root=root)).exists():
             raise UserError(f"{lock} exists: wait for the git command that runs; if none does, remove the file")
     if unmerged := _git("diff", "--name-only", "--diff-filter=U", root=root):
         raise UserError(f"{unmerged.splitlines()[0]} has conflicts of a merge: resolve them and `git add` it")
     _check_libraries(root)
 
 
-def _check_path(root: Path) -> None:
-    """Refuse a path that is not the same in the address `file://...` that DVC makes of it."""
-    path = str(root)
-    if not path.isascii() or unquote(urlsplit(f"file://{path}").path) != path or set(path) & set("{}"):
-        raise UserError(
-            f"DVC can't run experiments in trees of their own (--temp, --queue) below {path}: move the repository to a "
-            f"path of ASCII characters without # ? % {{ }}, or run `dvc exp run` in the workspace"
-        )
-
-
 def _check_libraries(root: Path) -> None:
     """Refuse what git can use and the libraries that DVC reads git with can't."""
     from dvc.scm import SCM
 
-    try:
+    with _refused("DVC can't read this kind of git repository", "clone it anew"):
         scm = SCM(str(root), search_parent_directories=True)
         library = scm.pygit2  # opens it anew
-    except Exception as error:  # whatever a repository's format makes the libraries raise
-        raise UserError(f"DVC can't read this kind of git repository ({_in_one_line(error)}): clone it anew") from None
     with closing(scm):
-        try:
+        with _refused("DVC can't read git's index", "run `git update-index --no-split-index`"):
             scm.is_tracked("dvc.yaml")
-        except Exception as error:  # the same of an index
-            remedy = "run `git update-index --no-split-index`"
-            raise UserError(f"DVC can't read git's index ({_in_one_line(error)}): {remedy}") from None
-        if not _git("status", "--porcelain", "--untracked-files=no", root=root):
-            return
-        try:
-            _ = library.committer  # DVC stashes edits as a commit
-        except Exception:  # SCMError or, of an empty name, an error of pygit2's
+        if _git("status", "--porcelain", "--untracked-files=no", root=root):  # DVC stashes edits as a commit
             remedy = "run `git config user.name NAME` and `git config user.email ADDRESS`"
-            raise UserError(f"git has no user name and e-mail for commits: {remedy}") from None
+            with _refused("git has no user name and e-mail for commits", remedy):
+                _ = library.committer
 
 
-def run_stage(main: "Callable[[], None]") -> "NoReturn":
+@contextmanager
+def _refused(problem: str, remedy: str) -> Iterator[None]:
+    """Turn whatever git's libraries raise into a line."""
+    try:
+        yield
+    except Exception as error:  # of a format, of an index, of an empty name: each has others
+        raise UserError(f"{problem} ({one_line(error)}): {remedy}") from None
+
+
+def run_stage(main: Callable[[], None]) -> NoReturn:
     """Run a stage's `main` as a command; refuse first if DVC could not save its experiment."""
 
     def checked() -> None:
@@ -150,11 +139,7 @@ def run_stage(main: "Callable[[], None]") -> "NoReturn":
 
 
 def check_tree() -> None:
-    """Refuse to work in an experiment's tree if its commit can't be fetched into the repository, by trying it.
-
-    Raises:
-        UserError: One line says why, and what to do if the reason is known.
-    """
+    """Refuse, with a `UserError`, to work in an experiment's tree if its commit can't be fetched, by trying it."""
     root = Path(os.environ.get("DVC_ROOT", ".")).resolve()
     if "DVC_EXP_BASELINE_REV" not in os.environ or root == Path.cwd().resolve():  # of the workspace nothing is fetched
         return
@@ -162,7 +147,7 @@ def check_tree() -> None:
         _try_to_keep(root)
     except Exception as error:  # whatever git's libraries raise
         check_repository(root)
-        raise UserError(f"DVC can't keep this experiment in {root}: {_in_one_line(error.__cause__ or error)}") from None
+        raise UserError(f"DVC can't keep this experiment in {root}: {one_line(error.__cause__ or error)}") from None
 
 
 def _try_to_keep(root: Path) -> None:
@@ -185,19 +170,16 @@ def _try_to_keep(root: Path) -> None:
                 repository.remove_ref(ref)
 
 
-def _git(*arguments: str, root: Path | None = None) -> str:
-    """Return what a git command prints.
+def _commits(pattern: str) -> list[str]:
+    """Return the SHA of each commit that a reference of this pattern names."""
+    return _git("for-each-ref", "--format=%(objectname)", pattern).split()
 
-    Raises:
-        UserError: There is no git, or it fails.
-    """
-    root = root or Path.cwd()
+
+def _git(*arguments: str, root: Path | None = None) -> str:
+    """Return what a git command prints; a failure is a `UserError` with the remedy where it is known."""
     try:
         return git(*arguments, folder=root)
     except GitError as reason:
         remedy = next((remedy for words, remedy in _ERROR_HINTS.items() if words in str(reason)), "")
-        raise UserError(": ".join(filter(None, [f"git can't use {root}", str(reason), remedy]))) from None
-
-
-def _in_one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+        line = [f"git can't use {root or Path.cwd()}", str(reason), remedy]
+        raise UserError(": ".join(filter(None, line))) from None

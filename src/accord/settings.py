@@ -12,18 +12,14 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from accord.errors import UserError
+from accord.errors import UserError, one_line
 from accord.paths import PARAMS
 
 FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # of no folder, no option, not hidden
 
 
 def within(path: str) -> str:
-    """Return a path unless it leads out of the repository.
-
-    Raises:
-        PydanticCustomError: It does, or has characters that can't be printed.
-    """
+    """Return a path unless it leads out of the repository or can't be printed, which are pydantic's errors."""
     if not path.isprintable():
         raise PydanticCustomError("path", "it has characters that can't be printed")
     if posixpath.normpath(path).split("/")[0] == "..":
@@ -77,27 +73,26 @@ def impossible(key: str, value: Any, allowed: str) -> PydanticCustomError:
 
 
 def describe(error: ValidationError, prefix: str = "") -> str:
-    """The first of the errors as `key = value: what is allowed`, with a count of the others."""
+    """Return the first of the errors as `key = value: what is allowed`, with a count of the others."""
     first, *others = error.errors(include_url=False)
     path = ".".join(part for part in [prefix, *map(str, first["loc"])] if part and part != "[key]")
-    match first["type"]:
-        case "missing":
-            line = f"{path}: the key is missing"
-        case "secret":  # terminals and logs keep what is printed
-            line = f"{path}: {first['msg']}"
-        case "unknown_key" | "impossible" | "cell_train":  # these name the key themselves, below `path`
-            line = f"{path}.{first['msg']}" if path else first["msg"]
-        case _:
-            line = f"{path} = {first['input']!r} is impossible: {first['msg'][:1].lower()}{first['msg'][1:]}"
-    line = " ".join(line.split())
-    return line if not others else f"{line} (and {len(others)} more)"
+    kind, message = first["type"], first["msg"]
+    if kind == "missing":
+        line = f"{path}: the key is missing"
+    elif kind == "secret":  # terminals and logs keep what is printed
+        line = f"{path}: {message}"
+    elif kind in {"unknown_key", "impossible", "cell_train"}:  # these name the key themselves, below `path`
+        line = f"{path}.{message}" if path else message
+    else:
+        line = f"{path} = {first['input']!r} is impossible: {message[:1].lower()}{message[1:]}"
+    return " ".join(line.split()) + (f" (and {len(others)} more)" if others else "")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The plain values of a YAML file, with interpolations resolved.
+    """Return the plain values of a YAML file, with interpolations resolved.
 
     Raises:
-        UserError: the file is missing or can't be read as a YAML mapping.
+        UserError: The file is missing or can't be read as a YAML mapping.
     """
     from omegaconf import OmegaConf
 
@@ -114,20 +109,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load_tracking() -> Tracking:
-    """Read and check the tracking section of params.yaml.
-
-    Raises:
-        UserError: The file or its section can't be used.
-    """
+    """Read and check the tracking section of params.yaml; what is impossible is a `UserError`."""
     return validate_tracking(read_yaml(PARAMS).get("tracking"), str(PARAMS))
 
 
 def validate_tracking(values: Any, origin: str) -> Tracking:
-    """Check plain values of the tracking section; `origin` says in the message where they come from.
-
-    Raises:
-        UserError: One is impossible.
-    """
+    """Check plain values of the tracking section; a `UserError` says by `origin` where impossible ones come from."""
     try:
         return Tracking.model_validate(values)
     except ValidationError as error:
@@ -140,7 +127,7 @@ def self_contained() -> Iterator[None]:
     from omegaconf import OmegaConf
     from omegaconf.resolvers import oc
 
-    hydras = [name for name in ("hydra", "now", "python_version") if OmegaConf.has_resolver(name)]
+    hydras = list(filter(OmegaConf.has_resolver, ("hydra", "now", "python_version")))
     for name in ["oc.env", *hydras]:
         OmegaConf.register_new_resolver(name, partial(_refuse, name), replace=True)
     try:
@@ -159,25 +146,24 @@ def _refuse(resolver: str, *arguments: Any) -> NoReturn:
             f"the environment's {arguments[0]} can't be part of the configuration, which git and MLflow keep: write the"
             " value down, or leave it out and set MLFLOW_TRACKING_URI if it is the store's address"
         )
-    interpolation = f"${{{resolver}:{','.join(map(str, arguments))}}}"
-    raise ValueError(f"{interpolation} gives another value on each run or machine: write the value down")
+    called = f"{resolver}:{','.join(map(str, arguments))}"
+    raise ValueError(f"${{{called}}} gives another value on each run or machine: write the value down")
 
 
 def in_one_line(error: Exception) -> str:
     """Return what OmegaConf, Hydra or PyYAML say, as `key: message` where they name a key."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     found = re.fullmatch(r"(?:\w+ raised while resolving interpolation: )?(.*?)(?: full_key: (\S+) .*)?", text)
     message, key = found.groups() if found else (text, None)
     return f"{key}: {message}" if key else message
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots: {"a": {"b": 1}} becomes {"a.b": 1}. Lists stay values."""
+    """Join nested keys by dots: {"a": {"b": 1}} becomes {"a.b": 1}. Lists stay values."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{name}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[name] = value
+            flat[f"{prefix}{key}"] = value
     return flat
