@@ -21,7 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     power was cut. The temporary name keeps the suffixes, since some writers choose the format by them.
 
     Raises:
-        OSError: the file can't be written; `filename` is `path` where the error named no other file.
+        OSError: The file can't be written; `filename` is `path` where the error named no other file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix="".join(path.suffixes))
@@ -91,11 +91,11 @@ def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(value: Any) -> str:
-    """SHA-256 of a value's JSON text with sorted keys: equal values give equal digests."""
+    """Return the SHA-256 of a value's JSON text with sorted keys: equal values give equal digests."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -12,15 +12,7 @@ class GitError(Exception):
 
 
 def git(*arguments: str, folder: Path | None = None) -> str:
-    """Return the output of a git command.
-
-    Args:
-        arguments: Arguments of git.
-        folder: Folder to run it in; the working directory if None.
-
-    Raises:
-        GitError: Git is missing, refuses, or does not end.
-    """
+    """Return the output of a git command in a folder, None for the working directory; a `GitError` if it fails."""
     try:
         result = subprocess.run(
             ["git", *arguments],
@@ -29,6 +21,8 @@ def git(*arguments: str, folder: Path | None = None) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
+            encoding="utf-8",
+            errors="replace",
             timeout=_TIMEOUT_SECONDS,
         )
     except subprocess.TimeoutExpired:
@@ -36,9 +30,9 @@ def git(*arguments: str, folder: Path | None = None) -> str:
     except OSError as error:
         raise GitError(f"git can't be run: {error.strerror}") from None
     if result.returncode:
-        said = " ".join(result.stderr.decode(errors="replace").split()) or f"git ended with {result.returncode}"
+        said = " ".join(result.stderr.split()) or f"git ended with {result.returncode}"
         raise GitError(said.removeprefix("fatal: "))
-    return result.stdout.decode(errors="replace").strip()
+    return result.stdout.strip()
 
 
 def is_expected() -> bool:

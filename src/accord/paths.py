@@ -42,7 +42,7 @@ def given(path: str | Path) -> Path:
 
 
 def repository() -> Path:
-    """The repository's root: DVC names it for its stages, else it is the project's, else the working directory.
+    """Return the repository's root: what DVC names for its stages, else the project's, else the working directory.
 
     What outlives a stage is kept there; a temporary experiment's working directory is deleted with it.
     """
@@ -50,5 +50,5 @@ def repository() -> Path:
 
 
 def checkpoints_folder() -> Path:
-    """What interrupted trainings go on from."""
+    """Return the folder from which interrupted trainings go on."""
     return repository() / "checkpoints"

@@ -61,10 +61,8 @@ def require_project() -> None:
     root = project_root()
     if root is None:
         raise UserError(f"{Path.cwd()} is outside the repository: it has no .dvc, nor has a folder above it")
-    for there in (
-        folder for folder in sorted((root / "src").glob("*")) if folder.is_dir() and folder.name.isidentifier()
-    ):
-        spec = find_spec(there.name)
+    for there in sorted(root.glob("src/*/")):
+        spec = find_spec(there.name) if there.name.isidentifier() else None
         if spec and spec.origin and not there.samefile(own := Path(spec.origin).parent):
             remedy = "run `make setup`, then `. .venv/bin/activate` again, without PYTHONPATH"
             raise UserError(f"this environment runs the code in {own}, not that in {there}: {remedy}")

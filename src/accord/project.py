@@ -4,7 +4,6 @@ import os
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from accord.errors import UserError
 
 _VARIABLE = "ACCORD_PROJECT"  # names the project where its pyproject.toml is not, as on a node of Ray
-_FILE = Path("pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,10 @@ class Project:
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Call one of the functions by its name."""
-        return getattr(import_module(self.functions), function)(*arguments)
+        return resolve_name(f"{self.functions}:{function}")(*arguments)
 
     def check_values(self, values: dict[str, Any], origin: str) -> None:
-        """Check plain values of params.yaml; `origin` says in the message where they come from.
-
-        Raises:
-            UserError: One is impossible.
-        """
+        """Refuse impossible values of params.yaml with a `UserError`, which says by `origin` where they come from."""
         resolve_name(self.check)(values, origin)
 
 
@@ -82,23 +76,20 @@ def own_command(arguments: str) -> str:
 
 
 def mend() -> str:
-    """Return what mends a damaged file, to be shown to a user: DVC alone may take it for whole."""
+    """Return what mends a damaged file, to be shown to a user: DVC alone may trust it."""
     return f"run {own_command('check --repair')}, then `dvc repro`"
 
 
 @cache
 def find_project() -> Project:
-    """Return the project that the environment or the working directory's pyproject.toml names as `[tool.accord]`.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Return the project that the environment or the working directory's pyproject.toml names as `[tool.accord]`."""
     name = _name()
-    module, _, attribute = name.partition(":")
     try:
-        project: Project = getattr(import_module(module), attribute)
+        project = resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"the project {name!r} can't be imported: {error}") from None
+    if not isinstance(project, Project):
+        raise UserError(f"the project {name!r} is no Project of accord's: name it as MODULE:NAME")
     return project
 
 
@@ -110,10 +101,10 @@ def project_environment() -> dict[str, str]:
 def _name() -> str:
     if name := os.environ.get(_VARIABLE):
         return name
+    file = Path("pyproject.toml").resolve()
     try:
-        return str(tomllib.loads(_FILE.read_text())["tool"]["accord"]["project"])
+        return str(tomllib.loads(file.read_text())["tool"]["accord"]["project"])
     except (FileNotFoundError, KeyError, TypeError):
-        told = f'{_FILE.resolve()} names no project: add [tool.accord] project = "MODULE:NAME"'
+        raise UserError(f'{file} names no project: add [tool.accord] project = "MODULE:NAME"') from None
     except ValueError as error:
-        told = f"{_FILE.resolve()} can't be read: {error}"
-    raise UserError(told)
+        raise UserError(f"{file} can't be read: {error}") from None

@@ -37,34 +37,29 @@ def promote(source: str, name: str | None) -> None:
         raise UserError(f"--name = {name!r} is impossible: letters, digits, _, . and -, not . or - first")
     pipeline = compose(CONF)[1]
     trials = _trials(source, validate_tracking(pipeline.get("tracking"), str(CONF)))
-    call = find_project().call
-    promoted = [(trial, *call("promotion", trial.parameters, pipeline)) for trial in trials]
+    promoted = [(trial, *find_project().call("promotion", trial.parameters, pipeline)) for trial in trials]
     # The first that needs the fewest settings: its figures come again without another seed.
     trial, values, needed, remarks = min(promoted, key=lambda one: len(one[2]))
     words = [word for word in trial.name.split() if not word.startswith(f"{SEED}=")]
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words))
     path = EXPERIMENTS / f"{name}.yaml"
-    settings = [f"experiment={path.stem}", *needed]
-    command = shlex.join(["dvc", "exp", "run", *chain.from_iterable(("-S", setting) for setting in settings)])
+    settings = chain.from_iterable(("-S", setting) for setting in (f"experiment={path.stem}", *needed))
+    command = shlex.join(["dvc", "exp", "run", *settings])
     text = _header(trials, command) + (OmegaConf.to_yaml(OmegaConf.create(values)) if values else "")
     if path.exists() and path.read_text() != text:
         raise UserError(f"{path} exists with other content: choose another name with --name, or remove it")
     write_text(path, text)
-    print(f"{path}:\n{text}")
-    for line in [*remarks, command]:
-        print(line)
+    print(f"{path}:\n{text}", *remarks, command, sep="\n")
 
 
 def _trials(source: str, tracking: Tracking) -> list[Trial]:
     """Return the finished trials of one configuration, that with the best mean in a sweep."""
-    if Path(source).is_dir():
-        folder = Path(source)
+    if (folder := Path(source)).is_dir():
         sweep_tracking = Tracking.model_validate(Request.read(folder).tracking)
         found: Trial | list[Trial] = Sweep.configured(sweep_tracking, folder, former_folder(folder)).trials()
     else:
         found = read_run(tracking, source)
-    groups = configurations(found if isinstance(found, list) else [found])
-    if not groups:
+    if not (groups := configurations(found if isinstance(found, list) else [found])):
         raise UserError(f"{source}: no trial of it is finished")
     return groups[0]
 
@@ -72,17 +67,13 @@ def _trials(source: str, tracking: Tracking) -> list[Trial]:
 def _header(trials: list[Trial], command: str) -> str:
     """Return comments: where the values come from, what they reached, how to use them."""
     best, project = trials[0], find_project()
-    several = f", the mean of {len(trials)} seeds ({', '.join(f'{score(trial):.4f}' for trial in trials)})"
     reached = f"{in_words(project.metric).capitalize()} {fmean(map(score, trials)):.4f}"
-    reached += several if len(trials) > 1 else ""
+    if len(trials) > 1:
+        reached += f", the mean of {len(trials)} seeds ({', '.join(f'{score(trial):.4f}' for trial in trials)})"
     for metric in project.reported:
         reached += f", {in_words(metric)} {fmean(trial.metrics[SELECTED + metric] for trial in trials):.4f}"
-    lines = [
-        "# @package _global_",
-        f"# {best.name}, run {best.run_id}{' of' if best.command else ''}",
-        *([f"#   {best.command}"] if best.command else []),
-        f"# {reached}; {best.minutes:.1f} minutes.",
-        "# Reproduce it:",
-        f"#   {command}",
-    ]
-    return "\n".join(lines) + "\n"
+    origin = [f"{best.name}, run {best.run_id}"]
+    if best.command:
+        origin = [f"{origin[0]} of", f"  {best.command}"]
+    lines = ["@package _global_", *origin, f"{reached}; {best.minutes:.1f} minutes.", "Reproduce it:", f"  {command}"]
+    return "".join(f"# {line}\n" for line in lines)
