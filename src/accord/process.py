@@ -61,7 +61,7 @@ def require_project() -> None:
     root = project_root()
     if root is None:
         raise UserError(f"{Path.cwd()} is outside the repository: it has no .dvc, nor has a folder above it")
-    for there in sorted(root.glob("src/*/")):
+    for there in sorted(file.parent for file in root.glob("src/*/__init__.py")):
         spec = find_spec(there.name) if there.name.isidentifier() else None
         if spec and spec.origin and not there.samefile(own := Path(spec.origin).parent):
             remedy = "run `make setup`, then `. .venv/bin/activate` again, without PYTHONPATH"

@@ -60,7 +60,7 @@ class Section(BaseModel):
 
 
 class Tracking(Section):
-    """Where MLflow keeps runs; `uri` null means mlflow.db at the repository's root."""
+    """The section that says where MLflow keeps runs; `uri` null means mlflow.db at the repository's root."""
 
     uri: StoreUri | None
     experiment: Annotated[str, Field(min_length=1)]

@@ -8,8 +8,6 @@ from accord.tracking.connection import ServerAway
 def sync() -> None:
     """Give MLflow the run of every stage whose outputs are here; a second time it changes nothing.
 
-    Every run that it finds or makes has the digest of params.yaml in its tag `config.sha256`.
-
     Raises:
         UserError: Outputs are missing, or are not those of params.yaml; or the store can't be used.
     """

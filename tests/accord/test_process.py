@@ -188,6 +188,7 @@ def test_a_command_outlives_the_shell_that_started_it() -> None:
 def test_the_code_of_another_repository_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
     for folder in (".dvc", "src/seqmnist", below):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "src/seqmnist/__init__.py").touch()
     monkeypatch.chdir(tmp_path / below)
     with pytest.raises(UserError) as caught:
         require_project()
@@ -200,12 +201,22 @@ def test_the_code_of_another_repository_is_refused(tmp_path: Path, monkeypatch: 
 def test_commands_of_another_repository_end_before_any_work(tmp_path: Path, module: str) -> None:
     for folder in (".dvc", "conf", "src/seqmnist"):
         (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "src/seqmnist/__init__.py").touch()
     command = [sys.executable, "-m", module, *(["sync"] if module == "seqmnist" else ["-m", "seed=1,2"])]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: this environment runs the code in {ROOT}/src/seqmnist, ")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".dvc", "conf", "src"]
+
+
+def test_folders_of_code_that_are_no_packages_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (".dvc", "src/code", "src/a package", "src/nobody_installed_it"):
+        (tmp_path / folder).mkdir(parents=True)
+    for package in ("a package", "nobody_installed_it"):
+        (tmp_path / "src" / package / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    require_project()
 
 
 def test_the_repositorys_own_code_is_taken_also_by_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ def test_a_process_elsewhere_finds_it_by_its_environment(tmp_path: Path, monkeyp
         ('[tool.accord]\nproject = "nowhere.at_all:MINE"\n', r"'nowhere\.at_all:MINE' can't be imported: No module"),
         ('[tool.accord]\nproject = "seqmnist.project:MINE"\n', "has no attribute 'MINE'"),
         ('[tool.accord]\nproject = ":MINE"\n', "':MINE' can't be imported: "),
+        ('[tool.accord]\nproject = "seqmnist.project"\n', "'seqmnist.project' is no Project of accord's: name it as"),
     ],
 )
 def test_what_names_no_project_is_told_of(tmp_path: Path, content: str | None, told: str) -> None:

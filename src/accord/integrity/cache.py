@@ -75,9 +75,7 @@ def line(where: str, mended: str, owner: str | None = None) -> str:
 def damaged(odb: HashFileDB, state: StateBase | None = None) -> list[str]:
     """Return the names of the objects of a cache or remote whose bytes have another hash; read a piece at a time.
 
-    Args:
-        odb: Cache or remote.
-        state: DVC's database; objects with the size and time that it has are not read.
+    Objects with the size and time that DVC's database `state` has are not read.
     """
 
     def is_damaged(oid: str) -> bool:
@@ -91,13 +89,13 @@ def damaged(odb: HashFileDB, state: StateBase | None = None) -> list[str]:
 
 
 def entries(odb: HashFileDB, shown: Callable[[str], str], mend: str, *, repair: bool) -> list[str]:
-    """Return a line for each damaged entry of the run cache, which is beside the objects of DVC 2.
+    """Return a line for each damaged entry of the run cache, which is beside the objects of DVC 2; remove it to repair.
 
     Args:
         odb: Cache or remote.
-        shown: Text for the path of an entry.
-        mend: How to repair it.
-        repair: Remove them.
+        shown: Function that gives the text for the path of an entry.
+        mend: Text that says how to repair it.
+        repair: Whether to repair.
     """
     runs = odb.fs.join(odb.path, "runs")
     paths = sorted(odb.fs.find(runs)) if odb.fs.exists(runs) else []
