@@ -1,8 +1,8 @@
 """Compose conf/ into params.yaml as Hydra does, so that plain `dvc repro` honours an edit under conf/."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +13,7 @@ from accord.experiments import check_tree
 from accord.files import write_text
 from accord.paths import CONF, PARAMS
 from accord.project import find_project
-from accord.settings import flatten, in_one_line, read_yaml, self_contained
+from accord.settings import config_errors, flatten, read_yaml, self_contained
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -58,15 +58,6 @@ def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, 
     with config_errors(str(folder)), initialize_config_dir(str(folder.resolve()), version_base="1.3"), self_contained():
         plain = hydra_compose(return_hydra_config=True)
         return resolved(hydra_compose("config", list(settings), return_hydra_config=True), plain)
-
-
-@contextmanager
-def config_errors(origin: str) -> Iterator[None]:
-    """Turn whatever Hydra, OmegaConf or PyYAML raise into a `UserError` of one line."""
-    try:
-        yield
-    except Exception as error:  # broken files have them raise exceptions of all kinds
-        raise UserError(f"{origin}: {in_one_line(error)}") from None
 
 
 def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, Any]]:

@@ -15,12 +15,12 @@ from dvc.exceptions import DvcException
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from accord.compose import config_errors, resolved
+from accord.compose import resolved
 from accord.errors import UserError
 from accord.experiments import check_repository
 from accord.git import GitError, git
 from accord.project import find_project
-from accord.settings import self_contained
+from accord.settings import config_errors, self_contained
 
 _ORIGIN = "the experiment's configuration"
 

@@ -96,13 +96,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     from omegaconf import OmegaConf
 
-    try:
-        with self_contained():
-            values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/") from None
-    except Exception as error:  # whatever a broken file makes OmegaConf or PyYAML raise
-        raise UserError(f"{path} can't be read: {in_one_line(error)}") from None
+    if not path.exists():
+        raise UserError(f"{path} is missing: run `dvc repro`, which composes it from conf/")
+    with config_errors(f"{path} can't be read"), self_contained():
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     if not isinstance(values, dict):
         raise UserError(f"{path} can't be read: it must be a mapping of keys to values")
     return {str(key): value for key, value in values.items()}
@@ -148,6 +145,15 @@ def _refuse(resolver: str, *arguments: Any) -> NoReturn:
         )
     called = f"{resolver}:{','.join(map(str, arguments))}"
     raise ValueError(f"${{{called}}} gives another value on each run or machine: write the value down")
+
+
+@contextmanager
+def config_errors(origin: str) -> Iterator[None]:
+    """Turn whatever Hydra, OmegaConf or PyYAML raise into a `UserError` of one line."""
+    try:
+        yield
+    except Exception as error:  # broken files have them raise exceptions of all kinds
+        raise UserError(f"{origin}: {in_one_line(error)}") from None
 
 
 def in_one_line(error: Exception) -> str:

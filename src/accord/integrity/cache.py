@@ -57,13 +57,12 @@ def examine_cache(repo: Repo, outputs: Iterable[Output], *, quick: bool, repair:
                 out.commit(relink=False)
     broken = [_output(out, parts[out], found, bad, repair) for out, found in read.items()]
     shown = partial(os.path.relpath, start=repo.root_dir)  # a cache may be elsewhere
-
-    def mended(odb: HashFileDB, oid: str) -> str:
-        if not repair:
-            return mend()
-        return f"replaced from {owners[oid]}" if oid in owners and odb.exists(oid) else "removed"
-
-    lines = [line(shown(odb.oid_to_path(oid)), mended(odb, oid), owners.get(oid)) for odb, oid in objects]
+    lines = []
+    for odb, oid in objects:
+        how = mend()
+        if repair:
+            how = f"replaced from {owners[oid]}" if oid in owners and odb.exists(oid) else "removed"
+        lines.append(line(shown(odb.oid_to_path(oid)), how, owners.get(oid)))
     return [*lines, *entries(repo.cache.legacy, shown, mend(), repair=repair), *filter(None, broken)]
 
 
