@@ -15,7 +15,7 @@ from accord.metric_names import SELECTED, in_words
 from accord.paths import CONF
 from accord.project import find_project
 from accord.settings import FILE_NAME, Tracking, validate_tracking
-from accord.sweep.folders import Request, former_folder
+from accord.sweep.folders import SweepRequest, former_folder
 from accord.sweep.summary import SEED, configurations, score
 from accord.tracking.sweeps import Sweep, Trial, read_run
 
@@ -55,7 +55,7 @@ def promote(source: str, name: str | None) -> None:
 def _trials(source: str, tracking: Tracking) -> list[Trial]:
     """Return the finished trials of one configuration, that with the best mean in a sweep."""
     if (folder := Path(source)).is_dir():
-        sweep_tracking = Tracking.model_validate(Request.read(folder).tracking)
+        sweep_tracking = Tracking.model_validate(SweepRequest.read(folder).tracking)
         found: Trial | list[Trial] = Sweep.configured(sweep_tracking, folder, former_folder(folder)).trials()
     else:
         found = read_run(tracking, source)

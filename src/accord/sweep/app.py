@@ -22,7 +22,7 @@ from accord.paths import CONF, given
 from accord.process import Terminated
 from accord.project import find_project
 from accord.sweep.allowed_targets import Refused, checked
-from accord.sweep.folders import Request
+from accord.sweep.folders import SweepRequest
 from accord.sweep.job import run_trial
 from accord.sweep.names import folder_value
 from accord.sweep.processes import end_trials, name_driver
@@ -78,7 +78,7 @@ def resume(folder: Path) -> None:
     Raises:
         UserError: the folder is none of a sweep.
     """
-    request = Request.read(folder)
+    request = SweepRequest.read(folder)
     own = [override for override in request.hydra if not override.startswith(_REPLACED)]
     command = [f"{find_project().name}.sweep", "--multirun", *request.overrides, *own]
     sys.argv = [*command, f"hydra.sweep.dir={folder_value(folder)}"]

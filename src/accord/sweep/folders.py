@@ -52,7 +52,7 @@ class _Written:
 
 
 @dataclass(frozen=True)
-class Request(_Written):
+class SweepRequest(_Written):
     """Command of a sweep.
 
     Attributes:
@@ -71,7 +71,7 @@ class Request(_Written):
 
 
 @dataclass(frozen=True)
-class Trial(_Written):
+class TrialSettings(_Written):
     """Settings of a trial's process beside its configuration.
 
     Attributes:
@@ -95,7 +95,7 @@ def former_folder(sweep: Path) -> Path | None:
     """Return the folder in which a sweep's trials last ran, if it is another: the sweep was moved or copied."""
     for path in sweep.glob("[0-9]*/trial.json"):
         with suppress(UserError):  # a broken one is written anew when its trial runs
-            former = Trial.read(path.parent).sweep
+            former = TrialSettings.read(path.parent).sweep
             return Path(former) if former and Path(former) != sweep.resolve() else None
     return None
 

@@ -21,7 +21,7 @@ from accord.paths import PARAMS
 from accord.project import find_project
 from accord.settings import Tracking, flatten
 from accord.sweep.effect import values_of_search
-from accord.sweep.folders import LOG, Request, Result, Trial
+from accord.sweep.folders import LOG, Result, SweepRequest, TrialSettings
 from accord.sweep.names import trial_name
 from accord.sweep.processes import MODULE
 from accord.sweep.trial_hosts import TrialHost, host_of
@@ -50,7 +50,7 @@ def run_trial(config: DictConfig) -> float:
     trial = _prepare(folder, values, hydra, host)
     result = Result.read(folder)
     if result is None or result.status != "FINISHED":
-        searched = Request.read(folder.parent).searched if host.sweep else values_of_search(hydra)
+        searched = SweepRequest.read(folder.parent).searched if host.sweep else values_of_search(hydra)
         error = find_project().call("ineffective", values, list(hydra.overrides.task), searched)
         if error:
             result = _failed(folder, trial, "FAILED", error)
@@ -66,13 +66,13 @@ def run_trial(config: DictConfig) -> float:
     return result.accuracy or _WORST
 
 
-def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: TrialHost) -> Trial:
+def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: TrialHost) -> TrialSettings:
     """Write what the trial's process reads."""
     project = find_project()
     write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(project.call("trial_values", values))))
     overrides = list(hydra.overrides.task)
-    constant = Request.read(folder.parent).overrides if host.sweep else ()
-    trial = Trial(
+    constant = SweepRequest.read(folder.parent).overrides if host.sweep else ()
+    trial = TrialSettings(
         name=trial_name(project.variant, flatten(values), overrides, constant),
         sweep=host.sweep,
         number=hydra.job.get("num", 0),  # type: ignore[attr-defined]  # missing outside a sweep
@@ -83,7 +83,7 @@ def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: Tri
     return trial
 
 
-def _process(folder: Path, trial: Trial, host: TrialHost) -> int:
+def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:
     """Run the trial's process to its end and return its exit code; end it when it is not wanted any more."""
     command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
     with (folder / LOG).open("ab") as log:
@@ -98,7 +98,7 @@ def _process(folder: Path, trial: Trial, host: TrialHost) -> int:
                         process.terminate()
 
 
-def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
+def _failed(folder: Path, trial: TrialSettings, status: "Status", error: str) -> Result:
     """Return the result of a trial that has none, and make MLflow agree with how it ended."""
     failed = Result(status, sha256_file(folder / PARAMS), error=error)
     if not trial.sweep:
@@ -107,7 +107,7 @@ def _failed(folder: Path, trial: Trial, status: "Status", error: str) -> Result:
     from accord.tracking.store import tracking_uri
     from accord.tracking.sweeps import Sweep
 
-    tracking = Tracking.model_validate(Request.read(folder.parent).tracking)
+    tracking = Tracking.model_validate(SweepRequest.read(folder.parent).tracking)
     try:
         with user_errors(tracking_uri(tracking)):
             sweep = Sweep.configured(tracking, Path(trial.sweep))
@@ -129,7 +129,7 @@ def _failure(code: int, folder: Path) -> "tuple[Status, str]":
     return "FAILED", last.removeprefix("error: ")
 
 
-def _line(trial: Trial, result: Result) -> str:
+def _line(trial: TrialSettings, result: Result) -> str:
     number = f"#{trial.number} " if trial.sweep else ""
     if result.accuracy is None:
         return f"{number}{trial.name}: {result.status}: {result.error}"

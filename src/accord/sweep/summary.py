@@ -1,4 +1,4 @@
-"""Tables and figures of a sweep's trials."""
+"""Trials of a sweep as their folders have them, and tables and figures of trials."""
 
 import math
 import tempfile
@@ -11,6 +11,7 @@ from typing import Any
 from accord.files import write_csv
 from accord.metric_names import EPOCH, SELECTED
 from accord.project import find_project
+from accord.sweep.folders import Result, TrialSettings
 from accord.sweep.names import short
 from accord.tracking.sweeps import Sweep, Trial
 
@@ -79,23 +80,12 @@ def configurations(trials: Sequence[Trial]) -> list[list[Trial]]:
 def rows(trials: Sequence[Trial]) -> list[list[Any]]:
     """Return a header and a row for each trial, by number."""
     columns, metrics = varied(trials), [EPOCH, *shown()]
-    head = ["trial", "name", "status", *columns, *metrics, "minutes", "run_id", "error"]
-    return [
-        head,
-        *(
-            [
-                trial.number,
-                trial.name,
-                trial.status,
-                *(values[k] for values in columns.values()),
-                *(_selected(trial, name) for name in metrics),
-                round(trial.minutes, 2),
-                trial.run_id,
-                trial.error,
-            ]
-            for k, trial in enumerate(trials)
-        ),
-    ]
+    table: list[list[Any]] = [["trial", "name", "status", *columns, *metrics, "minutes", "run_id", "error"]]
+    for k, trial in enumerate(trials):
+        values = [*(column[k] for column in columns.values()), *(_selected(trial, name) for name in metrics)]
+        end = [round(trial.minutes, 2), trial.run_id, trial.error]
+        table.append([trial.number, trial.name, trial.status, *values, *end])
+    return table
 
 
 def table(trials: Sequence[Trial]) -> str:
@@ -116,3 +106,26 @@ def table(trials: Sequence[Trial]) -> str:
 
 def _text(value: float | None, decimals: int) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def trials_with_result(sweep: Path) -> list[Trial]:
+    """Return the trials that have a result, by number; MLflow alone knows their runs, minutes and parameters."""
+    trials = []
+    for folder, result in _results(sweep):
+        metrics = result.metrics
+        if not metrics and result.accuracy is not None and result.epoch is not None:  # an earlier version wrote it
+            metrics = {SELECTED + find_project().metric: result.accuracy, SELECTED + EPOCH: result.epoch}
+        name = TrialSettings.read(folder).name
+        trials.append(Trial(int(folder.name), "", name, result.status, result.error, math.nan, "", {}, metrics))
+    return trials
+
+
+def unsent(sweep: Path) -> int:
+    """Count the trials with a result that MLflow does not have all of."""
+    return sum(not result.is_logged for _, result in _results(sweep))
+
+
+def _results(sweep: Path) -> list[tuple[Path, Result]]:
+    folders = (path for path in sweep.iterdir() if path.is_dir() and path.name.isdigit())
+    results = ((folder, Result.read(folder)) for folder in sorted(folders, key=lambda folder: int(folder.name)))
+    return [(folder, result) for folder, result in results if result]

@@ -16,10 +16,10 @@ from accord.errors import UserError
 from accord.paths import PARAMS, standing
 from accord.project import Project, find_project, own_command
 from accord.settings import read_yaml, validate_tracking
-from accord.sweep import results, summary
+from accord.sweep import summary
 from accord.sweep.allowed_targets import Refused
 from accord.sweep.effect import values_of_search
-from accord.sweep.folders import Request, former_folder
+from accord.sweep.folders import SweepRequest, former_folder
 from accord.sweep.processes import claim, wait_for_trials
 from accord.sweep.ray.cluster import Cluster, is_ray
 from accord.sweep.slurm import jobs
@@ -65,7 +65,7 @@ class SweepRun(Callback):
         if values.hydra.launcher.get("_target_") == jobs.LAUNCHER:
             jobs.prepare(folder)
         hydra, searched = list(values.hydra.overrides.hydra), values_of_search(values.hydra)
-        request = Request(overrides, hydra, tracking.model_dump(), searched)
+        request = SweepRequest(overrides, hydra, tracking.model_dump(), searched)
         if is_ray(values.hydra.launcher):
             Cluster.join(values.hydra, folder, uri)
         command = shlex.join(["python", "-m", f"{project.name}.sweep", *sys.argv[1:]])  # as the user typed it
@@ -104,14 +104,14 @@ class SweepRun(Callback):
     def _closed(cls, sweep: Sweep, *, stopped: bool) -> str:
         name, resume = f"sweep {cls._folder.name}", own_command(f"resume {_shown(cls._folder)}")
         connection = StoreConnection(name, cls._uri, f"{resume} sends the rest")
-        if unsent := results.unsent(cls._folder):
+        if unsent := summary.unsent(cls._folder):
             print(f"{name}: MLflow has not all of {unsent} trials: {resume} sends the rest", flush=True)
             connection.attempt(partial(sweep.end, "KILLED"))
             trials = None
         else:
             trials = connection.attempt(partial(_recorded, sweep, stopped=stopped))
         if trials is None:
-            trials = results.trials(cls._folder)
+            trials = summary.trials_with_result(cls._folder)
         if not trials:
             return ""
         print(summary.table(trials), flush=True)

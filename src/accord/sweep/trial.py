@@ -18,7 +18,7 @@ from accord.paths import PARAMS
 from accord.process import end_when, run_command
 from accord.project import find_project, own_command
 from accord.settings import Tracking, read_yaml, validate_tracking
-from accord.sweep.folders import CHECKPOINTS, Result, Trial
+from accord.sweep.folders import CHECKPOINTS, Result, TrialSettings
 from accord.sweep.names import folder_value
 from accord.tracking.connection import ServerAway, user_errors
 from accord.tracking.runs import RunRequest
@@ -30,7 +30,7 @@ def main() -> None:
     """Train what the folder named on the command line describes; if that was done, send what MLflow lacks of it."""
     project = find_project()
     os.chdir(sys.argv[1])
-    trial, params = Trial.read(Path()), read_yaml(PARAMS)
+    trial, params = TrialSettings.read(Path()), read_yaml(PARAMS)
     request = _request(trial, validate_tracking(params.get("tracking"), str(PARAMS)), project.call("run_tags", params))
     done = Result.read(Path())
     if done and done.status == "FINISHED":
@@ -51,7 +51,7 @@ def main() -> None:
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
 
 
-def _request(trial: Trial, tracking: Tracking, run_tags: Mapping[str, str]) -> RunRequest:
+def _request(trial: TrialSettings, tracking: Tracking, run_tags: Mapping[str, str]) -> RunRequest:
     """Return how the trial's run is named, found and resumed, by what MLflow knows of its sweep."""
     if trial.sweep:
         command = own_command(f"resume {shlex.quote(trial.sweep)}")

@@ -5,20 +5,20 @@ import pytest
 
 from accord.errors import UserError
 from accord.files import sha256_file
-from accord.sweep.folders import Request, Result, Trial, former_folder
+from accord.sweep.folders import Result, SweepRequest, TrialSettings, former_folder
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    request = Request(["cell=rnn,lstm"], ["hydra/launcher=basic"], {"uri": None, "experiment": "sweeps"})
-    trial = Trial("rnn seed=2", "/a folder", 3, "/data", 1)
+    request = SweepRequest(["cell=rnn,lstm"], ["hydra/launcher=basic"], {"uri": None, "experiment": "sweeps"})
+    trial = TrialSettings("rnn seed=2", "/a folder", 3, "/data", 1)
     request.write(tmp_path)
     trial.write(tmp_path)
-    assert Request.read(tmp_path) == request
-    assert Trial.read(tmp_path) == trial
+    assert SweepRequest.read(tmp_path) == request
+    assert TrialSettings.read(tmp_path) == trial
 
 
-@pytest.mark.parametrize("kind", [Request, Trial])
-def test_another_folder_is_refused(tmp_path: Path, kind: type[Request | Trial]) -> None:
+@pytest.mark.parametrize("kind", [SweepRequest, TrialSettings])
+def test_another_folder_is_refused(tmp_path: Path, kind: type[SweepRequest | TrialSettings]) -> None:
     with pytest.raises(UserError, match="is not the folder of a"):
         kind.read(tmp_path)
     with pytest.raises(UserError, match="is not the folder of a"):
@@ -29,7 +29,7 @@ def test_another_folder_is_refused(tmp_path: Path, kind: type[Request | Trial]) 
 def test_a_broken_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(UserError, match=r"sweep\.json can't be read"):
-        Request.read(tmp_path)
+        SweepRequest.read(tmp_path)
 
 
 def test_a_result_counts_for_its_configuration_alone(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:
     assert former_folder(sweep) is None
     for number in (0, 10):
         (sweep / str(number)).mkdir()
-        Trial("rnn", str(sweep), number, "/data", 1).write(sweep / str(number))
+        TrialSettings("rnn", str(sweep), number, "/data", 1).write(sweep / str(number))
     assert former_folder(sweep) is None
     moved = sweep.rename(tmp_path / "moved")
     assert former_folder(moved) == sweep

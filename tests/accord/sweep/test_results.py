@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from accord.files import sha256_file
-from accord.sweep import results, summary
-from accord.sweep.folders import Result, Trial
+from accord.sweep import summary
+from accord.sweep.folders import Result, TrialSettings
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def sweep(tmp_path: Path, tiny_values: dict[str, Any]) -> Path:
     for number, units, status in ((11, 4, "FINISHED"), (10, 4, "FINISHED"), (9, 0, "FAILED"), (8, 4, None)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        Trial(f"rnn units={units}", str(tmp_path), number, "/data", 1).write(folder)
+        TrialSettings(f"rnn units={units}", str(tmp_path), number, "/data", 1).write(folder)
         cell = tiny_values["cells"]["rnn"] | {"units": units}
         (folder / "params.yaml").write_text(yaml.safe_dump(tiny_values | {"cells": {"rnn": cell}}))
         digest = sha256_file(folder / "params.yaml")
@@ -35,7 +35,7 @@ def sweep(tmp_path: Path, tiny_values: dict[str, Any]) -> Path:
 
 
 def test_trials_are_those_with_a_result_as_their_folders_have_them(sweep: Path) -> None:
-    failed, finished, _ = results.trials(sweep)
+    failed, finished, _ = summary.trials_with_result(sweep)
 
     assert (finished.number, finished.name, finished.status) == (10, "rnn units=4", "FINISHED")
     assert (finished.metrics["selected.val.accuracy"], finished.metrics["selected.epoch"]) == (0.6, 1)
@@ -44,19 +44,19 @@ def test_trials_are_those_with_a_result_as_their_folders_have_them(sweep: Path) 
 
 
 def test_a_trial_of_an_earlier_version_has_its_accuracy_and_epoch(sweep: Path) -> None:
-    *_, trial = results.trials(sweep)
+    *_, trial = summary.trials_with_result(sweep)
     assert trial.metrics == {"selected.val.accuracy": 0.5, "selected.epoch": 0}
-    head, *_, row = summary.rows(results.trials(sweep))
+    head, *_, row = summary.rows(summary.trials_with_result(sweep))
     values = dict(zip(head, row, strict=True))
     assert (values["epoch"], values["val.accuracy"], values["test.accuracy"]) == (0, 0.5, None)
 
 
 def test_what_mlflow_lacks_is_counted(sweep: Path) -> None:
-    assert results.unsent(sweep) == 1
+    assert summary.unsent(sweep) == 1
 
 
 def test_their_table_has_no_minutes(sweep: Path) -> None:
-    _, line, earlier, _ = summary.table(results.trials(sweep)).splitlines()
+    _, line, earlier, _ = summary.table(summary.trials_with_result(sweep)).splitlines()
     assert line.split() == ["10", "rnn", "units=4", "0.6000", "0.5500", "-"]
     assert earlier.split() == ["11", "rnn", "units=4", "0.5000", "-", "-"]
     assert len(line) == len(earlier)

@@ -10,7 +10,7 @@ from accord.errors import UserError
 from accord.files import sha256_file
 from accord.project import find_project
 from accord.sweep import trial as module
-from accord.sweep.folders import Result, Trial
+from accord.sweep.folders import Result, TrialSettings
 from accord.sweep.trial import main
 from accord.tracking import sweeps
 from accord.tracking.connection import ServerAway
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "a trial"
     (folder / "checkpoints/one").mkdir(parents=True)
     (folder / "params.yaml").write_text("data: digits\ntracking: {uri: null, experiment: mine}\n")
-    Trial("svm rate=1", None, 0, "/inputs", 2).write(folder)
+    TrialSettings("svm rate=1", None, 0, "/inputs", 2).write(folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["trial", str(folder), "1"])
     yield folder
@@ -103,7 +103,7 @@ def test_a_trial_of_a_sweep_goes_on_with_its_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, resumed: str | None
 ) -> None:
     monkeypatch.setattr(module, "Sweep", Sweep)
-    Trial("svm", "/a sweep", number, "/inputs", 2).write(folder)
+    TrialSettings("svm", "/a sweep", number, "/inputs", 2).write(folder)
     main()
     ((_, request, *_),) = CALLS
     assert (request.tags, request.resume) == ({"sweep.trial": str(number)}, resumed)
@@ -120,7 +120,7 @@ def test_while_the_server_is_away_a_trial_trains_and_sends_nothing(
         raise away
 
     monkeypatch.setattr(sweeps.Sweep, "configured", configured)
-    Trial("svm", "/a sweep", 4, "/inputs", 2).write(folder)
+    TrialSettings("svm", "/a sweep", 4, "/inputs", 2).write(folder)
     main()
     ((_, request, *_),) = CALLS
     assert (request.away, request.tags, request.resume) == (away, {}, None)
@@ -131,6 +131,6 @@ def test_while_the_server_is_away_a_trial_trains_and_sends_nothing(
 
 def test_an_impossible_value_is_refused_before_mlflow_is_asked(folder: Path) -> None:
     (folder / "params.yaml").write_text("data: digits\ntracking: {uri: null, experiment: 3}\n")
-    Trial("svm", "/a sweep", 4, "/inputs", 2).write(folder)
+    TrialSettings("svm", "/a sweep", 4, "/inputs", 2).write(folder)
     with pytest.raises(UserError, match=r"params\.yaml: tracking\.experiment = 3 is impossible"):
         main()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accord.sweep.folders import Request
+from accord.sweep.folders import SweepRequest
 from accord.sweep.ray import file_sync
 from accord.sweep.ray.file_sync import Change, Files
 
@@ -45,7 +45,7 @@ class Start:
 
     attempt: int
     supplies: Supplies
-    request: Request
+    request: SweepRequest
     files: Files
 
 
@@ -73,7 +73,7 @@ class FileExchange:
         self._attempts[number] = attempt = self._attempts.get(number, -1) + 1
         folder = self._folder(number)
         names = [name for name in file_sync.stamps(folder) if not name.startswith(f"{file_sync.HYDRA}/")]
-        request = Request.read(Path(self._supplies.sweep))
+        request = SweepRequest.read(Path(self._supplies.sweep))
         return Start(attempt, self._supplies, request, file_sync.pack(folder, names))
 
     def take(self, number: int, attempt: int, change: Change) -> bool:

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from accord.sweep.folders import Request
+from accord.sweep.folders import SweepRequest
 from accord.sweep.ray.file_exchange import FileExchange, Start, Supplies
 from accord.sweep.ray.file_sync import Change
 
-REQUEST = Request(["cell=rnn,lstm"], [], {"uri": None, "experiment": "sweeps"})
+REQUEST = SweepRequest(["cell=rnn,lstm"], [], {"uri": None, "experiment": "sweeps"})
 
 
 @pytest.fixture
