@@ -20,6 +20,7 @@ from accord.sweep.effect import ineffective
 
 _PLUGIN = r"(?!.*ray_aws)(hydra_plugins|hydra\._internal\.core_plugins)(\.[a-z_]\w*)+\.\w+"
 _HANDLER = r"logging(\.handlers)?\.\w*Handler|logging\.Formatter|colorlog\.ColoredFormatter"
+_CALLBACKS = "accord.sweep.sweep_run.SweepRun or one of hydra.experimental.callbacks"
 _ALLOWED = {  # by the key that it must stand below
     "hydra.launcher.": rf"{_PLUGIN}Launcher",
     "hydra.sweeper.": rf"{_PLUGIN}Sweeper",
@@ -89,7 +90,8 @@ def forbidden(config: DictConfig) -> str | None:
         name = key.rpartition(".")[2]
         if name in _CALLED or (name == "class" and "_logging." in key):
             if value is not None and not _is_allowed(key, str(value)):
-                return f"{key} = {value}: a configuration can't have this called"
+                instead = f"; a callback is {_CALLBACKS}" if key.startswith("hydra.callbacks.") else ""
+                return f"{key} = {value}: a configuration can't have this called{instead}"
         elif str(value).startswith("ext://") and value not in _STREAMS:
             return f"{key} = {value}: a configuration can have no other streams than {' and '.join(sorted(_STREAMS))}"
         elif any(key.startswith(place) and not keys.fullmatch(key[len(place) :]) for place, keys in _RAY.items()):
