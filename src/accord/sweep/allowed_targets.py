@@ -39,14 +39,11 @@ _RAY = {  # where Ray runs a sweep and with how much; it could also have code in
         r"(num_cpus|num_gpus|memory|resources|accelerator_type|max_retries|scheduling_strategy|label_selector)(\..*)?"
     ),
 }
-_REFUSED = {  # keys by what a user is told of them
-    re.compile(r"hydra\.launcher\.(setup|additional_parameters)(\..*)?"): (
+_REFUSED = {  # keys, and what a user is told of them
+    r"hydra\.launcher\.(setup|additional_parameters)(\..*)?": (
         "Slurm would run this: do it in the shell before the sweep, whose environment its jobs get"
     ),
-    # They choose the code of a trial's process.
-    re.compile(r"hydra\.job\.env_set\.(PATH|PYTHON.*|LD_.*|DYLD_.*)"): (
-        "this variable chooses what code runs: set it in the shell"
-    ),
+    r"hydra\.job\.env_set\.(PATH|PYTHON.*|LD_.*|DYLD_.*)": "this variable chooses what code runs: set it in the shell",
 }
 
 
@@ -58,11 +55,7 @@ class CheckedLoader(ConfigLoaderImpl):
     """Hydra's loader, which also refuses what may not be called. Launchers take it along to their processes."""
 
     def load_configuration(self, *arguments: Any, **options: Any) -> DictConfig:
-        """Compose a configuration.
-
-        Raises:
-            Refused: it would have something called that may not be, or something in it would have no effect.
-        """
+        """Compose a configuration; refuse one that calls what it may not, or has a value without effect."""
         try:
             config = super().load_configuration(*arguments, **options)
         except CompactHydraException:
@@ -98,7 +91,9 @@ def forbidden(config: DictConfig) -> str | None:
             return f"{key} = {value}: a configuration can't set this of Ray: it may run code, or is the sweep's own"
         elif key.startswith("hydra.launcher.") and not str(value).isprintable():
             return f"{key} = {value!r}: it has characters that can't be printed, as one that ends a line of a script"
-        elif value is not None and (why := next((_REFUSED[keys] for keys in _REFUSED if keys.fullmatch(key)), None)):
+        elif value is not None and (
+            why := next((why for keys, why in _REFUSED.items() if re.fullmatch(keys, key)), None)
+        ):
             return f"{key} = {value}: {why}"
     return None
 

@@ -27,7 +27,7 @@ from accord.sweep.job import run_trial
 from accord.sweep.names import folder_value
 from accord.sweep.processes import end_trials, name_driver
 from accord.sweep.ray import cluster
-from accord.sweep.ray.cluster import Cluster, ray_errors
+from accord.sweep.ray.cluster import ray_errors
 from accord.sweep.slurm import jobs
 from accord.sweep.sweep_run import SweepRun
 
@@ -65,8 +65,6 @@ def main() -> None:
         finally:
             if stopped:
                 end_trials()
-                SweepRun.wait_for_jobs(cancelled=True)
-            Cluster.leave(stopped=stopped)
             failed = SweepRun.close(stopped=stopped)
     if failed:
         raise UserError(failed)

@@ -39,6 +39,7 @@ class SweepRun(Callback):
     _uri: ClassVar[str]
     _lock: ClassVar[TextIO]  # of the folder, from then on this driver's
     _sweep: ClassVar[Sweep | None] = None
+    _cluster: ClassVar[Cluster | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check what all trials have in common, and start the run.
@@ -67,7 +68,8 @@ class SweepRun(Callback):
         hydra, searched = list(values.hydra.overrides.hydra), values_of_search(values.hydra)
         request = SweepRequest(overrides, hydra, tracking.model_dump(), searched)
         if is_ray(values.hydra.launcher):
-            Cluster.join(values.hydra, folder, uri)
+            SweepRun._cluster = Cluster(OmegaConf.to_container(values.hydra.launcher.ray.init, resolve=True))
+            values.hydra.overrides.hydra.append(SweepRun._cluster.supply(folder, uri, request))
         command = shlex.join(["python", "-m", f"{project.name}.sweep", *sys.argv[1:]])  # as the user typed it
         with user_errors(uri):
             sweep = Sweep.configured(tracking, folder, former_folder(folder))
@@ -86,7 +88,7 @@ class SweepRun(Callback):
 
     @classmethod
     def close(cls, *, stopped: bool) -> str:
-        """End the run, if there is one, with the table and figures of its trials, as far as the server is there.
+        """End the trials' hosts and the run, with the table and figures of its trials as far as the server is there.
 
         Args:
             stopped: Whether the sweep was stopped before its end.
@@ -94,7 +96,11 @@ class SweepRun(Callback):
         Returns:
             Message for a user whose trials did not all finish; empty if they did.
         """
-        sweep, cls._sweep = cls._sweep, None
+        if stopped:
+            cls.wait_for_jobs(cancelled=True)
+        if cls._cluster:
+            cls._cluster.leave(stopped=stopped)
+        sweep, cls._sweep, cls._cluster = cls._sweep, None, None
         if sweep is None:
             return ""
         with cls._lock:

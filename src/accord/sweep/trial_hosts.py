@@ -16,7 +16,7 @@ from accord.sweep.ray.cluster import NAME, is_ray
 from accord.sweep.ray.file_sync import Change
 
 if TYPE_CHECKING:
-    from accord.sweep.ray.file_exchange import Start, Supplies
+    from accord.sweep.ray.file_exchange import Supplies
 
 
 class TrialHost:
@@ -46,25 +46,17 @@ class TrialHost:
 class RayNode(TrialHost):
     """A node of a Ray cluster, also the driver's own: all that a trial needs is exchanged with the driver."""
 
-    def __init__(self, folder: Path, number: int, exchange: Any, start: "Start", cores: int) -> None:
-        """Bring here what the trial starts with.
-
-        Args:
-            folder: Folder of the trial on this node.
-            number: Number of the trial.
-            exchange: Actor on the driver's machine.
-            start: State that the trial starts with.
-            cores: Number of cores that it has.
-        """
-        self._folder, self._number, self._attempt, self._exchange = folder, number, start.attempt, exchange
-        _set_environment(start.supplies.environment)
-        start.request.write(folder.parent)
+    def __init__(self, folder: Path, number: int, exchange: Any, supplies: "Supplies", cores: int) -> None:
+        """Bring into the trial's folder here what it starts with; the exchange is an actor on the driver's machine."""
+        self._folder, self._number, self._attempt, self._exchange = folder, number, supplies.attempt, exchange
+        _set_environment(supplies.environment)
+        supplies.request.write(folder.parent)
         for path in folder.iterdir():  # an earlier attempt left it
             if path.name != file_sync.HYDRA:  # Hydra has just written it
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        file_sync.unpack(folder, Change(start.files, []))
-        self._sent = {name: stamp for name, stamp in file_sync.stamps(folder).items() if name in start.files}
-        super().__init__(start.supplies.sweep, _inputs(start.supplies), cores)
+        file_sync.unpack(folder, Change(supplies.files, []))
+        self._sent = {name: stamp for name, stamp in file_sync.stamps(folder).items() if name in supplies.files}
+        super().__init__(supplies.sweep, _inputs(supplies), cores)
 
     def is_wanted(self) -> bool:
         """Send what changed, and return whether the trial shall go on; the exchange ends with the driver."""
@@ -103,11 +95,11 @@ def _node(folder: Path, number: int, launcher: DictConfig) -> RayNode | None:
 
     wait_for_trials(folder.resolve())  # of an earlier attempt, whose worker was killed
     exchange = ray.get_actor(NAME.format(job=ray.get_runtime_context().get_job_id()))
-    start = _answer(exchange.begin.remote(number))
-    if start is None:  # the sweep is being stopped
+    supplies = _answer(exchange.begin.remote(number))
+    if supplies is None:  # the sweep is being stopped
         shutil.rmtree(folder.parent)  # Hydra made it
         return None
-    return RayNode(folder, number, exchange, start, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
+    return RayNode(folder, number, exchange, supplies, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
 
 
 def _answer(reference: Any) -> Any:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from accord.sweep import trial_hosts
+from accord.sweep.folders import SweepRequest
 from accord.sweep.processes import DRIVER
 from accord.sweep.ray import file_sync
 from accord.sweep.ray.file_exchange import Supplies
@@ -22,7 +23,7 @@ def test_inputs_are_fetched_once_and_again_where_they_are_damaged(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(trial_hosts, "_answer", answer)
-    supplies = Supplies("/a sweep", {}, file_sync.digest(FILES), ["a reference"])
+    supplies = Supplies("/a sweep", SweepRequest([], [], {}), {}, file_sync.digest(FILES), ["a reference"])
 
     folder = trial_hosts._inputs(supplies)
 

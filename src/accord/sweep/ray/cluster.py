@@ -1,7 +1,6 @@
 """Driver of a sweep on Ray: connect, ship code and inputs, print how trials ended, stop them, disconnect.
 
-Hydra's launcher finds Ray connected, and hands it the trials as tasks; `accord.sweep.trial_hosts` is what
-they see of it.
+Hydra's launcher finds Ray connected, and hands it the trials as tasks, which see of it `accord.sweep.trial_hosts`.
 """
 
 import logging
@@ -17,13 +16,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from accord.errors import UserError
 from accord.project import find_project, project_environment
+from accord.sweep.folders import SweepRequest
 from accord.sweep.ray import file_sync
 from accord.sweep.ray.file_exchange import FileExchange, Supplies
 
@@ -46,68 +46,62 @@ def is_ray(launcher: DictConfig) -> bool:
 
 
 class Cluster:
-    """The Ray cluster that a sweep runs on; one in a process."""
+    """Connection of this process to the Ray cluster that a sweep runs on."""
 
-    _is_joined: ClassVar[bool] = False
-    _exchange: ClassVar[Any] = None
-    _news: ClassVar[threading.Thread | None] = None
-    _is_over: ClassVar[threading.Event] = threading.Event()
+    def __init__(self, init: Any) -> None:
+        """Connect to the cluster that a launcher's `ray.init` names, or start a local one."""
+        _connect(init)
+        self._exchange: Any = None
+        self._is_over = threading.Event()
+        self._news = threading.Thread(target=self._print_news, daemon=True)
 
-    @classmethod
-    def join(cls, hydra: DictConfig, sweep: Path, uri: str) -> None:
-        """Connect to the configured cluster, or start a local one, and supply it with code and inputs.
+    def supply(self, sweep: Path, uri: str, request: SweepRequest) -> str:
+        """Supply the trials of a sweep with their inputs, and print how they end.
 
         Args:
-            hydra: Hydra's own configuration; its trials get a folder on the node where they run.
             sweep: Folder of the sweep, absolute.
-            uri: Address of the tracking store.
+            uri: Address of the tracking store; refused if nodes could not reach it.
+            request: Request of the sweep.
 
-        Raises:
-            UserError: the cluster can't be used, or its nodes could not reach the store.
+        Returns:
+            Override of Hydra's by which a trial has its folder on the node where it runs.
         """
-        _connect(OmegaConf.to_container(hydra.launcher.ray.init, resolve=True))  # type: ignore[arg-type]
-        cls._is_joined = True
         import ray
 
         check_store(uri, sum(node["Alive"] for node in ray.nodes()))
         with ray_errors():  # too small a store of objects, for one
-            cls._exchange = _open_exchange(sweep, uri)
-        cls._news = threading.Thread(target=cls._print_news, daemon=True)
-        cls._news.start()
-        hydra.overrides.hydra.append(f"hydra.sweep.dir={_NODE_FOLDER.format(key=uuid.uuid4().hex)}")
+            self._exchange = _open_exchange(sweep, uri, request)
+        self._news.start()
+        return f"hydra.sweep.dir={_NODE_FOLDER.format(key=uuid.uuid4().hex)}"
 
-    @classmethod
-    def leave(cls, *, stopped: bool) -> None:
+    def leave(self, *, stopped: bool) -> None:
         """Show the last news and disconnect; trials that are at work end first, and say so in MLflow."""
-        if not cls._is_joined:
-            return
         import ray
 
-        with suppress(ray.exceptions.RayError):  # the cluster may be what failed
-            if cls._exchange and stopped:
-                ray.get(cls._exchange.stop.remote())
-                until = time.monotonic() + _STOP_TIMEOUT_SECONDS
-                while not ray.get(cls._exchange.is_idle.remote()) and time.monotonic() < until:
-                    time.sleep(_POLL_SECONDS)
-        cls._is_over.set()
-        if cls._news:
-            cls._news.join()
+        if self._exchange:
+            with suppress(ray.exceptions.RayError):  # the cluster may be what failed
+                if stopped:
+                    ray.get(self._exchange.stop.remote())
+                    until = time.monotonic() + _STOP_TIMEOUT_SECONDS
+                    while not ray.get(self._exchange.is_idle.remote()) and time.monotonic() < until:
+                        time.sleep(_POLL_SECONDS)
+            self._is_over.set()
+            self._news.join()
         ray.shutdown()
 
-    @classmethod
-    def _print_news(cls) -> None:
+    def _print_news(self) -> None:
         """Print what trials tell: Ray itself would put the number of a process before each line."""
         import ray
 
         with suppress(ray.exceptions.RayError):
             is_last = False
             while not is_last:
-                is_last = cls._is_over.wait(_POLL_SECONDS)
-                for line in ray.get(cls._exchange.lines.remote()):
+                is_last = self._is_over.wait(_POLL_SECONDS)
+                for line in ray.get(self._exchange.lines.remote()):
                     print(line, flush=True)
 
 
-def _open_exchange(sweep: Path, uri: str) -> Any:
+def _open_exchange(sweep: Path, uri: str, request: SweepRequest) -> Any:
     """Return the exchange of a sweep, on this machine; it ends with this process."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -122,17 +116,13 @@ def _open_exchange(sweep: Path, uri: str) -> Any:
         "num_cpus": 0,
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here.get_node_id(), soft=False),
     }
-    supplies = Supplies(str(sweep), environment, file_sync.digest(files), [ray.put(files)])
+    supplies = Supplies(str(sweep), request, environment, file_sync.digest(files), [ray.put(files)])
     return ray.remote(FileExchange).options(**options).remote(supplies)
 
 
 @contextmanager
 def ray_errors() -> Iterator[None]:
-    """Tell in a line what Ray raises while trials run.
-
-    Raises:
-        UserError: it raised something.
-    """
+    """Turn what Ray raises while trials run into a `UserError` of one line."""
     try:
         yield
     except Exception as error:
@@ -142,11 +132,7 @@ def ray_errors() -> Iterator[None]:
 
 
 def check_store(uri: str, nodes: int) -> None:
-    """Refuse a store that not all nodes can reach.
-
-    Raises:
-        UserError: there are other machines, and the store is a database of this one.
-    """
+    """Refuse a store that is a database of this machine where there are other nodes."""
     from accord.tracking.connection import is_server
 
     if nodes > 1 and not is_server(uri):
@@ -157,6 +143,7 @@ def check_store(uri: str, nodes: int) -> None:
 
 
 def _connect(init: dict[str, Any]) -> None:
+    """Connect to the cluster at the configured address, or start one; the project's code goes to its nodes."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     address = init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
@@ -175,8 +162,7 @@ def _connect(init: dict[str, Any]) -> None:
         try:
             ray.init(**_QUIET | init | {"address": address, "runtime_env": code})
         except (Exception, SystemExit) as error:  # Ray ends the process where a cluster takes too long to answer
-            why = _why(error, kept)
-            raise UserError(f"{_KEY} = {address}: {why}") from None
+            raise UserError(f"{_KEY} = {address}: {_why(error, kept)}") from None
         finally:
             signal.signal(signal.SIGTERM, on_terminate)  # Ray replaces it
 
@@ -197,7 +183,7 @@ def check_address(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_SECONDS).close()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or error
         raise UserError(f"{_KEY} = {address}: no Ray cluster answers there ({reason}): see `ray status`") from None
 
 
@@ -210,8 +196,7 @@ def _why(error: BaseException, kept: IO[bytes]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager

@@ -1,10 +1,7 @@
-"""Exchange of files between the driver of a sweep on Ray and its trials: an actor on the driver's machine.
-
-Nothing here knows Ray, which makes an actor of the class.
-"""
+"""Exchange of files between the driver of a sweep and its trials: Ray makes the class an actor of the driver's."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +14,25 @@ _SILENCE_SECONDS = 20  # a trial that is ending may have to wait for the trackin
 
 @dataclass(frozen=True)
 class Supplies:
-    """Inputs and settings that all trials of a sweep share.
+    """Inputs and settings that a trial starts with; all of a sweep are the same but for the last two.
 
     Attributes:
         sweep: Folder of the sweep on the driver's machine, absolute.
+        request: Request of the sweep.
         environment: Variables for the trials, in place of all others with MLflow's prefix.
         digest: Digest of the inputs' files: see `file_sync.digest`.
         inputs: Reference to these files in a list of one: Ray dereferences a bare one.
-    """
-
-    sweep: str
-    environment: dict[str, str]
-    digest: str
-    inputs: list[Any]
-
-
-@dataclass(frozen=True)
-class Start:
-    """State that a trial starts with.
-
-    Attributes:
-        attempt: Number of starts before this one.
-        supplies: Supplies of its sweep.
-        request: Request of its sweep.
+        attempt: Number of starts of the trial before this one.
         files: Files that earlier attempts left in its folder.
     """
 
-    attempt: int
-    supplies: Supplies
+    sweep: str
     request: SweepRequest
-    files: Files
+    environment: dict[str, str]
+    digest: str
+    inputs: list[Any]
+    attempt: int = 0
+    files: Files = field(default_factory=dict)
 
 
 class FileExchange:
@@ -57,13 +43,12 @@ class FileExchange:
 
     def __init__(self, supplies: Supplies) -> None:
         """Serve a sweep."""
-        self._supplies = supplies
-        self._attempts: dict[int, int] = {}
+        self._supplies, self._is_stopped = supplies, False
+        self._attempts: dict[int, int] = {}  # by number of the trial
         self._heard: dict[int, float] = {}  # of the trials at work, when
         self._lines: list[str] = []
-        self._is_stopped = False
 
-    def begin(self, number: int) -> Start | None:
+    def begin(self, number: int) -> Supplies | None:
         """Return what a trial starts with; None if the sweep is being stopped."""
         if self._is_stopped:
             return None
@@ -73,8 +58,7 @@ class FileExchange:
         self._attempts[number] = attempt = self._attempts.get(number, -1) + 1
         folder = self._folder(number)
         names = [name for name in file_sync.stamps(folder) if not name.startswith(f"{file_sync.HYDRA}/")]
-        request = SweepRequest.read(Path(self._supplies.sweep))
-        return Start(attempt, self._supplies, request, file_sync.pack(folder, names))
+        return replace(self._supplies, attempt=attempt, files=file_sync.pack(folder, names))
 
     def take(self, number: int, attempt: int, change: Change) -> bool:
         """Take what changed in a trial's folder, and return whether the trial shall go on."""

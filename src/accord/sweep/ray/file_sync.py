@@ -26,13 +26,11 @@ def stamps(folder: Path) -> Stamps:
     """Return the files below a folder, without those being written, which have a dot before a part of their path."""
     found = {}
     for path in folder.rglob("*"):
-        try:
-            status = path.stat()
-        except FileNotFoundError:  # renamed or removed meanwhile
-            continue
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") and part != HYDRA for part in name.parts):
-            found[name.as_posix()] = (status.st_mtime_ns, status.st_size)
+            with suppress(FileNotFoundError):  # renamed or removed meanwhile
+                status = path.stat()
+                found[name.as_posix()] = (status.st_mtime_ns, status.st_size)
     return found
 
 
@@ -40,10 +38,8 @@ def pack(folder: Path, names: Iterable[str]) -> Files:
     """Return the content of a folder's files that are still there."""
     files = {}
     for name in names:
-        try:
+        with suppress(FileNotFoundError):
             files[name] = (folder / name).read_bytes()
-        except FileNotFoundError:
-            continue
     return files
 
 
@@ -54,11 +50,7 @@ def changed(folder: Path, before: Stamps, now: Stamps) -> Change:
 
 
 def unpack(folder: Path, change: Change) -> None:
-    """Apply a change to a folder; the file that says that the others are there comes last.
-
-    Raises:
-        ValueError: a name leads out of the folder.
-    """
+    """Apply a change to a folder, which no name may leave; the file that says that the others are there comes last."""
     for name in sorted(change.files, key=lambda name: name == _LAST):
         with atomic_path(_inside(folder, name)) as temporary:
             temporary.write_bytes(change.files[name])

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from accord.sweep.folders import SweepRequest
-from accord.sweep.ray.file_exchange import FileExchange, Start, Supplies
+from accord.sweep.ray.file_exchange import FileExchange, Supplies
 from accord.sweep.ray.file_sync import Change
 
 REQUEST = SweepRequest(["cell=rnn,lstm"], [], {"uri": None, "experiment": "sweeps"})
@@ -12,11 +12,10 @@ REQUEST = SweepRequest(["cell=rnn,lstm"], [], {"uri": None, "experiment": "sweep
 
 @pytest.fixture
 def exchange(tmp_path: Path) -> FileExchange:
-    REQUEST.write(tmp_path)
-    return FileExchange(Supplies(str(tmp_path), {"MLFLOW_TRACKING_URI": "http://server"}, "abc", []))
+    return FileExchange(Supplies(str(tmp_path), REQUEST, {"MLFLOW_TRACKING_URI": "http://server"}, "abc", []))
 
 
-def begun(exchange: FileExchange, number: int) -> Start:
+def begun(exchange: FileExchange, number: int) -> Supplies:
     start = exchange.begin(number)
     assert start is not None
     return start
