@@ -31,7 +31,6 @@ from accord.sweep.ray.cluster import ray_errors
 from accord.sweep.slurm import jobs
 from accord.sweep.sweep_run import SweepRun
 
-_RAISE = "HYDRA_FULL_ERROR"
 _MISSING = {  # options of plugins that .venv-cluster has
     "hydra/launcher/ray": cluster.MISSING,
     "hydra/launcher/submitit_slurm": jobs.MISSING,
@@ -43,11 +42,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
-    """Run what Hydra makes of the command line: one trial, or with -m a sweep.
-
-    Raises:
-        UserError: a sweep can't start, or a trial of it failed.
-    """
+    """Run what Hydra makes of the command line, one trial or with -m a sweep; a failed trial is a `UserError`."""
     if not CONF.is_dir():
         raise UserError(f"{Path.cwd()} has no folder {CONF}: `git checkout {CONF}` brings it back")
     check_options()
@@ -71,24 +66,16 @@ def main() -> None:
 
 
 def resume(folder: Path) -> None:
-    """Give the command of a sweep again, into the same folder: trials that are finished there are not run again.
-
-    Raises:
-        UserError: the folder is none of a sweep.
-    """
+    """Give the command of a sweep again, into the same folder: trials that are finished there are not run again."""
     request = SweepRequest.read(folder)
     own = [override for override in request.hydra if not override.startswith(_REPLACED)]
-    command = [f"{find_project().name}.sweep", "--multirun", *request.overrides, *own]
-    sys.argv = [*command, f"hydra.sweep.dir={folder_value(folder)}"]
+    own.append(f"hydra.sweep.dir={folder_value(folder)}")
+    sys.argv = [f"{find_project().name}.sweep", "--multirun", *request.overrides, *own]
     main()
 
 
 def check_options() -> None:
-    """Check the command line's options, before Hydra reads them: it would end in a traceback.
-
-    Raises:
-        UserError: one can't be used here, or not with another.
-    """
+    """Refuse options that can't be used here, or not with another: Hydra would end in a traceback."""
     given = get_args_parser().parse_args(sys.argv[1:])
     if given.experimental_rerun:
         raise UserError("--experimental-rerun reads a pickle, which may run any code: give the overrides instead")
@@ -115,7 +102,7 @@ def _from_root(argument: str) -> str:
 @contextmanager
 def _user_errors() -> Iterator[None]:
     """Tell in a line what Hydra, joblib and submitit raise: Hydra itself would print a part of a traceback."""
-    os.environ[_RAISE] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     except TerminatedWorkerError:

@@ -37,11 +37,7 @@ class _Written:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read it from its folder.
-
-        Raises:
-            UserError: the folder has none, or a broken one.
-        """
+        """Read it from its folder; refuse a folder that has none, or a broken one."""
         path = folder / cls._file
         try:
             return cls(**json.loads(path.read_text()))

@@ -36,11 +36,7 @@ _POLL_SECONDS = 1.0  # between looks at whether the trial shall go on
 
 
 def run_trial(config: DictConfig) -> float:
-    """Train the trial of a composed configuration unless its folder has the result.
-
-    Returns:
-        The best value of the project's metric; 0, the worst there is, if the trial failed.
-    """
+    """Return the metric of a composed trial, trained unless its folder has the result; 0, the worst, if it failed."""
     hydra = HydraConfig.get()
     folder, number = Path(hydra.runtime.output_dir), hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig
     host = host_of(folder, number, hydra.launcher)
@@ -70,15 +66,10 @@ def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: Tri
     """Write what the trial's process reads."""
     project = find_project()
     write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(project.call("trial_values", values))))
-    overrides = list(hydra.overrides.task)
     constant = SweepRequest.read(folder.parent).overrides if host.sweep else ()
-    trial = TrialSettings(
-        name=trial_name(project.variant, flatten(values), overrides, constant),
-        sweep=host.sweep,
-        number=hydra.job.get("num", 0),  # type: ignore[attr-defined]  # missing outside a sweep
-        data=host.data,
-        threads=host.threads,
-    )
+    name = trial_name(project.variant, flatten(values), list(hydra.overrides.task), constant)
+    number = hydra.job.get("num", 0)  # type: ignore[attr-defined]  # missing outside a sweep
+    trial = TrialSettings(name, host.sweep, number, host.data, host.threads)
     trial.write(folder)
     return trial
 

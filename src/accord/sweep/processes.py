@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -13,7 +14,6 @@ from accord.errors import UserError
 
 MODULE = "accord.sweep.trial"
 DRIVER = "ACCORD_SWEEP_DRIVER"  # in the environment of all: host and number of the driver
-_LOCK = ".lock"
 _STOP_TIMEOUT_SECONDS = 30  # of trials
 
 
@@ -45,28 +45,17 @@ def end_trials() -> None:
 
 
 def wait_for_trials(folder: Path) -> None:
-    """Wait for orphaned trials of a sweep's folder, or of one trial's: they end by themselves.
-
-    Raises:
-        UserError: one goes on.
-    """
-    _, going_on = psutil.wait_procs(
-        _trials(lambda one: folder in {_folder(one), _folder(one).parent}), _STOP_TIMEOUT_SECONDS
-    )
-    if going_on:
+    """Wait until orphaned trials of a sweep's or trial's folder end by themselves; refuse it where one goes on."""
+    trials = _trials(lambda one: folder in {_folder(one), _folder(one).parent})
+    if going_on := psutil.wait_procs(trials, _STOP_TIMEOUT_SECONDS)[1]:
         raise UserError(f"{folder} is at work (process {going_on[0].pid}): end that, or wait for its end")
 
 
 def claim(sweep: Path) -> TextIO:
-    """Lock a sweep's folder for this driver until the lock is closed or the process ends.
-
-    Raises:
-        UserError: another driver has it; its trials may be on machines where they can't be seen.
-    """
-    lock = files.claim(sweep / _LOCK)
-    if not lock:
-        raise UserError(f"{sweep} is at work: end that, or wait for its end")
-    return lock
+    """Lock a sweep's folder until the lock is closed or the process ends; refuse one that another driver has."""
+    if lock := files.claim(sweep / ".lock"):  # trials may be on machines where they can't be seen
+        return lock
+    raise UserError(f"{sweep} is at work: end that, or wait for its end")
 
 
 def _folder(trial: psutil.Process) -> Path:
@@ -77,9 +66,7 @@ def _folder(trial: psutil.Process) -> Path:
 def _trials(which: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.Error, ValueError):  # it is gone or just ended, without a command line; or another user's
             if MODULE in process.cmdline() and which(process):
                 found.append(process)
-        except (psutil.Error, ValueError):  # it is gone or just ended, without a command line; or another user's
-            continue
     return found

@@ -3,7 +3,6 @@
 import math
 import tempfile
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -69,12 +68,11 @@ def varied(trials: Sequence[Trial]) -> dict[str, list[Any]]:
 
 def configurations(trials: Sequence[Trial]) -> list[list[Trial]]:
     """Group the finished trials that differ in the seed alone; the group with the best mean comes first."""
-
-    def key(trial: Trial) -> str:
-        return repr(sorted((name, value) for name, value in trial.parameters.items() if name != SEED))
-
-    groups = [list(group) for _, group in groupby(sorted(best_first(trials), key=key), key)]
-    return sorted(groups, key=lambda group: -fmean(map(score, group)))
+    groups: dict[str, list[Trial]] = {}
+    for trial in best_first(trials):
+        key = repr(sorted((name, value) for name, value in trial.parameters.items() if name != SEED))
+        groups.setdefault(key, []).append(trial)
+    return sorted((groups[key] for key in sorted(groups)), key=lambda group: -fmean(map(score, group)))
 
 
 def rows(trials: Sequence[Trial]) -> list[list[Any]]:

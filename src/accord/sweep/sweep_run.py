@@ -42,11 +42,7 @@ class SweepRun(Callback):
     _cluster: ClassVar[Cluster | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Check what all trials have in common, and start the run.
-
-        Raises:
-            Refused: the data are not there, the MLflow store can't be used, or the sweep is at work already.
-        """
+        """Start the run; refuse a sweep that is at work already, or whose data or store can't be used."""
         try:
             self._start(config)
         except UserError as error:
@@ -65,8 +61,8 @@ class SweepRun(Callback):
         wait_for_trials(folder)
         if values.hydra.launcher.get("_target_") == jobs.LAUNCHER:
             jobs.prepare(folder)
-        hydra, searched = list(values.hydra.overrides.hydra), values_of_search(values.hydra)
-        request = SweepRequest(overrides, hydra, tracking.model_dump(), searched)
+        given = list(values.hydra.overrides.hydra)
+        request = SweepRequest(overrides, given, tracking.model_dump(), values_of_search(values.hydra))
         if is_ray(values.hydra.launcher):
             SweepRun._cluster = Cluster(OmegaConf.to_container(values.hydra.launcher.ray.init, resolve=True))
             values.hydra.overrides.hydra.append(SweepRun._cluster.supply(folder, uri, request))

@@ -40,14 +40,8 @@ def main() -> None:
         replace(done, is_logged=True, metrics=metrics).write(Path())
     else:
         metrics, is_logged = project.call("train", request, Path(trial.data), trial.threads)
-        Result(
-            "FINISHED",
-            config=sha256_file(PARAMS),
-            accuracy=metrics[SELECTED + project.metric],
-            epoch=metrics[SELECTED + EPOCH],
-            is_logged=is_logged,
-            metrics=metrics,
-        ).write(Path())
+        accuracy, epoch = metrics[SELECTED + project.metric], metrics[SELECTED + EPOCH]
+        Result("FINISHED", sha256_file(PARAMS), accuracy, epoch, is_logged=is_logged, metrics=metrics).write(Path())
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
 
 

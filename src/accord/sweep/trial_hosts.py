@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TrialHost:
-    """The driver's machine, where a trial runs in the sweep's own folder, or a trial on its own.
+    """The driver's machine, where a trial runs in the sweep's own folder or on its own.
 
     Attributes:
         sweep: Folder of the sweep on the driver's machine, absolute; None for a trial on its own.

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +74,32 @@ def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:
     assert former_folder(moved) == sweep
     (moved / "10/trial.json").write_text("")
     assert former_folder(moved) is None
+
+
+def test_files_of_a_sweep_of_before_are_read(tmp_path: Path) -> None:
+    """As they were when sweeps were not yet a package of their own."""
+    (tmp_path / "params.yaml").touch()
+    tracking = {"uri": None, "experiment": "sweeps"}
+    kinds: list[Any] = [SweepRequest, TrialSettings, Result]
+    files: dict[str, dict[str, Any]] = {
+        "sweep.json": {
+            "overrides": ["seed=1,2"],
+            "hydra": ["hydra.mode=MULTIRUN"],
+            "tracking": tracking,
+            "searched": [],
+        },
+        "trial.json": {"name": "rnn seed=1", "sweep": "/a sweep", "number": 0, "data": "/data", "threads": 2},
+        "result.json": {
+            "status": "FINISHED",
+            "config": sha256_file(tmp_path / "params.yaml"),
+            "accuracy": 1.0,
+            "epoch": 126,
+            "error": "",
+            "is_logged": True,
+            "metrics": {"selected.epoch": 126},
+        },
+    }
+    for name, values in files.items():
+        (tmp_path / name).write_text(json.dumps(values, indent=2))
+    for kind, values in zip(kinds, files.values(), strict=True):
+        assert kind.read(tmp_path) == kind(**values)

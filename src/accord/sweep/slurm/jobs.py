@@ -20,11 +20,7 @@ _QUEUE_POLL_SECONDS = 60  # Slurm forgets a job some minutes after its end (MinJ
 
 
 def prepare(folder: Path) -> None:
-    """Check that a sweep in a folder can start.
-
-    Raises:
-        UserError: Slurm is not here, or has jobs of this sweep: they go on where the driver was killed.
-    """
+    """Refuse a sweep where Slurm is not, or whose jobs go on because only the driver was killed; watch the queue."""
     if shutil.which("sbatch") is None:
         raise UserError("hydra/launcher=submitit_slurm: there is no sbatch here: start it where Slurm's commands are")
     if waiting := queued(folder):
@@ -65,8 +61,7 @@ def _watch_queue() -> None:
     class QueueWatcher(SlurmInfoWatcher):  # type: ignore[misc]  # submitit is in .venv-cluster alone
         def _make_command(self) -> list[str] | None:
             """Return the command that shows jobs that wait, run, or ended a short time ago."""
-            command = super()._make_command()
-            if command is None:
+            if (command := super()._make_command()) is None:
                 return None
             jobs = command[command.index("--parsable2") + 2 :: 2]
             return ["squeue", "--states=all", "--format=%i|%T|%N", f"--jobs={','.join(jobs)}"]
