@@ -339,6 +339,25 @@ def test_a_sweep_that_cannot_work_leaves_nothing(project: Any, overrides: list[s
     assert runs(project) == []
 
 
+def test_a_sweep_of_before_the_package_was_split_is_resumed(swept: Any, tmp_path: Path) -> None:
+    """Its folder names a class of before wherever Hydra wrote one down, and one of its trials has no result."""
+    project = swept.copy(tmp_path / "clone")
+    folder = sweep_folder(project)
+    named = [folder / "multirun.yaml", *folder.glob("*/.hydra/hydra.yaml")]
+    for path in named:
+        text = path.read_text().replace("accord.sweep.sweep_run.SweepRun", "seqmnist.sweep.parent.ParentRun")
+        assert "seqmnist.sweep.parent.ParentRun" in text
+        path.write_text(text)
+    (folder / "0/result.json").unlink()
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/*.weights.h5")}
+
+    output = project.succeed("python", "-m", "seqmnist", "resume", str(folder), PYTHONPATH="src").output
+
+    assert len(re.findall(r"^#\d (rnn|lstm) lr=\S+: validation accuracy", output, re.MULTILINE)) == 4
+    changed = {path.parts[-4] for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"0"}, "the others were not run again"
+
+
 def test_a_sweep_needs_the_data(unrun: Any) -> None:
     result = sweep(unrun, "cell=rnn,lstm")
     assert result.code == 1
