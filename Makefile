@@ -134,11 +134,11 @@ licences: $(READY) ## list the licences of all packages that requirements.lock i
 		python -m piplicenses --from=mixed --format=markdown --with-system --no-version --ignore-packages seqmnist pip; } > docs/.licences.md && \
 		mv docs/.licences.md docs/licences.md
 
-lock: $(READY) ## resolve the lock files anew from pyproject.toml and deploy/requirements.in (needs uv)
+lock: $(READY) ## resolve the lock files anew from both pyproject.toml and deploy/requirements.in (needs uv)
 	@$(call resolve,pyproject.toml --extra dev,requirements.lock) && cp requirements.lock requirements-cluster.lock && \
 		$(call resolve,pyproject.toml --extra dev --extra dev-cluster --extra cluster,requirements-cluster.lock) && \
 		cp requirements-cluster.lock deploy/requirements.lock && $(call resolve,deploy/requirements.in,deploy/requirements.lock)
 
 define resolve
-uv pip compile $(1) --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o $(2)
+uv pip compile $(1) --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-package accord -q -o $(2)
 endef

@@ -2,9 +2,12 @@
 
 import ast
 import importlib.metadata
+import itertools
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import grimp
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from seqmnist.training.setup import CODE
@@ -33,6 +37,7 @@ EXEMPT = [
     "seqmnist.training.terminal",
 ]
 PACKAGES = ("accord", "seqmnist")
+DISTRIBUTIONS = {"seqmnist": ROOT / "pyproject.toml", "accord": ROOT / "src/accord/pyproject.toml"}
 
 
 def imported_files(stage: str) -> set[Path]:
@@ -144,6 +149,46 @@ def test_lock_file_has_hashes_and_no_addresses(name: str) -> None:
     assert len(pins) > 90
     assert lock.count("--hash=sha256:") >= len(pins)
     assert all("==" in pin for pin in pins)
+
+
+def requirements(name: str, *extras: str) -> Iterator[Requirement]:
+    """Yield what a distribution of this repository requires from elsewhere, also by way of the other one."""
+    project = tomllib.loads(DISTRIBUTIONS[name].read_text())["project"]
+    wanted = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    for requirement in map(Requirement, itertools.chain(*wanted)):
+        if requirement.name in DISTRIBUTIONS:
+            yield from requirements(requirement.name, *requirement.extras)
+        else:
+            yield requirement
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [("requirements.lock", ["dev"]), ("requirements-cluster.lock", ["dev", "dev-cluster", "cluster"])],
+)
+def test_lock_file_pins_all_requirements_of_both_distributions(lock: str, extras: list[str]) -> None:
+    pins: dict[str, list[str]] = {}  # a package has several where versions of Python need different ones
+    for name, version in re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", (ROOT / lock).read_text(), re.MULTILINE):
+        pins.setdefault(name, []).append(version)
+    assert not pins.keys() & DISTRIBUTIONS.keys(), "they are installed from the tree"
+    wanted = list(requirements("seqmnist", *extras))
+    assert {"keras", "dvc", "hydra-optuna-sweeper", "pytest"} <= {one.name for one in wanted}
+    for one in wanted:
+        assert one.name in pins, f"{one} is not locked"
+        assert all(one.specifier.contains(version) for version in pins[one.name]), f"{one} is {pins[one.name]}"
+
+
+def test_both_distributions_are_of_one_version() -> None:
+    versions = {tomllib.loads(path.read_text())["project"]["version"] for path in DISTRIBUTIONS.values()}
+    assert len(versions) == 1
+    wanted = tomllib.loads(DISTRIBUTIONS["seqmnist"].read_text())["project"]["dependencies"]
+    assert [one for one in wanted if Requirement(one).name == "accord"] == [f"accord[search]=={versions.pop()}"]
+
+
+def test_accord_names_each_of_its_packages() -> None:
+    named = tomllib.loads(DISTRIBUTIONS["accord"].read_text())["tool"]["setuptools"]["packages"]
+    src = ROOT / "src"
+    assert named == sorted(".".join(path.parent.relative_to(src).parts) for path in src.glob("accord/**/__init__.py"))
 
 
 def test_licences_are_listed_of_every_locked_package_that_is_installed() -> None:
