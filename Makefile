@@ -12,7 +12,7 @@ CLUSTER_READY := .venv-cluster/.ready
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-cluster repro ui serve demo figures evidence tuned bench bench-quick browser clock cluster-programs test test-cluster faults lint types licences lock
+.PHONY: help setup setup-cluster repro ui serve demo figures evidence tuned bench bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -105,8 +105,13 @@ clock:
 		echo "faketime is not there, and needs apt-get and root to be installed: clocks are not set back"
 
 # A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
-test: $(READY) browser clock ## run all tests
-	@python -m pytest -n logical --maxprocesses 4 --dist loadfile
+PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test: $(READY) browser clock ## run the tests, but for those that are too long for every change
+	@$(PYTEST) -m "not slow"
+
+test-all: $(READY) browser clock ## run all tests, as continuous integration does
+	@$(PYTEST)
 
 # What tests/cluster runs: Slurm, PostgreSQL, sshd, and the namespaces that keep a node's folders its own.
 cluster-programs:
@@ -121,6 +126,15 @@ test-cluster: $(CLUSTER_READY) cluster-programs ## run tests/cluster: Ray, Slurm
 
 faults: $(READY) clock ## inject faults for up to an hour; writes docs/reliability.json and the tables in docs/reliability.md
 	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/system/faults
+
+# Built in a copy without what earlier builds left: the wheels hold what is there now, and bytes depend on nothing else. No
+# zip file can hold a time before 1980.
+wheels: $(READY) ## build the wheels of accord and seqmnist in dist/; the same files give the same bytes
+	@rm -rf dist && copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && \
+		cp -R README.md pyproject.toml src "$$copy" && chmod -R u=rwX,go=rX "$$copy" && \
+		rm -rf "$$copy"/src/*.egg-info "$$copy"/src/accord/*.egg-info "$$copy"/src/accord/build && \
+		SOURCE_DATE_EPOCH=315532800 python -m pip --disable-pip-version-check wheel -qq --no-deps --no-build-isolation \
+			--wheel-dir dist "$$copy"/src/accord "$$copy" && ls dist/*.whl
 
 lint: $(READY) ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
 	@ruff check && ruff format --check && lint-imports && deptry src/seqmnist && deptry --config src/accord/pyproject.toml src/accord
