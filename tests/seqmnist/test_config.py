@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from accord.errors import UserError
+from accord.files import sha256_json
 from accord.settings import flatten, read_yaml
 from seqmnist.config import Config, load, validate
 
@@ -26,6 +28,14 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
         del values[last]
     else:
         values[last] = value
+
+
+def changed(values: dict[str, Any], key: str, value: Any) -> Config:
+    """The configuration with another value at a key given with dots."""
+    others = copy.deepcopy(values)
+    put(others, key, value)
+    assert others != values
+    return validate(others, "changed")
 
 
 def refusal(values: dict[str, Any]) -> str:
@@ -444,3 +454,73 @@ def test_file_that_yaml_chokes_on_is_refused_in_one_line(tmp_path: Path, content
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"\A.*params\.yaml can't be read: .+\Z"):
         read_yaml(path)
+
+
+def test_parameters_have_the_same_names_for_every_cell(tiny_values: dict[str, Any]) -> None:
+    configuration = changed(tiny_values, "cells.lstm.train", {"epochs": 9})
+
+    rnn, lstm = (flatten(configuration.parameters_of(cell, 42)) for cell in ("rnn", "lstm"))
+
+    assert list(rnn) == list(lstm)
+    assert {name for name in rnn if rnn[name] != lstm[name]} == {"cell.type", "train.epochs"}
+
+
+def test_parameters_are_those_of_the_contract(tiny_config: Config) -> None:
+    names = list(flatten(tiny_config.parameters_of("rnn", 42)))
+
+    assert {"cell.type", "cell.units", "cell.shards", "seed", "sequence.view", "data.name"} <= set(names)
+    assert {name for name in names if name.startswith("train.")} == {
+        f"train.{key}" for key in tiny_config.train.model_dump()
+    }
+    assert {name.partition(".")[0] for name in names} == {"cell", "train", "data", "sequence", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.epochs", 7),
+        ("train.clip_norm", 1.0),
+        ("cells.rnn.units", 5),
+        ("cells.rnn.shards", 3),
+        ("cells.rnn.type", "lstm"),
+        ("cells.rnn.train", {"learning_rate": 0.5}),
+        ("sequence.view", "columns"),
+    ],
+)
+def test_a_recipe_changes_with_what_the_training_depends_on(tiny_values: dict[str, Any], key: str, value: Any) -> None:
+    before = validate(tiny_values, "tiny").recipe_of("rnn", 42)
+
+    after = changed(tiny_values, key, value).recipe_of("rnn", 42)
+
+    assert sha256_json(after) != sha256_json(before)
+
+
+def test_a_recipe_changes_with_the_seed(tiny_config: Config) -> None:
+    assert tiny_config.recipe_of("rnn", 1) != tiny_config.recipe_of("rnn", 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tracking.experiment", "another"),
+        ("tracking.uri", "http://server"),
+        ("seeds", [42, 43]),
+        ("cells.lstm.units", 5),
+        ("cells.lstm.train", {"epochs": 9}),
+        ("data.directory", "/elsewhere"),
+    ],
+)
+def test_a_recipe_stays_with_all_else(tiny_values: dict[str, Any], key: str, value: Any) -> None:
+    before = validate(tiny_values, "tiny").recipe_of("rnn", 42)
+
+    after = changed(tiny_values, key, value).recipe_of("rnn", 42)
+
+    assert sha256_json(after) == sha256_json(before)
+
+
+def test_a_recipe_holds_the_values_that_a_cell_replaces(tiny_values: dict[str, Any]) -> None:
+    own = changed(tiny_values, "cells.rnn.train", {"learning_rate": 0.5})
+    shared = changed(tiny_values, "train.learning_rate", 0.5)
+
+    assert own.recipe_of("rnn", 42) == shared.recipe_of("rnn", 42)
+    assert own.recipe_of("lstm", 42) != shared.recipe_of("lstm", 42)
