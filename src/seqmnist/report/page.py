@@ -19,8 +19,7 @@ from seqmnist.measure.convergence import THRESHOLDS, area, epochs_to
 from seqmnist.measure.measures import Measured
 from seqmnist.measure.metrics import spread
 from seqmnist.measure.statistics import Test
-from seqmnist.report import charts
-from seqmnist.report.figures import CALIBRATION_ALT, curves_alt, flow_alt
+from seqmnist.report import alt_text, charts
 
 _SIGNS = {"shown": "✓", "not shown": "–", "opposite shown": "✗", "one seed: not tested": "?"}
 
@@ -129,12 +128,15 @@ def _cells(measured: Measured) -> list[dict[str, Any]]:
 
 
 def _charts(measured: Measured) -> list[dict[str, str]]:
-    drawn = [
-        ("curves", "Accuracy by epoch", charts.learning_curves(measured), curves_alt(measured)),
-        ("flow", "Gradient flow at the end of training", charts.gradient_flow(measured), flow_alt(measured)),
-        ("calibration", "Calibration", charts.calibration(measured), CALIBRATION_ALT),
+    drawn = {
+        "curves": ("Accuracy by epoch", charts.learning_curves, alt_text.learning_curves(measured)),
+        "flow": ("Gradient flow at the end of training", charts.gradient_flow, alt_text.gradient_flow(measured)),
+        "calibration": ("Calibration", charts.calibration, alt_text.CALIBRATION),
+    }
+    return [
+        {"name": name, "title": title, "spec": _in_script(chart(measured)), "alt": alt}
+        for name, (title, chart, alt) in drawn.items()
     ]
-    return [{"name": name, "title": title, "spec": _in_script(spec), "alt": alt} for name, title, spec, alt in drawn]
 
 
 def _in_script(value: Any) -> str:

@@ -1,13 +1,14 @@
 """Figures of a sweep's trials."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqmnist.report.figures import LABEL, MARKERS, TICK, new_figure, save_figure
+from seqmnist.report.figures import LABEL, MARKERS, TICK, drawing, name_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,52 +37,46 @@ def draw(
 
 
 def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
-    """Validation accuracy by epoch of some trials, by name, the best first."""
+    """Draw validation accuracy by epoch of some trials, by name, the best first."""
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(width=9, height=5)
-    axes = figure.subplots()
-    # Coloured by rank: a cell's colour would be that of all of its trials.
-    shades = colormaps["viridis"](np.linspace(_BRIGHTEST, 0, len(curves)))
-    for index, (name, curve) in enumerate(curves.items()):
-        axes.plot(range(len(curve)), curve, color=shades[index], marker=MARKERS[index % len(MARKERS)], label=name)
-    axes.set_xlabel("epoch", fontsize=LABEL)
-    axes.set_ylabel("validation accuracy", fontsize=LABEL)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(labelsize=TICK)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=TICK - 2, loc="lower right")
-    save_figure(figure, path)
+    with drawing(path, width=9, height=5) as figure:
+        axes = figure.subplots()
+        # Coloured by rank: a cell's colour would be that of all of its trials.
+        shades = colormaps["viridis"](np.linspace(_BRIGHTEST, 0, len(curves)))
+        for (name, curve), shade, marker in zip(curves.items(), shades, cycle(MARKERS)):
+            axes.plot(range(len(curve)), curve, color=shade, marker=marker, label=name)
+        name_axes(axes, "epoch", "validation accuracy")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(fontsize=TICK - 2, loc="lower right")
 
 
 def parallel_coordinates(path: Path, columns: Mapping[str, Sequence[Any]], accuracies: Sequence[float]) -> None:
-    """A line for each trial through its values, coloured by what it reached.
+    """Draw a line for each trial through its values, coloured by what it reached.
 
     Args:
-        path: of the PNG file.
-        columns: for each parameter that varies its value in each trial.
-        accuracies: the validation accuracy of each trial.
+        path: Path of the PNG file.
+        columns: Value in each trial of every parameter that varies.
+        accuracies: Validation accuracy of each trial.
     """
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
 
-    figure = new_figure(width=2.2 * (len(columns) + 1) + 1.5, height=5)
-    axes = figure.subplots()
-    scales = [*(_axis_of(values) for values in columns.values()), _scale(accuracies)]
-    heights = np.array([scale for scale, _ in scales])  # [parameters + 1, trials]
-    low, high = min(accuracies), max(accuracies)
-    shade = Normalize(low, low + (high - low) / _BRIGHTEST)
-    for trial in np.argsort(accuracies):  # the best on top
-        colour = colormaps["viridis"](shade(accuracies[trial]))
-        axes.plot(heights[:, trial], color=colour, linewidth=1.8, alpha=0.8)
-    for x, (_, marks) in enumerate(scales):
-        _draw_axis(axes, x, marks)
-    axes.set_xticks(range(len(scales)), [*columns, "validation\naccuracy"], fontsize=LABEL)
-    axes.set_xlim(-0.3, len(scales) - 0.4)
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    save_figure(figure, path)
+    with drawing(path, width=2.2 * (len(columns) + 1) + 1.5, height=5) as figure:
+        axes = figure.subplots()
+        scales = [*(_axis_of(values) for values in columns.values()), _scale(accuracies)]
+        heights = np.array([scale for scale, _ in scales])  # [parameters + 1, trials]
+        low, high = min(accuracies), max(accuracies)
+        shade = Normalize(low, low + (high - low) / _BRIGHTEST)
+        for trial in np.argsort(accuracies):  # the best on top
+            colour = colormaps["viridis"](shade(accuracies[trial]))
+            axes.plot(heights[:, trial], color=colour, linewidth=1.8, alpha=0.8)
+        for x, (_, marks) in enumerate(scales):
+            _draw_axis(axes, x, marks)
+        axes.set_xticks(range(len(scales)), [*columns, "validation\naccuracy"], fontsize=LABEL)
+        axes.set(xlim=(-0.3, len(scales) - 0.4), yticks=[])
+        axes.spines[:].set_visible(False)
 
 
 Axis = tuple[NDArray[np.float64], list[tuple[float, str]]]  # heights 0 to 1 of the values, and marks

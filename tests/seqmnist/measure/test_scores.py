@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from seqmnist.report.report import ClassScore, class_scores, confusion
+from seqmnist.measure.scores import ClassScore, class_scores, confusion
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=50)
 

@@ -1,4 +1,6 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,18 +9,28 @@ from PIL import Image
 from seqmnist.report.figures import confusion_matrix, learning_curves
 from seqmnist.training.history import METRICS, Row
 
-Histories = dict[str, list[Row]]
+Histories = dict[str, list[list[Row]]]
 
 
-def history(seeds: int, epochs: int, shift: float = 0.0) -> list[Row]:
+def history(seeds: int, epochs: int, shift: float = 0.0) -> list[list[Row]]:
     """Losses that fall and accuracies that rise, each seed's a little apart."""
     rows = []
     for seed in range(seeds):
-        for epoch in range(epochs):
-            loss = (1 + shift + 0.1 * seed) / (1 + epoch)
-            metrics = {name: loss if name.endswith("loss") else 1 - loss / 3 for name in METRICS}
-            rows.append(Row(seed, epoch, metrics))
+        losses = [(1 + shift + 0.1 * seed) / (1 + epoch) for epoch in range(epochs)]
+        metrics = [{name: loss if name.endswith("loss") else 1 - loss / 3 for name in METRICS} for loss in losses]
+        rows.append([Row(seed, epoch, one) for epoch, one in enumerate(metrics)])
     return rows
+
+
+@pytest.fixture
+def draw(make_measures: Any) -> Any:
+    """Draws the learning curves of cells, each with the rows of its seeds."""
+
+    def draw(path: Path, histories: Histories) -> None:
+        one = make_measures()
+        learning_curves(path, {cell: [replace(one, rows=rows) for rows in seeds] for cell, seeds in histories.items()})
+
+    return draw
 
 
 def pixels(path: Path) -> tuple[tuple[int, int], int]:
@@ -37,21 +49,21 @@ HISTORIES: dict[str, Histories] = {
 
 
 @pytest.mark.parametrize("histories", HISTORIES.values(), ids=HISTORIES)
-def test_learning_curves_are_a_png_of_300_dpi(tmp_path: Path, histories: Histories) -> None:
+def test_learning_curves_are_a_png_of_300_dpi(tmp_path: Path, draw: Any, histories: Histories) -> None:
     path = tmp_path / "new" / "curves.png"
 
-    learning_curves(path, histories)
+    draw(path, histories)
 
     assert pixels(path) == ((3600, 1500), 300)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_same_histories_give_the_same_bytes_and_others_do_not(tmp_path: Path) -> None:
+def test_the_same_histories_give_the_same_bytes_and_others_do_not(tmp_path: Path, draw: Any) -> None:
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
 
-    learning_curves(paths[0], HISTORIES["two cells"])
-    learning_curves(paths[1], HISTORIES["two cells"])
-    learning_curves(paths[2], {"rnn": history(1, 5), "lstm": history(1, 5, shift=0.4)})
+    draw(paths[0], HISTORIES["two cells"])
+    draw(paths[1], HISTORIES["two cells"])
+    draw(paths[2], {"rnn": history(1, 5), "lstm": history(1, 5, shift=0.4)})
 
     first, again, other = (path.read_bytes() for path in paths)
     assert first == again != other
