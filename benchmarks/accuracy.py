@@ -14,7 +14,6 @@ from seqmnist.data import splits
 from seqmnist.paths import PROCESSED
 from seqmnist.training.history import Row, selected
 from seqmnist.training.runtime import start_tensorflow
-from seqmnist.training.trainer import Trainer
 
 SEEDS = range(5)
 CELLS = ("rnn", "lstm", "gru")
@@ -40,6 +39,8 @@ def main() -> None:
 
 def train(configuration: Config, name: str, layers: str, seed: int, data: dict[config.SplitName, splits.Split]) -> Row:
     """The selected epoch of one training."""
+    from seqmnist.training.trainer import Trainer  # after start_tensorflow
+
     cell = Cell.model_validate({"type": name, "units": 150, "shards": SHARDS, "train": {}})
     model = build(cell, configuration.sequence, seed)
     if layers == "keras":

@@ -6,6 +6,7 @@ TensorFlow must be imported through `seqmnist.training.runtime` first where thre
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqmnist.config import Cell, Sequence
 from seqmnist.data.splits import CLASSES, SIZE
@@ -14,6 +15,7 @@ from seqmnist.randomness import weight_seed
 if TYPE_CHECKING:
     import keras
 
+_BATCH_IMAGES = 1_000  # images whose sequences are made at once
 _PERMUTATION_SEED = 92  # the one order of the permuted pixels
 
 
@@ -93,3 +95,12 @@ def view(image: "keras.KerasTensor", sequence: Sequence) -> "keras.KerasTensor":
 def permutation() -> list[int]:
     """The order in which `permuted_pixels` reads the 784 pixels: always the same."""
     return [int(pixel) for pixel in np.random.default_rng(_PERMUTATION_SEED).permutation(SIZE * SIZE)]
+
+
+def sequences_of(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what the model's cell reads of images [n, 28, 28]: float32 [n, steps, inputs]."""
+    import keras
+
+    front = keras.Model(model.input, model.get_layer("cell").input)
+    parts = [front(images[first : first + _BATCH_IMAGES]).numpy() for first in range(0, len(images), _BATCH_IMAGES)]
+    return np.concatenate(parts)

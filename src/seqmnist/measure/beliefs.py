@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqmnist.cells import reference
+from seqmnist.cells.model import sequences_of
 from seqmnist.config import View
-from seqmnist.measure.memory import sequences_of
 
 if TYPE_CHECKING:
     import keras

@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 from accord.metric_names import SELECTED
 from seqmnist.config import SplitName
 from seqmnist.data.splits import Split
-from seqmnist.measure import memory
-from seqmnist.measure.beliefs import beliefs, example_digits, gates
 from seqmnist.measure.calibration import Bin, reliability
 from seqmnist.metric_names import TEST_ACCURACY, VALIDATION_ACCURACY
 from seqmnist.training import history
-from seqmnist.training.graph import ScoringGraph, score_logits
 from seqmnist.training.history import Row
 
 if TYPE_CHECKING:
@@ -94,6 +91,10 @@ def measure(
         is_lstm: whether the cell has an LSTM's gates.
     """
     from scipy.special import softmax
+
+    from seqmnist.measure import memory
+    from seqmnist.measure.beliefs import beliefs, example_digits, gates
+    from seqmnist.training.graph import ScoringGraph, score_logits
 
     test = data["test"]
     logits = ScoringGraph(trained, shards).logits(test.images)

@@ -1,17 +1,16 @@
 """How long a cell remembers: by its gradients, and by what it still knows when more rows follow the digit."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
+from seqmnist.cells.model import sequences_of
 from seqmnist.data.splits import SIZE, Split
 from seqmnist.randomness import generator
 from seqmnist.training.graph import split_rows
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
 
 Kind = Literal["blank", "noise"]
 KINDS: tuple[Kind, ...] = ("blank", "noise")
@@ -23,7 +22,7 @@ _JACOBIAN_BATCH_IMAGES = 64  # digits whose Jacobians are in memory: 300 x 300 e
 _LANCZOS_ITERATIONS = 16  # see _spectral_norm
 
 
-def gradient_flow(model: "keras.Model", images: NDArray[np.uint8], shards: int) -> NDArray[np.float64]:
+def gradient_flow(model: keras.Model, images: NDArray[np.uint8], shards: int) -> NDArray[np.float64]:
     """How strongly the last state depends on the state k steps before it.
 
     That is the spectral norm of the derivative of all that the cell carries after the last step (h; h and c of an LSTM)
@@ -49,9 +48,7 @@ def gradient_flow(model: "keras.Model", images: NDArray[np.uint8], shards: int) 
 class _Step:
     """One step of a recurrent layer as a function of its states, and its derivative."""
 
-    def __init__(self, layer: "keras.Layer", shards: int) -> None:
-        import tensorflow as tf
-
+    def __init__(self, layer: keras.Layer, shards: int) -> None:
         self._layer = type(layer)(layer.units, return_state=True, dtype=layer.dtype)
         self._layer.build((None, None, layer.kernel.shape[0]))
         self._layer.set_weights(layer.get_weights())
@@ -62,8 +59,6 @@ class _Step:
 
     def norms(self, sequences: NDArray[np.float32]) -> NDArray[np.float64]:
         """The spectral norms for sequences [n, steps, inputs], as [n, steps]."""
-        import tensorflow as tf
-
         n, width = len(sequences), self._count * self._units
         inputs = [tf.constant(x) for x in sequences.swapaxes(0, 1)]
         states = [[tf.zeros([n, self._units])] * self._count]
@@ -78,15 +73,13 @@ class _Step:
             norms.append(norm.numpy() * scale)
         return np.stack(norms, axis=1)
 
-    def _states_after(self, x: "tf.Tensor", states: "list[tf.Tensor]") -> "list[tf.Tensor]":
+    def _states_after(self, x: tf.Tensor, states: list[tf.Tensor]) -> list[tf.Tensor]:
         """The states [n, units] after an input [n, inputs]."""
         after: list[tf.Tensor] = self._layer(x[:, None], initial_state=states)[1:]
         return after
 
-    def _one_step_back(self, product: "tf.Tensor", x: "tf.Tensor", states: "list[tf.Tensor]") -> "list[tf.Tensor]":
+    def _one_step_back(self, product: tf.Tensor, x: tf.Tensor, states: list[tf.Tensor]) -> list[tf.Tensor]:
         """The product with one more Jacobian, its largest element made 1; that element before; the norm after."""
-        import tensorflow as tf
-
         shards = min(self._shards, product.shape[0])  # an empty part ends the process (TensorFlow 2.21)
         parts = zip(*(split_rows(tensor, shards) for tensor in (product, x, *states)), strict=True)
         results = []
@@ -97,10 +90,8 @@ class _Step:
             results.append((pulled, largest, _spectral_norm(pulled)))
         return [tf.concat(result, axis=0) for result in zip(*results, strict=True)]
 
-    def _pulled_back(self, product: "tf.Tensor", x: "tf.Tensor", states: "list[tf.Tensor]") -> "tf.Tensor":
+    def _pulled_back(self, product: tf.Tensor, x: tf.Tensor, states: list[tf.Tensor]) -> tf.Tensor:
         """The product [n, width, width] times the Jacobian of a step: each of its rows as a gradient of the states."""
-        import tensorflow as tf
-
         width = self._count * self._units
         repeated = [tf.repeat(tensor, width, axis=0) for tensor in (x, *states)]  # [n * width, ...]
         rows = tf.split(tf.reshape(product, [-1, width]), self._count, axis=1)
@@ -111,14 +102,12 @@ class _Step:
         return tf.reshape(tf.concat(gradients, axis=1), tf.shape(product))
 
 
-def _spectral_norm(matrices: "tf.Tensor") -> "tf.Tensor":
+def _spectral_norm(matrices: tf.Tensor) -> tf.Tensor:
     """The largest singular value [n] of matrices [n, m, m].
 
     It is nearly that of a small matrix which Lanczos bidiagonalization makes (Golub and Kahan 1965, section 3); the
     power method takes three times as many products.
     """
-    import tensorflow as tf
-
     right, left, above = tf.ones_like(matrices[:, :, :1]), 0.0, 1.0
     right /= tf.norm(right, axis=1, keepdims=True)
     diagonal, upper = [], []
@@ -135,7 +124,7 @@ def _spectral_norm(matrices: "tf.Tensor") -> "tf.Tensor":
     return tf.linalg.svd(bidiagonal, compute_uv=False)[:, 0]
 
 
-def accuracy_after(model: "keras.Model", split: Split, *, kind: Kind, extra: int, shards: int) -> float:
+def accuracy_after(model: keras.Model, split: Split, *, kind: Kind, extra: int, shards: int) -> float:
     """Accuracy of a model when rows without meaning follow each digit: what it still knows of it.
 
     The model was not trained on such rows.
@@ -147,8 +136,6 @@ def accuracy_after(model: "keras.Model", split: Split, *, kind: Kind, extra: int
         extra: how many rows; of a view in pixels as many pixels.
         shards: parts that run side by side.
     """
-    import tensorflow as tf
-
     sequences = sequences_of(model, split.images)
     steps, inputs = extra * SIZE // sequences.shape[2], sequences.shape[2]
     random = generator(_NOISE_SEED, f"{kind} rows after a digit")
@@ -166,12 +153,3 @@ def accuracy_after(model: "keras.Model", split: Split, *, kind: Kind, extra: int
         answers = predicted(tf.constant(np.concatenate([digits, rows], axis=1))).numpy()
         right += int((answers == split.labels[first : first + _BATCH_IMAGES]).sum())
     return right / len(split)
-
-
-def sequences_of(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the model's cell reads of images [n, 28, 28]: float32 [n, steps, inputs]."""
-    import keras
-
-    front = keras.Model(model.input, model.get_layer("cell").input)
-    parts = [front(images[first : first + _BATCH_IMAGES]).numpy() for first in range(0, len(images), _BATCH_IMAGES)]
-    return np.concatenate(parts)

@@ -10,28 +10,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from accord.checkpoints import Checkpoints
-from accord.process import Terminated
-from seqmnist.cells import saved
-from seqmnist.cells.model import build
-from seqmnist.paths import model_folder
-from seqmnist.training.batches import batch_count
-from seqmnist.training.history import METRICS, Row
-from seqmnist.training.setup import Training
-from seqmnist.training.terminal import Watch
-from seqmnist.training.trainer import Epoch, Trainer
-
-if TYPE_CHECKING:
-    from accord.tracking.runs import RunRequest
-
 from accord.errors import UserError
 from accord.experiments import run_stage
 from accord.paths import checkpoints_folder
+from accord.process import Terminated
 from seqmnist import config
+from seqmnist.cells import saved
+from seqmnist.cells.model import build
 from seqmnist.config import Config
 from seqmnist.data import splits
-from seqmnist.paths import PROCESSED, history_file
+from seqmnist.paths import PROCESSED, history_file, model_folder
 from seqmnist.training import history
+from seqmnist.training.batches import batch_count
+from seqmnist.training.history import METRICS, Row
 from seqmnist.training.runtime import start_tensorflow
+from seqmnist.training.setup import Training
+
+if TYPE_CHECKING:
+    from accord.tracking.runs import RunRequest
+    from seqmnist.training.trainer import Epoch
 
 
 class Trained(NamedTuple):
@@ -51,6 +48,8 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
     """
     from accord.tracking.runs import stage_run
     from seqmnist.runs.training_run import log_inputs, log_results
+    from seqmnist.training.terminal import Watch
+    from seqmnist.training.trainer import Trainer
 
     configuration, name = training.configuration, request.name
     recipe = configuration.train_of(training.cell)

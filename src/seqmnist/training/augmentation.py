@@ -1,16 +1,12 @@
 """Training images moved a little, each anew in every epoch: affine maps, drawn outside the graph and applied inside."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from seqmnist.config import Train
 from seqmnist.data.splits import SIZE
 from seqmnist.randomness import generator
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 _MIDDLE = (SIZE - 1) / 2  # 13.5: pixel centres are whole numbers
 
@@ -45,10 +41,8 @@ def epoch_maps(recipe: Train, images: int, seed: int, epoch: int) -> NDArray[np.
     return np.stack([a, b, c, d, e, f], axis=1).astype(np.float32)
 
 
-def moved(images: "tf.Tensor", maps: "tf.Tensor") -> "tf.Tensor":
+def moved(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
     """Images uint8 [n, 28, 28] by their maps float32 [n, 6], interpolated bilinearly; 0 where nothing was."""
-    import tensorflow as tf
-
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images[..., tf.newaxis],
         transforms=tf.pad(maps, [[0, 0], [0, 2]]),  # the last two would be of a perspective

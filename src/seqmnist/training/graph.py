@@ -6,9 +6,10 @@ in a fixed order, so the result has the same bits on any number of cores.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from seqmnist.config import Train
@@ -16,19 +17,13 @@ from seqmnist.data.splits import CLASSES, SIZE, Split
 from seqmnist.training.augmentation import moved
 from seqmnist.training.optimizer import Adam
 
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
-
 _BATCH_IMAGES = 1_000  # images a graph call: well under half a second
 
 
 class TrainingGraph:
     """Runs batches of one split through model, loss, gradient and update, inside one graph call."""
 
-    def __init__(self, model: "keras.Model", split: Split, recipe: Train, shards: int) -> None:
-        import tensorflow as tf
-
+    def __init__(self, model: keras.Model, split: Split, recipe: Train, shards: int) -> None:
         self._model, self._shards = model, shards
         self._smoothing, self._moves = recipe.label_smoothing, recipe.moves_images
         self._optimizer = Adam(model.trainable_variables, recipe)
@@ -55,8 +50,6 @@ class TrainingGraph:
         Returns:
             For each batch, before its update: the mean loss, and how many images were right.
         """
-        import tensorflow as tf
-
         # The split stays NumPy's and a call gets its own images: TensorFlow would copy the whole.
         used = order[bounds[0] : bounds[-1]]
         images, labels = self._split.images[used], self._split.labels[used].astype(np.int32)
@@ -87,23 +80,21 @@ class TrainingGraph:
         """Go on from what `state` gave."""
         _assign(self._variables(), state)
 
-    def _variables(self) -> "list[tf.Variable]":
+    def _variables(self) -> list[tf.Variable]:
         moments = [moment for both in self._optimizer.moments for moment in both]
         return [*self._weights(), *moments, *self._optimizer.averages]
 
-    def _weights(self) -> "list[tf.Variable]":
+    def _weights(self) -> list[tf.Variable]:
         return [weight.value for weight in self._model.trainable_variables]
 
     def _run_batches(
         self,
-        images: "tf.Tensor",
-        labels: "tf.Tensor",
-        bounds: "tf.Tensor",
-        steps: "tf.Tensor",
-        maps: "tf.Tensor",
-    ) -> "tuple[tf.Tensor, tf.Tensor]":
-        import tensorflow as tf
-
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        bounds: tf.Tensor,
+        steps: tf.Tensor,
+        maps: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         count = tf.shape(steps)[0]
         losses = tf.TensorArray(tf.float32, count)
         correct = tf.TensorArray(tf.int32, count)
@@ -115,8 +106,8 @@ class TrainingGraph:
         return losses.stack(), correct.stack()
 
     def _step(
-        self, images: "tf.Tensor", labels: "tf.Tensor", maps: "tf.Tensor", step: "tf.Tensor"
-    ) -> "tuple[tf.Tensor, tf.Tensor]":
+        self, images: tf.Tensor, labels: tf.Tensor, maps: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Update the weights by one batch.
 
         Args:
@@ -128,8 +119,6 @@ class TrainingGraph:
         Returns:
             The batch's mean loss, a float32 scalar, and how many images were right, an int32 scalar.
         """
-        import tensorflow as tf
-
         size = tf.cast(tf.size(labels), tf.float32)
         losses, rights, gradients = [], [], []  # one of each for a shard
         shards = (split_rows(part, self._shards) for part in (images, labels, maps))
@@ -145,7 +134,7 @@ class TrainingGraph:
         return tf.add_n(losses), tf.add_n(rights)
 
 
-def _assign(variables: "list[tf.Variable]", values: list[NDArray[np.float32]]) -> None:
+def _assign(variables: list[tf.Variable], values: list[NDArray[np.float32]]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
@@ -153,17 +142,13 @@ def _assign(variables: "list[tf.Variable]", values: list[NDArray[np.float32]]) -
 class ScoringGraph:
     """Logits, loss and accuracy of a model on a split."""
 
-    def __init__(self, model: "keras.Model", shards: int) -> None:
-        import tensorflow as tf
-
+    def __init__(self, model: keras.Model, shards: int) -> None:
         self._model, self._shards = model, shards
         signature = [tf.TensorSpec([None, SIZE, SIZE], tf.uint8)]
         self._logits = tf.function(self._split_logits).get_concrete_function(*signature)
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits float32 [n, 10] of images uint8 [n, 28, 28]."""
-        import tensorflow as tf
-
         starts = range(0, len(images), _BATCH_IMAGES)
         return np.concatenate([self._logits(tf.constant(images[s : s + _BATCH_IMAGES])).numpy() for s in starts])
 
@@ -171,9 +156,7 @@ class ScoringGraph:
         """Mean cross-entropy (nats) and accuracy."""
         return score_logits(self.logits(split.images), split.labels)
 
-    def _split_logits(self, images: "tf.Tensor") -> "tf.Tensor":
-        import tensorflow as tf
-
+    def _split_logits(self, images: tf.Tensor) -> tf.Tensor:
         parts = split_rows(images, self._shards)
         return tf.concat([self._model(part, training=False) for part in parts], axis=0)
 
@@ -188,18 +171,14 @@ def score_logits(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> tupl
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
-def split_rows(rows: "tf.Tensor", shards: int) -> "list[tf.Tensor]":
+def split_rows(rows: tf.Tensor, shards: int) -> list[tf.Tensor]:
     """Cut the first axis into `shards` parts that differ by one row at most."""
-    import tensorflow as tf
-
     size = tf.shape(rows)[0]
     return [rows[size * k // shards : size * (k + 1) // shards] for k in range(shards)]
 
 
-def smoothed_cross_entropy(labels: "tf.Tensor", logits: "tf.Tensor", smoothing: float) -> "tf.Tensor":
+def smoothed_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
     """Cross-entropy [n] with labels int32 [n], `smoothing` of them spread evenly (Szegedy et al. 2016, section 7)."""
-    import tensorflow as tf
-
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     if smoothing == 0:
         return losses
@@ -207,8 +186,6 @@ def smoothed_cross_entropy(labels: "tf.Tensor", logits: "tf.Tensor", smoothing: 
     return (1 - smoothing) * losses + smoothing * uniform
 
 
-def count_right(labels: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
+def count_right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """How many rows have their largest logit at their label, as an int32 scalar."""
-    import tensorflow as tf
-
     return tf.reduce_sum(tf.cast(tf.argmax(logits, axis=1, output_type=tf.int32) == labels, tf.int32))

@@ -1,15 +1,11 @@
 """Adam (Kingma and Ba 2015, algorithm 1 in the efficient order of section 2's last paragraph)."""
 
-from typing import TYPE_CHECKING
-
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from seqmnist.config import Train
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
 
 
 class Adam:
@@ -19,9 +15,7 @@ class Adam:
     the recipe has them, are all of its state.
     """
 
-    def __init__(self, weights: "list[keras.Variable]", recipe: Train) -> None:
-        import tensorflow as tf
-
+    def __init__(self, weights: list[keras.Variable], recipe: Train) -> None:
         self._weights: list[tf.Variable] = [weight.value for weight in weights]
         self._recipe = recipe
         self.moments = [
@@ -29,10 +23,8 @@ class Adam:
         ]
         self.averages = [tf.Variable(weight) for weight in self._weights] if recipe.averaging else []
 
-    def apply(self, gradients: "list[tf.Tensor]", step: "tf.Tensor") -> None:
+    def apply(self, gradients: list[tf.Tensor], step: tf.Tensor) -> None:
         """Update the weights; `step` float32 [4] is a row of `step_values`."""
-        import tensorflow as tf
-
         recipe = self._recipe
         if recipe.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,9 +19,6 @@ from seqmnist.training.augmentation import epoch_maps
 from seqmnist.training.batches import Batches, epoch_batches
 from seqmnist.training.graph import ScoringGraph, TrainingGraph
 from seqmnist.training.optimizer import step_values
-
-if TYPE_CHECKING:
-    import keras
 
 _STATE = "state.npz"
 _CALL_SECONDS = 0.4  # how long a graph call should last: between calls Python can stop
@@ -58,7 +56,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: "keras.Model",
+        model: keras.Model,
         splits: Mapping[SplitName, Split],
         recipe: Train,
         *,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from seqmnist.cells import reference
+from seqmnist.cells.model import sequences_of
 from seqmnist.config import Cell, Sequence
 from seqmnist.data.splits import Split
 from seqmnist.measure import memory
@@ -57,7 +58,7 @@ def step_jacobians(kind: str, model: Any, sequence: np.ndarray) -> list[np.ndarr
 def test_gradient_flow_is_the_spectral_norm_of_the_product_of_jacobians(kind: str, scale: float, units: int) -> None:
     model, digits = model_of(kind, scale=scale, units=units), images(3)
     expected = np.zeros(28)
-    for sequence in memory.sequences_of(model, digits):
+    for sequence in sequences_of(model, digits):
         product = np.eye(units * (2 if kind == "lstm" else 1))
         expected[0] += 1
         for k, jacobian in enumerate(reversed(step_jacobians(kind, model, sequence)[1:]), start=1):
@@ -78,7 +79,7 @@ def test_gradient_flow_of_any_cell(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_gradient_flow_of_a_single_unit_is_a_product_of_slopes() -> None:
     model, digits = model_of("rnn", units=1), images(1)
-    (sequence,) = memory.sequences_of(model, digits)
+    (sequence,) = sequences_of(model, digits)
     slopes = [jacobian[0, 0] for jacobian in step_jacobians("rnn", model, sequence)]
     expected = [abs(np.prod(slopes[28 - k :])) for k in range(28)]
     np.testing.assert_allclose(memory.gradient_flow(model, digits, shards=2), expected, rtol=1e-4)

@@ -18,6 +18,8 @@ EPOCH = Epoch(
 LINE = "train@rnn  3/14 loss 0.5679 train 0.8119 val 0.9500 test 0.9433 2.3 s 23,457/s"
 WATCH = f"""
 import sys
+from seqmnist.training.runtime import start_tensorflow
+start_tensorflow(1)
 from seqmnist.training.terminal import Watch
 from seqmnist.training.trainer import Epoch
 with Watch("train@rnn", epochs=15, batches=4) as watch:
