@@ -130,10 +130,10 @@ def _claims(claims: dict[str, dict[str, Any]]) -> str:
 
 
 def _accuracies(cells: dict[str, Any]) -> str:
-    rows: Rows = []
-    for cell, part in cells.items():
-        values = figures_of_seeds(part, SELECTED + TEST_ACCURACY)
-        rows.append([cell, f"**{spread(values)}**", ", ".join(f"{value:.4f}" for value in values)])
+    values = {cell: figures_of_seeds(part, SELECTED + TEST_ACCURACY) for cell, part in cells.items()}
+    rows: Rows = [
+        [cell, f"**{spread(each)}**", ", ".join(f"{value:.4f}" for value in each)] for cell, each in values.items()
+    ]
     return markdown(["cell", "test accuracy", "of each seed"], rows)
 
 
@@ -156,31 +156,28 @@ def _cells(cells: dict[str, Any]) -> str:
 
 
 def _seconds(cells: dict[str, Any], epoch_seconds: dict[str, dict[str, list[float]]]) -> str:
-    """Training seconds until accuracies were first reached: median, smallest and largest of the seeds that did."""
-    rows: Rows = []
-    for cell, part in cells.items():
-        line = [cell]
-        for percent in _PERCENTS:
-            epochs = {seed: one["convergence"].get(f"epochs_to_{percent}") for seed, one in part["seeds"].items()}
-            reached = {seed: count for seed, count in epochs.items() if count}
-            line.append(_between(reached, epoch_seconds.get(cell, {}), len(epochs)))
-        rows.append(line)
+    rows: Rows = [
+        [cell, *(_between(part["seeds"], percent, epoch_seconds.get(cell, {})) for percent in _PERCENTS)]
+        for cell, part in cells.items()
+    ]
     return markdown(["cell", *(f"to {percent} %" for percent in _PERCENTS)], rows)
 
 
-def _between(reached: dict[str, int], seconds: dict[str, list[float]], seeds: int) -> str:
-    """Of so many seeds those that reached an accuracy, by the epochs it took them."""
+def _between(seeds: dict[str, Any], percent: str, seconds: dict[str, list[float]]) -> str:
+    """Return the seconds to an accuracy: median, smallest and largest of the seeds that reached it."""
+    epochs = {seed: one["convergence"].get(f"epochs_to_{percent}") for seed, one in seeds.items()}
+    reached = {seed: count for seed, count in epochs.items() if count}
     if not reached:
         return "never"
     if not set(reached) <= set(seconds):
         return "MLflow has no times"
-    taken = [sum(seconds[seed][:epochs]) for seed, epochs in reached.items()]
+    taken = [sum(seconds[seed][:count]) for seed, count in reached.items()]
     text = f"{median(taken):.1f} s ({min(taken):.1f} to {max(taken):.1f})"
-    return text if len(reached) == seeds else f"{text}, {len(reached)} of {seeds} seeds"
+    return text if len(reached) == len(seeds) else f"{text}, {len(reached)} of {len(seeds)} seeds"
 
 
 def _seeds(cells: dict[str, Any]) -> str:
-    """Every single value that a claim rests on, and the epochs to accuracies."""
+    """Return every single value that a claim rests on, and the epochs to accuracies."""
     keys = {
         "test accuracy": SELECTED + TEST_ACCURACY,
         "mean validation accuracy": "convergence.area",
@@ -188,15 +185,14 @@ def _seeds(cells: dict[str, Any]) -> str:
         **{f"epochs to {percent} %": f"convergence.epochs_to_{percent}" for percent in _PERCENTS},
     }
     rows: Rows = [
-        [cell, seed, *(_value(flatten(one), key) for key in keys.values())]
+        [cell, seed, *(_value(flatten(one).get(key)) for key in keys.values())]
         for cell, part in cells.items()
         for seed, one in part["seeds"].items()
     ]
     return markdown(["cell", "seed", *keys], rows)
 
 
-def _value(figures: dict[str, float], key: str) -> str:
-    value = figures.get(key)
+def _value(value: float | None) -> str:
     if value is None:
         return "never"
     return str(value) if isinstance(value, int) else f"{value:.4f}"
