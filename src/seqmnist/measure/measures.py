@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.metric_names import SELECTED
-from seqmnist.config import SplitName
+from seqmnist.config import Cell, SplitName
 from seqmnist.data.splits import Split
 from seqmnist.measure.calibration import Bin, reliability
 from seqmnist.metric_names import TEST_ACCURACY, VALIDATION_ACCURACY
@@ -72,23 +72,16 @@ Measured = dict[str, list[Measures]]  # for each cell what was measured of the m
 
 
 def measure(
-    trained: "keras.Model",
-    fresh: "keras.Model",
-    data: dict[SplitName, Split],
-    rows: list[Row],
-    *,
-    shards: int,
-    is_lstm: bool,
+    trained: "keras.Model", fresh: "keras.Model", cell: Cell, data: dict[SplitName, Split], rows: list[Row]
 ) -> Measures:
     """Measure one model.
 
     Args:
-        trained: with the weights of the selected epoch.
-        fresh: the same before its training.
-        data: the three splits.
-        rows: its history.
-        shards: parts that run side by side.
-        is_lstm: whether the cell has an LSTM's gates.
+        trained: Model with the weights of the selected epoch.
+        fresh: The same before its training.
+        cell: Configuration of its cell.
+        data: The three splits.
+        rows: Its history.
     """
     from scipy.special import softmax
 
@@ -97,7 +90,7 @@ def measure(
     from seqmnist.training.graph import ScoringGraph, score_logits
 
     test = data["test"]
-    logits = ScoringGraph(trained, shards).logits(test.images)
+    logits = ScoringGraph(trained, cell.shards).logits(test.images)
     loss, accuracy = score_logits(logits, test.labels)
     digits = data["validation"].images[:FLOW_DIGITS]
     examples = test.images[example_digits(test.labels)]
@@ -110,14 +103,15 @@ def measure(
         test_loss=loss,
         test_accuracy=accuracy,
         after={
-            f"{kind} {extra}": memory.accuracy_after(trained, test, kind=kind, extra=extra, shards=shards)
+            f"{kind} {extra}": memory.accuracy_after(trained, test, kind=kind, extra=extra, shards=cell.shards)
             for kind in memory.KINDS
             for extra in memory.EXTRA
         },
         flow={
-            name: memory.gradient_flow(model, digits, shards) for name, model in (("start", fresh), ("end", trained))
+            "start": memory.gradient_flow(fresh, digits, cell.shards),
+            "end": memory.gradient_flow(trained, digits, cell.shards),
         },
         bins=reliability(probabilities, test.labels),
         beliefs=beliefs(trained, examples),
-        gates=gates(trained, examples) if is_lstm else {},
+        gates=gates(trained, examples) if cell.type == "lstm" else {},
     )

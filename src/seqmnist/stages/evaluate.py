@@ -48,15 +48,13 @@ def main() -> None:
 
 
 def measure_cell(configuration: Config, cell: str, rows: list[Row], data: dict[SplitName, Split]) -> list[Measures]:
-    """What is measured of the model of each seed."""
+    """Measure the model of each seed."""
     measured = []
     for seed in configuration.seeds:
         print(f"evaluate: {cell} seed={seed}", flush=True)
         trained, described = saved.load(model_folder(cell), seed)
         fresh = build(described, configuration.sequence, seed)
-        is_lstm = described.type == "lstm"
-        own = history.by_seed(rows)[seed]
-        measured.append(measure(trained, fresh, data, own, shards=described.shards, is_lstm=is_lstm))
+        measured.append(measure(trained, fresh, described, data, history.by_seed(rows)[seed]))
     return measured
 
 
