@@ -100,7 +100,8 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
     cell, sequence = describe(folder)
     path = weights_file(folder, seed)
     try:
-        _verify(path, digest_file(folder, seed))
+        if digest_file(folder, seed).read_bytes() != f"{sha256_file(path)}\n".encode():
+            raise UserError(f"{path} is damaged, or {digest_file(folder, seed).name} is: {MEND}")
         model = build(cell, sequence, seed)
         with warnings.catch_warnings(action="ignore"):  # weights that do not fit are an error below
             model.load_weights(path)
@@ -109,11 +110,6 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise _unreadable(path, error) from None
     return model, cell
-
-
-def _verify(path: Path, digest: Path) -> None:
-    if digest.read_bytes() != f"{sha256_file(path)}\n".encode():
-        raise UserError(f"{path} is damaged, or {digest.name} is: {MEND}")
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

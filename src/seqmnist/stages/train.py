@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from accord.checkpoints import Checkpoints
 from accord.errors import UserError
@@ -31,20 +31,16 @@ if TYPE_CHECKING:
     from seqmnist.training.trainer import Epoch
 
 
-class Trained(NamedTuple):
-    """The history of all epochs, and whether MLflow has all of the training."""
-
-    rows: list[Row]
-    is_logged: bool
-
-
-def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -> Trained:
+def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -> tuple[list[Row], bool]:
     """Train a model in an MLflow run, and save the weights of its best validation epoch.
 
     Args:
         training: The cell, its seed and the images.
         checkpoints: Checkpoints of this training: it resumes from the newest one, in the MLflow run that this names.
         request: The MLflow run, for where no checkpoint names one.
+
+    Returns:
+        The history of all epochs, and whether MLflow has all of the training.
     """
     from accord.tracking.runs import stage_run
     from seqmnist.runs.training_run import log_inputs, log_results
@@ -59,14 +55,8 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
         model = build(training.cell_config, configuration.sequence, training.seed)
         log_inputs(run, training, model)
         with Watch(name, recipe.epochs, batches, first=checkpoints.epochs) as watch:
-            trainer = Trainer(
-                model,
-                training.data,
-                recipe,
-                seed=training.seed,
-                shards=training.cell_config.shards,
-                progress=watch.batches,
-            )
+            shards = training.cell_config.shards
+            trainer = Trainer(model, training.data, recipe, seed=training.seed, shards=shards, progress=watch.batches)
             listeners: list[Callable[[Epoch], object]] = [
                 lambda epoch: checkpoints.save(epoch.logged, trainer, run.id),
                 watch.epoch,
@@ -83,7 +73,7 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
         trainer.select()
         saved.save(model_folder(training.cell), model, training.cell_config, configuration.sequence, training.seed)
         log_results(run, training, model, rows)
-    return Trained(rows, run.is_whole)
+    return rows, run.is_whole
 
 
 @contextmanager
@@ -113,7 +103,7 @@ def main() -> None:
         kept = [held.enter_context(training.checkpoints(checkpoints_folder())) for training in trainings]
         rows: list[Row] = []
         for training, checkpoints in zip(trainings, kept, strict=True):
-            rows += train(training, checkpoints, request(training)).rows
+            rows += train(training, checkpoints, request(training))[0]
             history.write(history_file(cell), rows)
         for checkpoints in kept:  # DVC runs an interrupted stage without its outputs: until now all seeds need theirs
             checkpoints.remove()

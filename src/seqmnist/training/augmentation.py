@@ -18,10 +18,10 @@ def epoch_maps(recipe: Train, images: int, seed: int, epoch: int) -> NDArray[np.
     recipe in both directions.
 
     Args:
-        recipe: says how far images are moved.
-        images: how many.
-        seed: the training's.
-        epoch: from 0.
+        recipe: Recipe with the largest amounts.
+        images: Number of training images.
+        seed: Seed of the training.
+        epoch: Number of the epoch, from 0.
 
     Returns:
         float32 [images, 6]: a, b, c, d, e, f of column = a x + b y + c and row = d x + e y + f; [0, 6] where the recipe

@@ -33,11 +33,7 @@ class TrainingGraph:
         self._run = tf.function(self._run_batches).get_concrete_function(*signature)
 
     def run(
-        self,
-        order: NDArray[np.int32],
-        bounds: NDArray[np.int32],
-        steps: NDArray[np.float32],
-        maps: NDArray[np.float32],
+        self, order: NDArray[np.int32], bounds: NDArray[np.int32], steps: NDArray[np.float32], maps: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Train on the batches `order[bounds[k]:bounds[k + 1]]`.
 
@@ -88,13 +84,9 @@ class TrainingGraph:
         return [weight.value for weight in self._model.trainable_variables]
 
     def _run_batches(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        bounds: tf.Tensor,
-        steps: tf.Tensor,
-        maps: tf.Tensor,
+        self, images: tf.Tensor, labels: tf.Tensor, bounds: tf.Tensor, steps: tf.Tensor, maps: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Run `_step` for each batch of a call."""
         count = tf.shape(steps)[0]
         losses = tf.TensorArray(tf.float32, count)
         correct = tf.TensorArray(tf.int32, count)
@@ -108,22 +100,12 @@ class TrainingGraph:
     def _step(
         self, images: tf.Tensor, labels: tf.Tensor, maps: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Update the weights by one batch.
-
-        Args:
-            images: uint8 [batch, 28, 28].
-            labels: int32 [batch].
-            maps: float32 [batch, 6]; [0, 6] where the recipe moves no images.
-            step: float32 [4], a row of `step_values`.
-
-        Returns:
-            The batch's mean loss, a float32 scalar, and how many images were right, an int32 scalar.
-        """
+        """Update the weights by one batch; return its mean loss and the number of right answers."""
         size = tf.cast(tf.size(labels), tf.float32)
-        losses, rights, gradients = [], [], []  # one of each for a shard
+        losses, rights, gradients = [], [], []  # one of each for a shard: float32, int32, float32
         shards = (split_rows(part, self._shards) for part in (images, labels, maps))
         for own_images, own_labels, own_maps in zip(*shards, strict=True):
-            seen = moved(own_images, own_maps) if self._moves else own_images  # [shard, 28, 28]
+            seen = moved(own_images, own_maps) if self._moves else own_images  # uint8 [shard, 28, 28]
             with tf.GradientTape() as tape:
                 logits = self._model(seen, training=True)  # [shard, 10]
                 loss = tf.reduce_sum(smoothed_cross_entropy(own_labels, logits, self._smoothing)) / size  # scalar

@@ -11,15 +11,8 @@ from accord.metric_names import EPOCH
 from seqmnist.metric_names import TEST_ACCURACY, VALIDATION_ACCURACY
 from seqmnist.paths import MEND
 
-METRICS = (
-    "train.loss",
-    "train.accuracy",
-    "train.last_batch_accuracy",
-    "val.loss",
-    VALIDATION_ACCURACY,
-    "test.loss",
-    TEST_ACCURACY,
-)
+_TRAINING = ("train.loss", "train.accuracy", "train.last_batch_accuracy")
+METRICS = (*_TRAINING, "val.loss", VALIDATION_ACCURACY, "test.loss", TEST_ACCURACY)
 _COLUMNS = ("seed", "epoch", *METRICS)
 
 
@@ -70,9 +63,8 @@ def read(path: Path) -> list[Row]:
     if not lines or tuple(lines[0]) != _COLUMNS:
         raise UserError(f"{path} is no history: its columns must be {', '.join(_COLUMNS)}; {MEND}")
     try:
-        return [
-            Row(int(line["seed"]), int(line["epoch"]), {name: float(line[name]) for name in METRICS}) for line in lines
-        ]
+        values = [{name: float(line[name]) for name in METRICS} for line in lines]
+        return [Row(int(line["seed"]), int(line["epoch"]), one) for line, one in zip(lines, values, strict=True)]
     except (TypeError, ValueError):  # a value is no number, or is missing at the end of a line
         raise UserError(f"{path} is broken: {MEND}") from None
 

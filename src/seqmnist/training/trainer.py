@@ -146,8 +146,7 @@ class Trainer:
     def _scores(self, number: int, batches: Batches) -> dict[str, float]:
         """Return the scores of the last training batch, unmoved, and of validation and test images."""
         train, last = self._splits["train"], batches.order[batches.bounds[-2] :]
-        metrics = {}
-        metrics["train.last_batch_accuracy"] = self._scoring.score(Split(train.images[last], train.labels[last]))[1]
+        metrics = {"train.last_batch_accuracy": self._scoring.score(Split(train.images[last], train.labels[last]))[1]}
         metrics["val.loss"], metrics["val.accuracy"] = self._scoring.score(self._splits["validation"])
         if not np.isfinite(metrics["val.loss"]):  # the last update can be the one that diverges
             raise self._diverged(metrics["val.loss"], f"on the validation images after epoch {number}")
