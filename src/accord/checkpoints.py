@@ -65,11 +65,9 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        """Claim a training's checkpoints, pass over damaged ones, and remove those of other keys.
+        """Claim the checkpoints with a `training_key`, pass over damaged ones, and remove those of other keys.
 
-        Args:
-            folder: Parent folder shared by every recipe of one training, such as that of one cell and seed.
-            key: Key of this recipe, see `training_key`.
+        `folder` is shared by every recipe of one training, such as that of one cell and seed.
         """
         self._folder = folder / key[:16]
         self._file = self._folder / _METRICS
@@ -92,39 +90,30 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
             self._lock.close()
 
     def load(self, state: State) -> list[dict[str, float]]:
-        """Load the newest intact checkpoint into `state`, which stays as it is if there is none.
-
-        Returns:
-            The metrics of each finished epoch.
-        """
+        """Load the newest intact checkpoint into `state` if there is one; return the metrics of each finished epoch."""
         if self.epochs:
             state.load(self._path(self.epochs))
         return [dict(record["metrics"]) for record in self._records]
 
     def save(self, metrics: Mapping[str, float], state: State, run_id: str) -> None:
-        """Add a checkpoint after one more epoch; keep the one before it.
-
-        Args:
-            metrics: Metrics of the epoch.
-            state: State of the training after the epoch.
-            run_id: Id of the training's MLflow run, empty if it has none.
+        """Add a checkpoint after one more epoch, with its metrics and the id of the MLflow run; keep the one before it.
 
         Raises:
             OSError: A file can't be written; the checkpoints are what they were.
         """
         if self.is_shared:
             return
-        epochs = self.epochs + 1
-        path = self._path(epochs)
+        path = self._path(epochs := self.epochs + 1)
         temporary = _hidden(path)
         try:
             with naming(path):
                 temporary.mkdir()
                 state.save(temporary)
-                files = _digests(temporary)
-                record = {"epochs": epochs, "run_id": run_id, "metrics": dict(metrics), "files": files}
-                line = _sealed(record)
-                self._append(line)  # before the renaming: a generation is intact only with the lines of all its epochs
+                digests = _digests(temporary)
+                record = {"epochs": epochs, "run_id": run_id, "metrics": dict(metrics), "files": digests}
+                self._append(
+                    line := _sealed(record)
+                )  # before the renaming: a generation is intact only with the lines of all its epochs
                 for written in [*temporary.rglob("*"), temporary]:
                     flush(written)
                 temporary.rename(path)

@@ -62,9 +62,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     promote.add_argument("source", metavar="TRIAL", type=_source, help=source)
     promote.add_argument("--name", help="of conf/experiment/NAME.yaml; by default made of the values")
 
-    resume = command(
-        "resume", "accord.sweep.app:resume", "run what is missing of a sweep that was stopped or had failures"
-    )
+    purpose = "run what is missing of a sweep that was stopped or had failures"
+    resume = command("resume", "accord.sweep.app:resume", purpose)
     resume.add_argument("folder", type=given, help="of the sweep, as sweeps/2026-11-25_07-30-12")
 
     command("sync", "accord.sync:sync", "give MLflow the runs of stages that DVC restored from its cache")

@@ -43,11 +43,7 @@ def write_params() -> None:
 
 
 def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
-    """Return the configuration with root `folder`/config.yaml, as YAML text and as plain values.
-
-    Args:
-        folder: Folder with the groups of options.
-        settings: Values that differ from the files', as Hydra's overrides.
+    """Return the configuration with root `folder`/config.yaml and these overrides, as YAML text and as plain values.
 
     Raises:
         UserError: Hydra can't compose it, e.g. for a group option that doesn't exist or a syntax error.
@@ -63,9 +59,7 @@ def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, 
 def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, Any]]:
     """Return a composed configuration as the text of params.yaml and as plain values, both without Hydra's own.
 
-    Args:
-        config: The configuration, with the section `hydra`.
-        plain: Hydra's defaults alone, in the section `hydra`.
+    `plain` is Hydra's own section `hydra`, without the project's.
 
     Raises:
         ValueError: A value of `hydra` would have no effect, or an interpolation would stay in the text.

@@ -24,16 +24,13 @@ _ERROR_HINTS = {  # by words of git's messages
 
 
 def run(name: str, *settings: str) -> str:
-    """Run an experiment in a tree of its own, in place of one of that name on the same commit.
+    """Run an experiment in a tree of its own, in place of one of that name on the same commit; return its commit's SHA.
 
     Stages that ran before, also for an experiment that is gone, come from DVC's run cache.
 
     Args:
         name: Name of the experiment.
         settings: Values that differ from conf/, as KEY=VALUE.
-
-    Returns:
-        The SHA of the experiment's commit.
 
     Raises:
         UserError: The experiment can't be kept, failed, or was lost.

@@ -53,11 +53,7 @@ def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoRe
 
 
 def require_project() -> None:
-    """Refuse to go on outside a project, or with another one's code: a copied environment still has the original's.
-
-    Raises:
-        UserError: Neither the working directory nor one above it is a project's root, or that has code of its own.
-    """
+    """Refuse, with a `UserError`, to work outside a project, or with another one's code as a copied environment has."""
     root = project_root()
     if root is None:
         raise UserError(f"{Path.cwd()} is outside the repository: it has no .dvc, nor has a folder above it")

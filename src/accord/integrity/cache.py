@@ -90,11 +90,7 @@ def damaged(odb: HashFileDB, state: StateBase | None = None) -> list[str]:
 def entries(odb: HashFileDB, shown: Callable[[str], str], mend: str, *, repair: bool) -> list[str]:
     """Return a line for each damaged entry of the run cache, which is beside the objects of DVC 2; remove it to repair.
 
-    Args:
-        odb: Cache or remote.
-        shown: Function that gives the text for the path of an entry.
-        mend: Text that says how to repair it.
-        repair: Whether to repair.
+    `shown` gives the text for the path of an entry, `mend` says how to repair it.
     """
     runs = odb.fs.join(odb.path, "runs")
     paths = sorted(odb.fs.find(runs)) if odb.fs.exists(runs) else []

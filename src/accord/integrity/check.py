@@ -7,7 +7,8 @@ of DVC's works. `accord.integrity.cache` has the cache and the outputs.
 import json
 import re
 import textwrap
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -82,17 +83,13 @@ def _check_here(repo: Repo, repair: bool, quick: bool) -> list[str]:
 
 
 def _who(error: Exception) -> str:
-    found = re.search(r"\(PID .*", str(error))
-    return f" {found[0]}" if found else ""
+    return "".join(re.findall(r" \(PID .*", str(error))[:1])
 
 
-def _rwlock(repo: Repo, **places: list[str]) -> AbstractContextManager[None]:
-    """Hold places to `read` or to `write` as DVC's stages hold theirs."""
-    held = {"read": [], "write": [], **places}
-    lock: AbstractContextManager[None] = rwlock(
-        repo.tmp_dir, repo.fs, "accord check", **held, hardlink=repo.config["core"].get("hardlink_lock")
-    )
-    return lock
+def _rwlock(repo: Repo, *, read: Sequence[str] = (), write: Sequence[str] = ()) -> Any:
+    """Hold places to read or to write as DVC's stages hold theirs."""
+    hardlink = repo.config["core"].get("hardlink_lock")
+    return rwlock(repo.tmp_dir, repo.fs, "accord check", list(read), list(write), hardlink=hardlink)
 
 
 def _idle_outputs(repo: Repo) -> list[Output]:
