@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accord.errors import UserError
 from accord.paths import CONF, PARAMS
-from accord.settings import flatten, load_tracking
+from accord.settings import flatten
 from accord.sweep.folders import CHECKPOINTS
 from accord.sweep.names import key_of
 from seqmnist import config
@@ -134,12 +134,9 @@ def promotion(trial: Mapping[str, Any], values: dict[str, Any]) -> tuple[dict[st
 
 
 def sync() -> None:
-    """Mend what earlier versions logged, and log what MLflow lacks of all stages."""
-    from seqmnist.runs.mending import mend
+    """Log what MLflow lacks of all stages."""
     from seqmnist.runs.restore import restore_stages
 
-    for line in mend(load_tracking()):  # also where outputs are missing
-        print(line)
     restore_stages()
 
 

@@ -8,10 +8,9 @@ from omegaconf import OmegaConf
 
 from accord.compose import compose as compose_pipeline
 from accord.errors import UserError
-from accord.settings import Tracking, flatten
+from accord.settings import flatten
 from seqmnist import config, trials
 from seqmnist.config import Config
-from seqmnist.runs import mending, restore
 
 CONF = Path(__file__).parents[2] / "conf"
 SHADOWED = "train.epochs = 3 has no effect on lstm, whose own train has it: set cell.train.epochs"
@@ -99,30 +98,3 @@ def test_what_all_cells_share_is_a_setting(trial: Any, tiny_values: dict[str, An
 def test_a_pipeline_that_is_not_valid_is_refused(trial: Any, tiny_values: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"\Aconf: seeds = "):
         trials.promotion(trial(), tiny_values | {"seeds": []})
-
-
-def test_the_store_is_mended_before_stages_are_looked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    calls = []
-
-    def mend(tracking: Tracking) -> list[str]:
-        calls.append(tracking.experiment)
-        return ["MLflow: corrected the sources of data sets: 2"]
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mending, "mend", mend)
-    monkeypatch.setattr(restore, "restore_stages", lambda: calls.append("stages"))
-    Path("params.yaml").write_text("tracking: {uri: null, experiment: mine}\n")
-
-    trials.sync()
-
-    assert calls == ["mine", "stages"]
-    assert capsys.readouterr().out == "MLflow: corrected the sources of data sets: 2\n"
-
-
-def test_a_tracking_section_that_is_not_valid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text("tracking: {uri: null, experiment: ''}\n")
-    with pytest.raises(UserError, match=r"params\.yaml: tracking\.experiment = '' is impossible"):
-        trials.sync()

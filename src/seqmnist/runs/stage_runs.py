@@ -1,7 +1,6 @@
 """The MLflow runs of stages, the data sets that they read and write, and what download and preprocess log."""
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accord.files import sha256_json
@@ -34,11 +33,6 @@ def log_splits(run: "Run", data: Data, summary: Summary) -> None:
     """Log each split of a summary as a data set."""
     for name, split in summary.items():
         run.dataset(f"{data.name}.{name}", split["sha256"], PROCESSED, dict(split), CONTEXTS[name])
-
-
-def folder_of(name: str) -> Path:
-    """Return the folder with the files of a data set that was logged under this name."""
-    return PROCESSED if name.endswith(tuple(f".{split}" for split in CONTEXTS)) else RAW
 
 
 def request(configuration: Config, stage: str) -> "RunRequest":

@@ -13,7 +13,7 @@ from accord.tracking.runs import Run, RunRequest, stage_run
 from seqmnist.config import Data
 from seqmnist.data.splits import NAMES, Split, save, summary
 from seqmnist.paths import PROCESSED, RAW
-from seqmnist.runs.stage_runs import data_sha256, data_tags, folder_of, log_raw, log_splits
+from seqmnist.runs.stage_runs import data_sha256, data_tags, log_raw, log_splits
 
 SPLIT = Split(np.zeros((3, 28, 28), np.uint8), np.array([1, 1, 9], np.uint8))
 
@@ -77,5 +77,4 @@ def test_data_sets_lead_to_their_files(tracking: Tracking, tiny_data: Data, proj
 
     inputs = logged(run).inputs.dataset_inputs
     loaded = {one.dataset.name: Path(mlflow.data.get_source(one).load()) for one in inputs}
-    assert loaded == {name: project / folder_of(name) for name in ("tiny", *(f"tiny.{name}" for name in NAMES))}
-    assert set(loaded.values()) == {project / RAW, project / PROCESSED}
+    assert loaded == {"tiny": project / RAW, **{f"tiny.{name}": project / PROCESSED for name in NAMES}}
