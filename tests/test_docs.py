@@ -53,7 +53,7 @@ def test_files_and_commands_that_a_page_names_are_there(page: Path) -> None:
     assert [path for path in sorted(paths - MADE) if not (ROOT / path).exists()] == []
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"\bmake ([a-z][\w-]*)", code)) <= set(targets)
-    commands = re.findall(r'add_parser\("([\w-]+)"', (SOURCES / "accord/cli.py").read_text())
+    commands = re.findall(r'\bcommand\(\s*"([\w-]+)"', (SOURCES / "accord/cli.py").read_text())
     assert set(re.findall(r"(?<![\w/-])seqmnist ([a-z-]+)", code)) <= set(commands)
 
 
