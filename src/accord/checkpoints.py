@@ -67,7 +67,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
     def __init__(self, folder: Path, key: str) -> None:
         """Claim the checkpoints with a `training_key`, pass over damaged ones, and remove those of other keys.
 
-        `folder` is shared by every recipe of one training, such as that of one cell and seed.
+        `folder` is shared by every recipe of one training, such as that of one model and seed.
         """
         self._folder = folder / key[:16]
         self._file = self._folder / _METRICS

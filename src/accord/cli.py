@@ -59,7 +59,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
     promote = command("promote", "accord.promote:promote", "write a trial's values as an experiment of the pipeline")
     source = "the id of a trial's or sweep's MLflow run, or a sweep's folder"
-    promote.add_argument("source", metavar="TRIAL", type=_source, help=source)
+    promote.add_argument("source", metavar="TRIAL", help=source)
     promote.add_argument("--name", help="of conf/experiment/NAME.yaml; by default made of the values")
 
     purpose = "run what is missing of a sweep that was stopped or had failures"
@@ -79,9 +79,3 @@ def _server(uri: str) -> str:
 
     require_project()
     return tracking_uri(load_tracking())
-
-
-def _source(text: str) -> str:
-    """Return the path of a folder from the working directory, or else the text, which is the id of a run."""
-    folder = given(text)
-    return str(folder) if folder.is_dir() else text

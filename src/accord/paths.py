@@ -47,8 +47,3 @@ def repository() -> Path:
     What outlives a stage is kept there; a temporary experiment's working directory is deleted with it.
     """
     return Path(os.environ.get("DVC_ROOT") or project_root() or Path.cwd()).resolve()
-
-
-def checkpoints_folder() -> Path:
-    """Return the folder from which interrupted trainings go on."""
-    return repository() / "checkpoints"

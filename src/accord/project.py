@@ -19,17 +19,14 @@ class Project:
 
     Its module of functions, which is imported when one of them is called, has:
 
-    - run_tags: (plain values of params.yaml) -> tags of every run of this configuration, which is checked.
-    - trial_values: (plain values of a composed trial) -> plain values of its params.yaml.
-    - ineffective: (plain values of a composed trial, overrides, values of conf/search as overrides) -> why a value
-      has no effect, or None.
-    - train: (request, inputs, threads) -> metrics of the trial as a whole by the names that MLflow has, the selected
-      epoch among them, and whether MLflow has all of the trial: train what the working directory's params.yaml
-      describes; its checkpoints stay until the trial's result is written.
-    - restore: (request, inputs) -> the same metrics: log what MLflow lacks of a trial that is finished in the working
-      directory.
-    - promotion: (flat parameters of a trial, plain values of the pipeline) -> content of an experiment's file,
-      settings for the command line as KEY=VALUE, and lines for the user.
+    - run_tags: (values of params.yaml) -> tags of every run of this configuration, which is checked.
+    - trial_values: (values of a composed trial) -> values of its params.yaml.
+    - ineffective: (values of a composed trial, overrides, those of conf/search) -> why one has no effect, or None.
+    - train: (request, inputs, threads) -> metrics of the trial by the names that MLflow has, the selected epoch among
+      them, and whether MLflow has all of it: train what the working directory's params.yaml describes.
+    - restore: (request, inputs) -> the same metrics: log what MLflow lacks of the trial that is finished here.
+    - promotion: (flat parameters of a trial, values of the pipeline) -> content of an experiment's file, settings for
+      the command line as KEY=VALUE, and lines for the user.
     - sync: () -> None: log what MLflow lacks of all stages.
     - sweep_figures: (folder, curves of the metric by name of a trial, values of the trials by name of a varied
       parameter, metric of each trial) -> None: draw figures into the folder.

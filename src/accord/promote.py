@@ -3,7 +3,6 @@
 import re
 import shlex
 from itertools import chain
-from pathlib import Path
 from statistics import fmean
 
 from omegaconf import OmegaConf
@@ -12,7 +11,7 @@ from accord.compose import compose
 from accord.errors import UserError
 from accord.files import write_text
 from accord.metric_names import SELECTED, in_words
-from accord.paths import CONF
+from accord.paths import CONF, given
 from accord.project import find_project
 from accord.settings import FILE_NAME, Tracking, validate_tracking
 from accord.sweep.folders import SweepRequest, former_folder
@@ -54,7 +53,7 @@ def promote(source: str, name: str | None) -> None:
 
 def _trials(source: str, tracking: Tracking) -> list[Trial]:
     """Return the finished trials of one configuration, that with the best mean in a sweep."""
-    if (folder := Path(source)).is_dir():
+    if (folder := given(source)).is_dir():
         sweep_tracking = Tracking.model_validate(SweepRequest.read(folder).tracking)
         found: Trial | list[Trial] = Sweep.configured(sweep_tracking, folder, former_folder(folder)).trials()
     else:

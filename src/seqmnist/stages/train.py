@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from accord.checkpoints import Checkpoints
 from accord.errors import UserError
 from accord.experiments import run_stage
-from accord.paths import checkpoints_folder
+from accord.paths import repository
 from accord.process import Terminated
 from seqmnist import config
 from seqmnist.cells import saved
@@ -100,7 +100,7 @@ def main() -> None:
     from seqmnist.runs.training_run import request
 
     with ExitStack() as held:
-        kept = [held.enter_context(training.checkpoints(checkpoints_folder())) for training in trainings]
+        kept = [held.enter_context(training.checkpoints(repository() / "checkpoints")) for training in trainings]
         rows: list[Row] = []
         for training, checkpoints in zip(trainings, kept, strict=True):
             rows += train(training, checkpoints, request(training))[0]
