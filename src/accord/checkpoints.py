@@ -34,21 +34,23 @@ class State(Protocol):
 
 
 def training_key(
-    recipe: Mapping[str, Any], data: Mapping[str, str], code: Iterable[str], root: Path, libraries: Iterable[str]
+    recipe: Mapping[str, Any], data: Mapping[str, str], code: Iterable[str], libraries: Iterable[str]
 ) -> str:
     """Return the identity of a training.
 
     Args:
         recipe: All of the configuration that the training depends on.
         data: SHA-256 of each data set.
-        code: Modules and folders of modules that the training depends on, relative to `root`.
-        root: Folder of the packages that have the code; its own name is not part of the key.
+        code: Modules and folders of modules that the training depends on, as `package/module.py` and `package/folder`.
+            Where a package lies is not part of the key, and each may lie elsewhere, as on a Ray node.
         libraries: Names of the distributions whose versions count.
     """
     modules: dict[str, str] = {}
-    for place in (root / path for path in code):
+    for package, _, path in (entry.partition("/") for entry in code):
+        root = Path(importlib.import_module(package).__path__[0])
+        place = root / path
         for file in place.rglob("*.py") if place.is_dir() else [place]:
-            name = file.relative_to(root).with_suffix("")
+            name = Path(package, file.relative_to(root)).with_suffix("")
             if all(map(str.isidentifier, name.parts)):  # copies and links of editors can't be imported
                 modules[str(name)] = sha256_file(file)
     versions = {name: importlib.metadata.version(name) for name in libraries}

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,16 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import accord
 from accord import checkpoints
 from accord.checkpoints import Checkpoints, training_key
 from tests.skipping import skip
 
 PACKAGE = Path(checkpoints.__file__).parent
-CODE = ["integrity", "sweep", "tracking", "files.py", "settings.py"]
+CODE = ["accord/integrity", "accord/sweep", "accord/tracking", "accord/files.py", "accord/settings.py"]
 RECIPE = {"cell": {"units": 4}, "seed": 1}
 DATA = {"train": "0" * 64}
 ANEW = "checkpoints of rnn-seed-42 are of another recipe, data, code or version: they are removed"
 FILES = ["optimizer/moments", "weights"]  # of a generation
+KEY = "import sys; from accord.checkpoints import training_key; print(training_key({}, {}, sys.argv[1:], []))"
 HOLD = """
 import sys
 from pathlib import Path
@@ -468,37 +471,52 @@ def test_a_save_leaves_the_metrics_of_the_past_as_they_are(tmp_path: Path) -> No
         assert path.read_bytes().startswith(past)
 
 
-def key(root: Path = PACKAGE, data: dict[str, str] = DATA, **recipe: int) -> str:
-    return training_key({**RECIPE, **recipe}, data, CODE, root, ["keras", "numpy"])
+def key(data: dict[str, str] = DATA, **recipe: int) -> str:
+    return training_key({**RECIPE, **recipe}, data, CODE, ["keras", "numpy"])
 
 
 def test_a_key_changes_with_recipe_data_code_and_libraries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     keys = {key(), key(seed=2), key(data={"train": "1"})}
-    assert training_key(dict(reversed(RECIPE.items())), DATA, CODE, PACKAGE, ["numpy", "keras"]) in keys
-    keys.add(training_key(RECIPE, DATA, CODE, PACKAGE, ["keras"]))
+    assert training_key(dict(reversed(RECIPE.items())), DATA, CODE, ["numpy", "keras"]) in keys
+    keys.add(training_key(RECIPE, DATA, CODE, ["keras"]))
     with monkeypatch.context() as patch:
         patch.setattr("importlib.metadata.version", lambda _name: "0")
         keys.add(key())
+    monkeypatch.setattr(accord, "__path__", [str(tmp_path)])
     for folder in ("integrity", "sweep", "tracking"):
         (tmp_path / folder).mkdir()
     for file in ("files.py", "settings.py", "tracking/store.py"):
         (tmp_path / file).write_text("")
-    keys.add(key(tmp_path))
+    keys.add(key())
     (tmp_path / "tracking/store.py").write_text("# edited\n")
-    keys.add(key(tmp_path))
+    keys.add(key())
     (tmp_path / "terminal.py").write_text("# no part of what a training's bits depend on\n")
-    assert key(tmp_path) in keys
+    assert key() in keys
     assert len(keys) == 7
 
 
-def test_a_key_names_code_that_is_not_there(tmp_path: Path) -> None:
+def test_a_key_is_the_same_wherever_each_package_lies(tmp_path: Path) -> None:
+    """Ray puts each package into a folder of its own."""
+    keys = set()
+    for first, second in [("tree", "tree"), ("shipped/1", "shipped/2")]:
+        for file in (f"{first}/one/files.py", f"{second}/two/data/splits.py"):
+            (tmp_path / file).parent.mkdir(parents=True)
+            (tmp_path / file).write_text(f"# {Path(file).name}\n")
+        path = os.pathsep.join([str(tmp_path / first), str(tmp_path / second), str(PACKAGE.parent)])
+        command = [sys.executable, "-c", KEY, "one/files.py", "two/data"]
+        environment = {**os.environ, "PYTHONPATH": path}
+        keys.add(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    assert len(keys) == 1
+
+
+def test_a_key_names_code_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError, match=r"config\.py"):
-        training_key(RECIPE, DATA, ["config.py"], tmp_path, [])
+        training_key(RECIPE, DATA, ["accord/config.py"], [])
 
 
-def test_a_key_stays_where_editors_leave_copies_and_links(tmp_path: Path) -> None:
-    shutil.copytree(PACKAGE, tmp_path / "accord")
-    before = key(tmp_path / "accord")
+def test_a_key_stays_where_editors_leave_copies_and_links(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = key()
+    monkeypatch.setattr(accord, "__path__", [str(shutil.copytree(PACKAGE, tmp_path / "accord"))])
     assert before == key()
     folder = tmp_path / "accord" / "tracking"
     for name in ("._graph.py", "graph (1).py", "graph copy.py", "graph.sync-conflict-20260101-120000-ABCDEFG.py"):
@@ -506,4 +524,4 @@ def test_a_key_stays_where_editors_leave_copies_and_links(tmp_path: Path) -> Non
     (folder / ".#graph.py").symlink_to("user@host.1234:5678")  # Emacs's lock, a link to nothing
     (folder / ".history").mkdir()
     (folder / ".history" / "graph.py").write_text("# an older one\n")
-    assert key(tmp_path / "accord") == before
+    assert key() == before

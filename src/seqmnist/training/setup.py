@@ -8,7 +8,6 @@ from accord.checkpoints import Checkpoints, training_key
 from seqmnist.config import Cell, Config, SplitName
 from seqmnist.data.splits import Split, Summary
 
-_SOURCES = Path(__file__).parents[2]  # the folder of both packages
 # All code that a training's bits depend on, as the train stage's deps in dvc.yaml name it.
 CODE = (
     "accord/files.py",
@@ -75,5 +74,5 @@ class Training:
 
     def checkpoints(self, folder: Path) -> Checkpoints:
         """Claim its checkpoints in a folder of checkpoints."""
-        key = training_key(self.recipe, self.digests, CODE, _SOURCES, _LIBRARIES)
+        key = training_key(self.recipe, self.digests, CODE, _LIBRARIES)
         return Checkpoints(folder / f"{self.cell}-seed-{self.seed}", key)
