@@ -15,7 +15,6 @@ ARTIFACTS = "mlartifacts"
 # A tag of MLflow's default experiment has the database's folder, which the addresses agree with.
 _RECORDED = "SELECT value FROM experiment_tags WHERE key = 'store.root' AND experiment_id = 0"
 _RECORD = "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES ('store.root', ?, 0)"
-_LOCATIONS = "SELECT experiment_id, artifact_location FROM experiments"
 # Columns that hold addresses. Tags are among them: a sweep is found by its folder.
 ADDRESSES = {
     "experiments": ("artifact_location",),
@@ -33,10 +32,7 @@ def follow(database: Path) -> None:
     """Rewrite the addresses below the folder where a database was before, and print a line if it was elsewhere.
 
     Other addresses stay. Of processes that open the store at the same time, one rewrites all in a transaction. A
-    database that can't be written keeps its addresses, and a line says so.
-
-    Args:
-        database: File of an MLflow store, absolute and without links.
+    database that can't be written keeps its addresses, and a line says so. Its path is absolute and without links.
     """
     root = database.parent
     with closing(sqlite3.connect(database, _LOCK_TIMEOUT_SECONDS, isolation_level=None)) as store:
@@ -44,7 +40,7 @@ def follow(database: Path) -> None:
             return
         try:
             store.execute("BEGIN IMMEDIATE")  # and look again: another process may have been faster
-            old = _recorded(store) or _inferred(store) or root
+            old = _recorded(store) or root
             is_there = _is_in(old, database)
             line = "" if is_there else _rewrite(store, old, root)
             store.execute(_RECORD, [str(old if is_there else root)])
@@ -52,9 +48,8 @@ def follow(database: Path) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _READ_ONLY:  # the lower byte is the kind
                 raise
-            old = recorded or _inferred(store) or root
-            what = f"{database} can't be written: its artifacts are still looked for in {old}"
-            line = "" if _is_in(old, database) else what
+            what = f"{database} can't be written: its artifacts are still looked for in {recorded}"
+            line = what if recorded else ""
     if line:
         print(f"tracking: {line}", flush=True)
 
@@ -70,18 +65,6 @@ def _is_in(folder: Path, database: Path) -> bool:
         return (folder / database.name).samefile(database)
     except OSError:  # it is gone, or in a folder that this user may not look into
         return False
-
-
-def _inferred(store: sqlite3.Connection) -> Path | None:
-    """Return the folder of a database without a record, as far as its addresses tell.
-
-    Experiments of this project are beside it. MLflow's own is below the working directory in which the database was
-    made, which tells such a folder from one that a user chose.
-    """
-    places = {number: _path(text or "") for number, text in store.execute(_LOCATIONS)}
-    first = places.get(0)
-    roots = [place.parent for place in places.values() if place and place.name == ARTIFACTS]
-    return max((root for root in roots if first and first.is_relative_to(root)), default=None)
 
 
 def _rewrite(store: sqlite3.Connection, old: Path, root: Path) -> str:
