@@ -34,6 +34,7 @@ def test_a_store_below_any_path_is_read_and_followed(
 ) -> None:
     tracking = Tracking(uri=None, experiment="seqmnist")
     (tmp_path / "before").mkdir()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # `mlflow.set_tracking_uri` of other tests sets it
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "before"))
     open_store(tracking)
     root = (tmp_path / "before").rename(tmp_path / name)
