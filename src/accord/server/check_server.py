@@ -23,7 +23,6 @@ from accord.tracking.connection import is_server, shown, user_errors
 
 _DEFAULT = ("admin", "password1234")  # of MLflow before 3.17, published
 _FOREIGN = "10.evil.example"  # MLflow takes 10.* for private addresses where it is given no names
-_REQUEST_TIMEOUT_SECONDS = 30
 _MAX_CLOCK_DIFFERENCE_SECONDS = 5
 _METRIC = 0.1 + 0.2  # all of its bits must come back
 _ARTIFACT = secrets.token_bytes(100_000)
@@ -90,7 +89,7 @@ def _ask(
         method,
         max_retries=0,
         extra_headers=headers,
-        timeout=_REQUEST_TIMEOUT_SECONDS,
+        timeout=30,
         raise_on_status=False,
         json={"max_results": 1},
         allow_redirects=False,

@@ -19,9 +19,7 @@ from accord.errors import UserError
 from accord.tracking.connection import reason, shown
 from accord.tracking.relocation import ADDRESSES, follow
 
-_BATCH_ROWS = 1000
 _VERSION = "alembic_version"  # MLflow's table with the version of its tables
-_DEFAULT = 0  # the number of the experiment that every store has
 _FILLED = {_VERSION, "workspaces"}  # the tables that have rows from the start
 _PROXY = "mlflow-artifacts:/"
 
@@ -103,7 +101,7 @@ def _lock_empty(new: Connection, tables: list[Table]) -> None:
     for table in tables:
         rows = select(table).limit(1)
         if table.name == "experiments":
-            rows = rows.where(table.c.experiment_id != _DEFAULT)
+            rows = rows.where(table.c.experiment_id != 0)  # which every store has
         if table.name not in _FILLED and new.execute(rows).first():
             what = table.name.replace("_", " ")
             raise UserError(f"move-store: the target has {what} already, perhaps deleted ones: give an empty database")
@@ -150,7 +148,7 @@ def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table,
         if isinstance(one.type, Boolean):  # SQLite has numbers, which PostgreSQL does not take
             table.columns[one.name].type = one.type
     wanted = select(*(table.columns[one.name] for one in columns))
-    for rows in old.execution_options(yield_per=_BATCH_ROWS).execute(wanted).mappings().partitions():
+    for rows in old.execution_options(yield_per=1000).execute(wanted).mappings().partitions():
         values = [dict(row) for row in rows]
         for row in values:
             for column in ADDRESSES.get(table.name, ()):

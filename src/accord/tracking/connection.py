@@ -20,9 +20,7 @@ from accord.project import own_command
 
 _ANSWERED = re.compile(r"(?:too many|failed with error code) (\d{3})")
 _REQUEST = re.compile(r"API request to \S+ failed with (timeout )?exception")  # MLflow's words for no answer
-_BUSY = {408, 429}  # MLflow tries these again, as it does 5xx
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word
-_ADVERTISED = " (Background on this error at: "  # SQLAlchemy's end of each text
 # What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
 _ERROR_HINTS = {
     ("file is not a database", "database disk image is malformed"): (
@@ -136,7 +134,7 @@ def refused(uri: str, error: BaseException, what: str = "{}") -> UserError:
 
 def reason(error: BaseException) -> str:
     """Describe a store's exception in a line; of known ones also say what to do."""
-    text = one_line(error).partition(_ADVERTISED)[0]
+    text = one_line(error).partition(" (Background on this error at: ")[0]  # SQLAlchemy's end of each text
     known = (f"{sign}: {remedy}" for signs, remedy in _ERROR_HINTS.items() for sign in signs if sign in text)
     return next(known, textwrap.shorten(text, 200)).replace("{sync}", own_command("sync"))
 
@@ -158,7 +156,7 @@ def _why_away(uri: str, error: BaseException) -> str | None:
     if not is_server(uri) or _UNTRUSTED in text:  # which waiting does not mend
         return None
     if status := _status(error):
-        return f"it answers {status}" if status >= 500 or status in _BUSY else None
+        return f"it answers {status}" if status >= 500 or status in {408, 429} else None  # MLflow tries these again
     if isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text):
         return "no answer in time" if "timed out" in text else "no connection"
     return None

@@ -15,7 +15,6 @@ from accord.tracking.store import one_at_a_time, open_store
 CHAMPION = "champion"
 _BECAUSE = f"{CHAMPION}.because"
 _SELECTION = "validation.sha256"
-_DIGEST = ".sha256"  # ends the names of tags of a run that its version has too
 
 
 def register(tracking: Tracking, name: str, description: str, run_ids: list[str], selection_sha256: str) -> str:
@@ -103,7 +102,8 @@ def _add_version(client: MlflowClient, name: str, run: Run, selection_sha256: st
     model = next((one.model_id for one in own if one.status == "READY"), None)  # others were interrupted
     if model is None:
         return
-    tags = {key: run.data.tags[key] for key in run.data.tags if key == find_project().variant or key.endswith(_DIGEST)}
+    variant = find_project().variant
+    tags = {key: text for key, text in run.data.tags.items() if key == variant or key.endswith(".sha256")}
     tags |= {key: str(value) for key, value in run.data.metrics.items() if key.startswith(SELECTED)}
     tags |= {"seed": run.data.params["seed"], _SELECTION: selection_sha256}
     client.create_model_version(name, f"models:/{model}", run_id=run.info.run_id, tags=tags, model_id=model)

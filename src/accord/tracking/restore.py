@@ -20,10 +20,6 @@ from accord.tracking.runs import Run, RunRequest, parameter_texts, stage_run
 from accord.tracking.stale import end_stale_runs
 from accord.tracking.store import open_store, quoted
 
-SOURCE = {"source": "dvc-cache"}  # the tag of stand-ins
-_MAX_VALUES = 100  # of a tag, which has room for 8,000 characters
-_TIMES = "time."  # of metrics that no file has
-
 
 def found_or_restored(
     tracking: Tracking, request: RunRequest, identity: Mapping[str, str], log: Callable[[Run], None]
@@ -47,7 +43,7 @@ def found_or_restored(
             return str(run.info.run_id)
         end_stale_runs(client, experiment)
         part = _part(client, experiment, {**wanted, "mlflow.runName": request.name}, log)
-    extra_tags = {**request.extra_tags, **({} if part else SOURCE)}
+    extra_tags = {**request.extra_tags} if part else {**request.extra_tags, "source": "dvc-cache"}
     with stage_run(tracking, replace(request, extra_tags=extra_tags, resume=part, remedy=None, away=None)) as run:
         log(run)
         run.tags(identity)
@@ -88,7 +84,7 @@ class _Draft(Run):
         return all(
             self._points.get((name, point.step)) == point.value
             for name in run.data.metrics
-            if not name.startswith(_TIMES)
+            if not name.startswith("time.")  # which no file has
             for point in client.get_metric_history(run.info.run_id, name)
         )
 
@@ -101,12 +97,8 @@ def newest_finished(client: MlflowClient, experiment: str, tags: Mapping[str, st
 
 def _condition(status: str, tags: Mapping[str, str]) -> str:
     """Return a condition for `search_runs`; the tag of a configuration's digest may hold several."""
-    conditions = [f"attributes.status = '{status}'"]
-    conditions += [
-        f"tags.`{key}` LIKE '%{value}%'" if key == CONFIG else f"tags.`{key}` = {quoted(value)}"
-        for key, value in tags.items()
-    ]
-    return " and ".join(conditions)
+    tests = {key: f"LIKE '%{value}%'" if key == CONFIG else f"= {quoted(value)}" for key, value in tags.items()}
+    return " and ".join([f"attributes.status = '{status}'", *(f"tags.`{key}` {test}" for key, test in tests.items())])
 
 
 def _join(client: MlflowClient, run: LoggedRun) -> None:
@@ -114,4 +106,4 @@ def _join(client: MlflowClient, run: LoggedRun) -> None:
     for key, value in experiment_tags().items():
         known = run.data.tags.get(key, "").split()
         if value not in known:
-            client.set_tag(run.info.run_id, key, " ".join([*known, value][-_MAX_VALUES:]))
+            client.set_tag(run.info.run_id, key, " ".join([*known, value][-100:]))  # room for 8,000 characters

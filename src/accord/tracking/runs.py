@@ -88,12 +88,8 @@ class Run:
 
     def _send(self, request: Callable[[mlflow.MlflowClient], object]) -> None:
         """Attempt a request that writes into the database."""
-
-        def send() -> None:
-            with whole_transactions():
-                request(mlflow.MlflowClient())
-
-        self.attempt(send)
+        with whole_transactions():
+            self.attempt(lambda: request(mlflow.MlflowClient()))
 
     def end(self, status: str) -> None:
         """End it as FINISHED, FAILED or KILLED."""

@@ -30,7 +30,6 @@ A run for each sweep, and below it (the *+* before its name) a run for each tria
 A sweep's *Artifacts* hold the table of its trials, their parallel coordinates and the learning curves of the best;
 its tag `best.run_id` names the best trial. `{name} promote <run id>` carries a trial's values into the pipeline.
 """
-_PAGE_RUNS = 1000
 _POLL_SECONDS = 0.5
 _END_TIMEOUT_SECONDS = 10  # that a trial has to end itself in
 
@@ -173,7 +172,7 @@ class Sweep:
     def trials(self) -> list[Trial]:
         """Return the newest run of every trial, by number."""
         search = partial(self._client.search_runs, [self._experiment], self._children(), ViewType.ACTIVE_ONLY)
-        found = get_results_from_paginated_fn(lambda count, token: search(count, page_token=token), _PAGE_RUNS)
+        found = get_results_from_paginated_fn(lambda count, token: search(count, page_token=token), 1000)
         newest = {int(run.data.tags[TRIAL]): run for run in reversed(found)}  # the newest come first
         return [_trial(number, run) for number, run in sorted(newest.items())]
 
