@@ -1,7 +1,6 @@
 """Move a local store, mlflow.db and mlartifacts/, to a server's PostgreSQL and artifacts: the command `move-store`.
 
-MLflow has no command for it. pgloader makes tables whose types are not MLflow's, and knows nothing of artifacts, whose
-addresses stand in the tables.
+MLflow has no command for it; pgloader makes tables of other types, and leaves out artifacts and their addresses.
 """
 
 import sqlite3
@@ -28,12 +27,9 @@ def move_store(source: Path, target: str, destination: str) -> None:
     """Copy runs, models and artifacts, count them on both sides, and print the counts.
 
     The source stays as it is, but for addresses that still lead to where it was before it was moved. All rows come in
-    one transaction, after all files: after a kill the same command starts anew.
-
-    Args:
-        source: SQLite file.
-        target: Address postgresql://USER@HOST/DATABASE of a database without runs and models.
-        destination: Value that the server has as --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
+    one transaction, after all files: after a kill the same command starts anew. The target is the address
+    postgresql://USER@HOST/DATABASE of a database without runs and models; the destination is what the server has as
+    --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
 
     Raises:
         UserError: One of them can't be used, or the target has experiments, runs or models.
@@ -108,11 +104,8 @@ def _lock_empty(new: Connection, tables: list[Table]) -> None:
 
 
 def _artifact_places(old: Connection, tables: MetaData) -> dict[str, str]:
-    """Return where the artifacts of each run and model will be below the destination, by their address.
-
-    That is below the number of the experiment, by which a server checks who may read them.
-    """
-    places = {}
+    """Return where the artifacts of each run and model will be below the destination, by their address."""
+    places = {}  # below the number of the experiment, by which a server checks who may read them
     for name, key, folder in (("runs", "run_uuid", ""), ("logged_models", "model_id", "models/")):
         (column,) = ADDRESSES[name]
         for row in old.execute(select(tables.tables[name])).mappings():

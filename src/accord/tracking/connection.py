@@ -1,7 +1,4 @@
-"""Errors of a store in a line for people, and what a server that is away does to a run.
-
-What a run could not send, `accord.tracking.restore` completes from the pipeline's files.
-"""
+"""Errors of a store in a line for people, and what a server that is away does to a run."""
 
 import re
 import textwrap
@@ -65,11 +62,8 @@ class ServerAway(UserError):  # noqa: N818  (a state rather than a mistake)
 class StoreConnection:
     """The way of one run to its store: cut for good when the server is away, since each try costs a time-out.
 
-    Attributes:
-        name: Name of the run, for people.
-        uri: Address of the store.
-        remedy: Command that sends the rest, for people; None where `ServerAway` is raised instead of printed.
-        is_cut: Nothing more is sent.
+    `remedy` is the command, for people, by which `accord.tracking.restore` completes the run from the pipeline's files;
+    where it is None, `ServerAway` is raised instead of printed.
     """
 
     name: str

@@ -20,17 +20,9 @@ _SELECTION = "validation.sha256"
 def register(tracking: Tracking, name: str, description: str, run_ids: list[str], selection_sha256: str) -> str:
     """Make a version of the model of each training, once, and let `champion` move to the best if it is better.
 
-    A champion that a user put somewhere by hand stays there.
-
-    Args:
-        tracking: Configuration of the store.
-        name: Name of the registered model.
-        description: Description of a registered model that has to be made.
-        run_ids: Ids of the runs of finished trainings.
-        selection_sha256: Digest of the examples by which the models were selected.
-
-    Returns:
-        A line that says which version is champion, and why.
+    A champion that a user put somewhere by hand stays there. Return a line that says which version is champion, and
+    why. `selection_sha256` is the digest of the examples by which the models of these finished runs were selected;
+    `description` is used where the registered model has to be made.
 
     Raises:
         UserError: The store can't be used.

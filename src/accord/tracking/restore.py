@@ -1,7 +1,6 @@
 """Find the MLflow run of a stage's outputs by their digest, or make one of the outputs.
 
 A stage that DVC skips or restores from its cache makes no run, and one whose server goes away leaves a part of one.
-Such a part is completed from the files, or else a stand-in is made of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,11 +25,8 @@ def found_or_restored(
 ) -> str:
     """Return the id of the run that made a stage's outputs, which becomes one of the present configuration too.
 
-    Args:
-        tracking: Configuration of the store.
-        request: Description of the run; its `extra_tags` are set on a run that is completed or made.
-        identity: Tags with the digests of the outputs.
-        log: Function that logs into a run what the stage would have logged.
+    `identity` holds tags with the digests of the outputs. Where no finished run has them, a part of a run is completed,
+    or else a stand-in is made: it gets the request's `extra_tags`, and `log` logs into it what the stage would have.
 
     Raises:
         UserError: The store can't be used; `ServerAway` where the server is away, before or during it.
@@ -70,11 +66,9 @@ class _Draft(Run):
         self._points: dict[tuple[str, int], float] = {}
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Take parameters down as they would be sent."""
         self._parameters |= parameter_texts(values)
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Take metrics down."""
         self._points |= {(name, step or 0): value for name, value in values.items()}
 
     def has_part(self, client: MlflowClient, run: LoggedRun) -> bool:
@@ -106,4 +100,4 @@ def _join(client: MlflowClient, run: LoggedRun) -> None:
     for key, value in experiment_tags().items():
         known = run.data.tags.get(key, "").split()
         if value not in known:
-            client.set_tag(run.info.run_id, key, " ".join([*known, value][-100:]))  # room for 8,000 characters
+            client.set_tag(run.info.run_id, key, " ".join([*known, value][-100:]))  # a tag holds 8,000 characters

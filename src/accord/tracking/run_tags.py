@@ -12,10 +12,7 @@ CODE = ("git.commit", "git.dirty", "git.error")
 
 
 def identity_tags() -> dict[str, str]:
-    """Return the tags that find the runs of one configuration, commit or DVC experiment.
-
-    They have the commit and whether files differ from it, or else the reason why git does not say.
-    """
+    """Return tags of the configuration, the DVC experiment and the commit, or of the reason why git gives no commit."""
     tags, (commit, dirty, error) = experiment_tags(), CODE
     try:
         tags[commit] = git("log", "-1", "--format=%H", "--no-show-signature")  # also says why there is none

@@ -34,8 +34,6 @@ class RunRequest:
     """Request for the MLflow run of a stage or trial.
 
     Attributes:
-        stage: Stage that makes the run.
-        name: Name of the run.
         tags: Tags by which the run is found, beside its stage.
         extra_tags: Tags that are set but not used to find the run.
         resume: Id of a run to resume where the store has it.
@@ -130,14 +128,9 @@ class Run:
             self.attempt(partial(log, self.id))
 
     def dataset(self, name: str, sha256: str, folder: Path, profile: Mapping[str, Any], context: str) -> None:
-        """Log a data set.
+        """Log a data set by the digest of its content, with further facts as its profile.
 
-        Args:
-            name: Name of the data set.
-            sha256: SHA-256 of its content.
-            folder: Folder with its files, relative to the repository.
-            profile: Further facts.
-            context: Use of the data set in the run, such as `train`.
+        Its folder is relative to the repository; its context is its use in the run, such as `train`.
         """
         source = dataset_source(folder, sha256)
         dataset = Dataset(name, sha256[:_MAX_HEX_DIGITS], *source, profile=json.dumps(profile))
@@ -161,10 +154,7 @@ def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def dataset_source(folder: Path, sha256: str) -> tuple[str, str]:
-    """Return type and JSON of a data set's source that `mlflow.data.get_source` reads.
-
-    Its path is relative to the repository: it holds in every clone, and after a move.
-    """
+    """Return type and JSON of a data set's source for `mlflow.data.get_source`: a relative path holds in each clone."""
     return "local", json.dumps({"uri": folder.as_posix(), "sha256": sha256})
 
 
@@ -173,10 +163,6 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
     """Start a run and end it as what it came to: FINISHED, FAILED with its error, or KILLED.
 
     Runs whose process was ended before it could say so become KILLED; so do those that a server lost sight of.
-
-    Args:
-        tracking: Configuration of the store.
-        request: Name, tags and further properties of the run.
 
     Raises:
         UserError: The store can't be used, or no longer. A server that is away is no error, unless `remedy` is None.

@@ -30,11 +30,8 @@ def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
 
 @cache
 def _place() -> str:
-    """Return a name for the machine and container in which a process's number means the same process.
-
-    Two laptops may have one name, and containers their host's name but numbers of their own. Systemd asks not to give
-    the machine's id away: its hash tells machines apart as well.
-    """
+    """Return a name for the machine and container in which a process's number means the same process."""
+    # Laptops may share a name, and containers their host's. Systemd asks to keep the machine's id back: a hash does.
     numbering, machine = Path("/proc/self/ns/pid"), Path("/etc/machine-id")  # of Linux only
     parts = [socket.gethostname()]
     parts += [str(numbering.readlink())] if numbering.is_symlink() else []

@@ -84,10 +84,7 @@ def quoted(text: str) -> str:
 
 @contextlib.contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Wait until no other process on this machine is here for the same database file.
-
-    Nothing is waited for at a server, nor at a database whose URI has options.
-    """
+    """Wait until no other process on this machine is here for the same database file; never wait for a server."""
     with contextlib.ExitStack() as stack:
         if path := _sqlite_path(uri):
             file = path.resolve()
@@ -104,10 +101,7 @@ def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
 
 
 def _create_database(path: Path, experiment: str) -> None:
-    """Make a whole database under a temporary name, then give it its name unless another process was faster.
-
-    Processes that create the tables of one database side by side break it beyond repair (MLflow 3.17).
-    """
+    """Make a whole database, then give it its name: processes that fill one side by side break it (MLflow 3.17)."""
     if path.is_file():
         return
     if path.exists():
@@ -117,17 +111,14 @@ def _create_database(path: Path, experiment: str) -> None:
         temporary = Path(folder) / path.name
         client = MlflowClient(tracking_uri=_sqlite_uri(temporary))
         _create_experiment(client, _sqlite_uri(path), experiment)
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(temporary, path)
 
 
 def _sqlite_uri(path: Path, options: str = "") -> str:
-    """Return the address of a database file that all readers take right.
-
-    SQLAlchemy unquotes it. MLflow takes what follows `sqlite:///` literally, options included, and makes that file's
-    folder. An address that names the driver keeps MLflow from it.
-    """
-    text = str(path).replace("%", "%25").replace("?", "%3F")
+    """Return the address of a database file that all readers take right."""
+    text = str(path).replace("%", "%25").replace("?", "%3F")  # SQLAlchemy unquotes it
+    # MLflow makes a folder of what follows `sqlite:///`, literally and with options, unless the driver is named.
     prefix = _WITH_DRIVER if options or "%" in text else "sqlite:///"
     return f"{prefix}{text}{'?' if options else ''}{options}"
 

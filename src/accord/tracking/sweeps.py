@@ -38,28 +38,16 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as MLflow knows it.
-
-    Attributes:
-        number: Number of the job in its sweep.
-        run_id: Id of its run.
-        name: Name of its run: what was swept.
-        status: MLflow's status of its run.
-        error: Reason why it failed; empty if it did not.
-        minutes: Minutes from start to end; not a number where MLflow was not asked.
-        command: Command of its sweep.
-        parameters: Parameters by dotted name.
-        metrics: Last value of each metric.
-    """
+    """A trial as MLflow knows it: its job's number, its run, its sweep's command, and each metric's last value."""
 
     number: int
     run_id: str
-    name: str
-    status: str
-    error: str
-    minutes: float
+    name: str  # what was swept
+    status: str  # MLflow's
+    error: str  # empty if it did not fail
+    minutes: float  # from start to end; not a number where MLflow was not asked
     command: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Any]  # by dotted name
     metrics: dict[str, float]
 
 
@@ -75,10 +63,7 @@ class Sweep:
     def configured(cls, tracking: Tracking, folder: Path, former: Path | None = None) -> Self:
         """Return the sweep of a folder in the configured experiment.
 
-        Args:
-            tracking: Configuration of the store.
-            folder: Folder of the sweep.
-            former: Folder that the sweep had before it was moved; a store that did not move with it has only that.
+        Its `former` folder is where it was before it was moved: a store that did not move with it has only that.
 
         Raises:
             UserError: The store can't be used, or the sweep was copied and its run is that of the original.
@@ -149,12 +134,7 @@ class Sweep:
     def settle(self, number: int, config: str, name: str, status: Status, error: str) -> None:
         """Make the run of a trial whose process is gone say how it ended; one is made where there is none.
 
-        Args:
-            number: Number of the trial.
-            config: SHA-256 of its params.yaml.
-            name: Name of the run that may have to be made.
-            status: Status of a run that has not ended yet.
-            error: Reason, unless the run has one itself.
+        `config` is the SHA-256 of its params.yaml. A status or an error that the run has already stays.
         """
         run = self._trial_run(number, config)
         if run is None:
