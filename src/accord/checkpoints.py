@@ -41,8 +41,7 @@ def training_key(
     Args:
         recipe: All of the configuration that the training depends on.
         data: SHA-256 of each data set.
-        code: Modules and folders of modules that the training depends on, as `package/module.py` and `package/folder`.
-            Where a package lies is not part of the key, and each may lie elsewhere, as on a Ray node.
+        code: Modules and folders that it depends on, as `package/module.py`; packages may lie apart, as on a Ray node.
         libraries: Names of the distributions whose versions count.
     """
     modules: dict[str, str] = {}
@@ -58,13 +57,7 @@ def training_key(
 
 
 class Checkpoints(AbstractContextManager["Checkpoints"]):
-    """The checkpoints of one training, which belong to one process at a time: until `with` ends, or the process.
-
-    Attributes:
-        is_shared: True if another process trains the same; this one then reads and writes nothing.
-        epochs: Number of finished epochs in the newest intact checkpoint, 0 if there is none.
-        run_id: Id of the MLflow run that the checkpoint names, empty if none.
-    """
+    """The checkpoints of one training, which belong to one process at a time: until `with` ends, or the process."""
 
     def __init__(self, folder: Path, key: str) -> None:
         """Claim the checkpoints with a `training_key`, pass over damaged ones, and remove those of other keys.
@@ -75,9 +68,10 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         self._file = self._folder / _METRICS
         self._records: list[dict[str, Any]] = []  # the lines of the finished epochs
         self._length = 0  # bytes that these lines take
-        self.epochs, self.run_id = 0, ""
+        self.epochs = 0  # finished ones in the newest intact checkpoint, if there is one
+        self.run_id = ""  # of the MLflow run that it names
         self._lock = claim(self._folder / "lock")
-        self.is_shared = self._lock is None
+        self.is_shared = self._lock is None  # another process trains the same: this one reads and writes nothing
         try:
             with naming(self._folder):
                 if not self.is_shared:

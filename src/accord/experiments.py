@@ -26,11 +26,7 @@ _ERROR_HINTS = {  # by words of git's messages
 def run(name: str, *settings: str) -> str:
     """Run an experiment in a tree of its own, in place of one of that name on the same commit; return its commit's SHA.
 
-    Stages that ran before, also for an experiment that is gone, come from DVC's run cache.
-
-    Args:
-        name: Name of the experiment.
-        settings: Values that differ from conf/, as KEY=VALUE.
+    `settings` are KEY=VALUE. Stages that ran before, also for an experiment that is gone, come from DVC's run cache.
 
     Raises:
         UserError: The experiment can't be kept, failed, or was lost.
@@ -53,11 +49,7 @@ def run(name: str, *settings: str) -> str:
 
 
 def resolve(revision: str) -> str:
-    """Return the SHA of the commit that an experiment's name, or another revision of git's, stands for.
-
-    Raises:
-        UserError: There is none, or there are several.
-    """
+    """Return the SHA of the one commit that an experiment's name, or another revision of git's, stands for."""
     commits = _commits(f"refs/exps/*/*/{revision}")
     if len(commits) > 1:
         raise UserError(f"{len(commits)} experiments have the name {revision}: give the SHA of a commit")
@@ -65,11 +57,7 @@ def resolve(revision: str) -> str:
 
 
 def fetch(commit: str, path: str, target: Path) -> None:
-    """Copy a file or folder as it is in a commit, an output of DVC's or a file of git's.
-
-    Raises:
-        UserError: The commit or DVC's cache lacks it.
-    """
+    """Copy a file or folder as it is in a commit, an output of DVC's or a file of git's; refuse a missing one."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

@@ -30,33 +30,21 @@ class Project:
     - sync: () -> None: log what MLflow lacks of all stages.
     - sweep_figures: (folder, curves of the metric by name of a trial, values of the trials by name of a varied
       parameter, metric of each trial) -> None: draw figures into the folder.
-
-    Attributes:
-        name: Name of the package, whose modules `NAME` and `NAME.sweep` are the project's commands.
-        description: Text above the runs on MLflow's page, as Markdown.
-        check: Function (plain values of params.yaml, where they come from) -> None, as MODULE:FUNCTION: refuse values
-            that the pipeline can't use with a `UserError`. It is imported alone, before anything heavy.
-        functions: Name of the module of functions, whose whole package a trial may need.
-        metric: Metric of an epoch that chooses epochs and trials; the highest is the best.
-        reported: Further metrics of the selected epoch that tables show. Nothing is chosen by them.
-        variant: Group of conf/ whose option is what a trial's name begins with; its key `type` has the option's name.
-        keys: Top-level keys of a composed trial.
-        inputs: Folder that trials read, relative to the repository.
-        inputs_stage: DVC stage that makes it.
-        inputs_section: Section of the configuration that it is made by, which can't be swept.
     """
 
-    name: str
-    description: str
+    name: str  # of the package, whose modules `NAME` and `NAME.sweep` are the project's commands
+    description: str  # text above the runs on MLflow's page, as Markdown
+    # MODULE:FUNCTION, (values of params.yaml, where they come from) -> None: refuse impossible ones with a `UserError`. It
+    # is imported alone, before anything heavy.
     check: str
-    functions: str
-    metric: str
-    reported: tuple[str, ...]
-    variant: str
-    keys: tuple[str, ...]
-    inputs: str
-    inputs_stage: str
-    inputs_section: str
+    functions: str  # the module of functions, whose whole package a trial may need
+    metric: str  # of an epoch, which chooses epochs and trials; the highest is the best
+    reported: tuple[str, ...]  # further metrics of the selected epoch that tables show, and nothing is chosen by
+    variant: str  # group of conf/ whose option a trial's name begins with; its key `type` has the option's name
+    keys: tuple[str, ...]  # at the top of a composed trial
+    inputs: str  # folder that trials read, relative to the repository
+    inputs_stage: str  # DVC stage that makes it
+    inputs_section: str  # section of the configuration that it is made by, which can't be swept
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Call one of the functions by its name."""

@@ -24,10 +24,8 @@ EXPERIMENTS = CONF / "experiment"
 def promote(source: str, name: str | None) -> None:
     """Write the values of a trial as conf/experiment/<name>.yaml and print how to run the pipeline with them.
 
-    Args:
-        source: Id of a trial's run; or that of a sweep's run, or its folder, for the configuration with the best
-            mean over its seeds.
-        name: Name of the experiment; made of the values if None.
+    `source` is the id of a trial's run, or that of a sweep's run or its folder: then it is the configuration with the
+    best mean over its seeds. Without a name one is made of the values.
 
     Raises:
         UserError: There is no such trial, it is not finished, the pipeline can't train it, or the name is no file's.

@@ -6,11 +6,7 @@ from accord.tracking.connection import ServerAway
 
 
 def sync() -> None:
-    """Give MLflow the run of every stage whose outputs are here; a second time it changes nothing.
-
-    Raises:
-        UserError: Outputs are missing, or are not those of params.yaml; or the store can't be used.
-    """
+    """Give MLflow the run of every stage, whose outputs must be here; a second time it changes nothing."""
     try:
         find_project().call("sync")
     except ServerAway as away:

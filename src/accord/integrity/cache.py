@@ -34,12 +34,8 @@ def examine_cache(repo: Repo, outputs: Iterable[Output], *, quick: bool, repair:
     To repair is to remove damaged objects, entries and files of outputs, to put whole outputs back into the cache,
     and to restore the others from it where it has all of them.
 
-    Args:
-        repo: DVC's repository.
-        outputs: Outputs of its stages; missing ones and those that DVC doesn't cache are passed over.
-        quick: Read only objects whose size or time is not the one that DVC's database has, and only outputs of which
-            a damaged object is a part.
-        repair: Mend what is found.
+    Missing outputs and those that DVC doesn't cache are passed over. `quick` reads only objects whose size or time is
+    not the one that DVC's database has, and only outputs of which a damaged object is a part.
     """
     state = repo.state if quick else None
     objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in damaged(odb, state)]

@@ -34,11 +34,7 @@ def check(*, repair: bool = False, quick: bool = False, remote: str | None = Non
     """Print a line for each thing that is damaged: where, what, and what to do or what was done.
 
     Nothing that is whole is removed; the next `dvc repro` makes again what is missing, the next `dvc push` sends it.
-
-    Args:
-        repair: Mend it, with DVC's locks held.
-        quick: Read no object that DVC's database knows by its size and time.
-        remote: Name of a DVC remote to read instead, empty for the default one.
+    `quick` reads no object that DVC's database knows by its size and time; an empty `remote` is the default one.
 
     Raises:
         UserError: Something is damaged and was left so, the remote can't be read, or DVC is at work here.

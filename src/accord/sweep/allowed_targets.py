@@ -91,10 +91,8 @@ def forbidden(config: DictConfig) -> str | None:
             return f"{key} = {value}: a configuration can't set this of Ray: it may run code, or is the sweep's own"
         elif key.startswith("hydra.launcher.") and not str(value).isprintable():
             return f"{key} = {value!r}: it has characters that can't be printed, as one that ends a line of a script"
-        elif value is not None and (
-            why := next((why for keys, why in _REFUSED.items() if re.fullmatch(keys, key)), None)
-        ):
-            return f"{key} = {value}: {why}"
+        elif value is not None and (found := [why for keys, why in _REFUSED.items() if re.fullmatch(keys, key)]):
+            return f"{key} = {value}: {found[0]}"
     return None
 
 

@@ -17,7 +17,7 @@ from hydra.errors import CompactHydraException, MissingConfigException, Override
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf.errors import OmegaConfBaseException
 
-from accord.errors import UserError
+from accord.errors import UserError, one_line
 from accord.paths import CONF, given
 from accord.process import Terminated
 from accord.project import find_project
@@ -31,13 +31,8 @@ from accord.sweep.ray.cluster import ray_errors
 from accord.sweep.slurm import jobs
 from accord.sweep.sweep_run import SweepRun
 
-_MISSING = {  # options of plugins that .venv-cluster has
-    "hydra/launcher/ray": cluster.MISSING,
-    "hydra/launcher/submitit_slurm": jobs.MISSING,
-}
+_MISSING = {"hydra/launcher/ray": cluster.MISSING, "hydra/launcher/submitit_slurm": jobs.MISSING}  # plugins' options
 _COMPLETIONS = r"(un)?install=(bash|fish|zsh)"
-_REPLACED = ("hydra.mode=", "hydra.sweep.dir=")  # by those of a command that resumes
-_MAX_MESSAGE_CHARACTERS = 400  # of what submitit says
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -68,7 +63,7 @@ def main() -> None:
 def resume(folder: Path) -> None:
     """Give the command of a sweep again, into the same folder: trials that are finished there are not run again."""
     request = SweepRequest.read(folder)
-    own = [override for override in request.hydra if not override.startswith(_REPLACED)]
+    own = [override for override in request.hydra if not override.startswith(("hydra.mode=", "hydra.sweep.dir="))]
     own.append(f"hydra.sweep.dir={folder_value(folder)}")
     sys.argv = [f"{find_project().name}.sweep", "--multirun", *request.overrides, *own]
     main()
@@ -115,12 +110,12 @@ def _user_errors() -> Iterator[None]:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file in _MISSING:
             raise UserError(_MISSING[error.missing_cfg_file]) from None
         parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)
-        raise UserError(" ".join(" ".join(map(str, parts)).split())) from None
+        raise UserError(" ".join(map(one_line, parts))) from None
     except Exception as error:
         if not type(error).__module__.startswith("submitit."):
             raise
         SweepRun.wait_for_jobs(cancelled=False)  # the error is of the first that ended without a result
-        raise UserError(f"Slurm: {' '.join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]}") from None
+        raise UserError(f"Slurm: {one_line(error)[:400]}") from None
 
 
 @contextmanager

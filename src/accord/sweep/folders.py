@@ -49,40 +49,25 @@ class _Written:
 
 @dataclass(frozen=True)
 class SweepRequest(_Written):
-    """Command of a sweep.
+    """Command of a sweep."""
 
-    Attributes:
-        overrides: Overrides of the command line, as typed, but for Hydra's own.
-        hydra: Overrides of Hydra's own configuration.
-        tracking: Configuration of the store that the sweep is in.
-        searched: Values that the file of conf/search sets, as overrides; a node of Ray does not have the file.
-    """
-
-    overrides: list[str]
-    hydra: list[str]
-    tracking: dict[str, Any]
-    searched: list[str] = field(default_factory=list)
+    overrides: list[str]  # of the command line, as typed, but for Hydra's own
+    hydra: list[str]  # overrides of Hydra's own configuration
+    tracking: dict[str, Any]  # configuration of the store that the sweep is in
+    searched: list[str] = field(default_factory=list)  # overrides in the file of conf/search, which no node of Ray has
 
     _file, _what = Path("sweep.json"), "the folder of a sweep"
 
 
 @dataclass(frozen=True)
 class TrialSettings(_Written):
-    """Settings of a trial's process beside its configuration.
+    """Settings of a trial's process beside its configuration."""
 
-    Attributes:
-        name: Name of the trial and of its MLflow run: what was swept.
-        sweep: Folder of the sweep, absolute; None for a trial on its own.
-        number: Number of the job in its sweep.
-        data: Folder of the inputs that trials read, absolute.
-        threads: Number of operations that may run side by side; no result depends on it.
-    """
-
-    name: str
-    sweep: str | None
-    number: int
-    data: str
-    threads: int
+    name: str  # of the trial and of its MLflow run: what was swept
+    sweep: str | None  # folder of the sweep, absolute; None for a trial on its own
+    number: int  # of the job in its sweep
+    data: str  # folder of the inputs that trials read, absolute
+    threads: int  # operations that may run side by side; no result depends on it
 
     _file, _what = Path("trial.json"), "the folder of a trial"
 
@@ -98,25 +83,15 @@ def former_folder(sweep: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Result(_Written):
-    """Result of a trial.
+    """Result of a trial."""
 
-    Attributes:
-        status: Status of its run in MLflow.
-        config: SHA-256 of its params.yaml: the same folder may be used again for another trial.
-        accuracy: Best value of the project's metric; None unless the trial is finished.
-        epoch: Epoch with that value.
-        error: Reason why it is not finished.
-        is_logged: Whether MLflow has all of it, which it has not where the server was away.
-        metrics: Metrics of the finished trial, by the names that MLflow has; earlier versions wrote none.
-    """
-
-    status: "Status"
-    config: str
-    accuracy: float | None = None
-    epoch: int | None = None
-    error: str = ""
-    is_logged: bool = True
-    metrics: dict[str, float] = field(default_factory=dict)
+    status: "Status"  # of its run in MLflow
+    config: str  # SHA-256 of its params.yaml: the same folder may be used again for another trial
+    accuracy: float | None = None  # best value of the project's metric; None unless the trial is finished
+    epoch: int | None = None  # with that value
+    error: str = ""  # why it is not finished
+    is_logged: bool = True  # MLflow has all of it, which it has not where the server was away
+    metrics: dict[str, float] = field(default_factory=dict)  # by the names that MLflow has; earlier versions wrote none
 
     _file, _what = Path("result.json"), "the folder of a trial that is over"
 

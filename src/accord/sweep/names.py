@@ -9,13 +9,9 @@ _SHORT = {"learning_rate": "lr", "batch_size": "batch", "clip_norm": "clip", "la
 
 
 def trial_name(variant: str, values: Mapping[str, Any], overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
-    """Return the name of a trial, e.g. `lstm units=150 lr=0.003 seed=2`.
+    """Return the name of a trial, e.g. `lstm units=150 lr=0.003 seed=2`: the variant, and what its overrides vary.
 
-    Args:
-        variant: Group whose option the name begins with.
-        values: Flat configuration of the trial, by dotted keys.
-        overrides: Overrides of the trial, as `key=value`.
-        constant: Overrides that all trials of the sweep have.
+    `values` is the trial's configuration by dotted keys; `constant` are the overrides that all trials have.
     """
     varied = [override for override in overrides if override not in constant]
     keys = [key_of(override) for override in varied]

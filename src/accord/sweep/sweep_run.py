@@ -86,11 +86,7 @@ class SweepRun(Callback):
     def close(cls, *, stopped: bool) -> str:
         """End the trials' hosts and the run, with the table and figures of its trials as far as the server is there.
 
-        Args:
-            stopped: Whether the sweep was stopped before its end.
-
-        Returns:
-            Message for a user whose trials did not all finish; empty if they did.
+        It returns the message for a user whose trials did not all finish, empty if they did.
         """
         if stopped:
             cls.wait_for_jobs(cancelled=True)
@@ -138,16 +134,9 @@ def _recorded(sweep: Sweep, *, stopped: bool) -> list[Trial]:
 
 
 def check_inputs(project: Project, values: Any, params: dict[str, Any], overrides: list[str]) -> None:
-    """Refuse a sweep over inputs, and one over other inputs than those that are there.
+    """Refuse a sweep over inputs, and one over other inputs than those that are there, or where there are none.
 
-    Args:
-        project: Project whose trials they are.
-        values: Composed section that the inputs are made by.
-        params: Content of params.yaml.
-        overrides: Overrides and search spaces of the sweep.
-
-    Raises:
-        UserError: It is one, or there are no inputs.
+    `values` is the composed section that inputs are made by, `overrides` are those of the sweep and its search spaces.
     """
     section, inputs = project.inputs_section, project.inputs
     for override in OverridesParser.create().parse_overrides(overrides):

@@ -20,16 +20,10 @@ if TYPE_CHECKING:
 
 
 class TrialHost:
-    """The driver's machine, where a trial runs in the sweep's own folder or on its own.
-
-    Attributes:
-        sweep: Folder of the sweep on the driver's machine, absolute; None for a trial on its own.
-        data: Folder here of the inputs that trials read, absolute.
-        threads: Number of operations that may run side by side.
-    """
+    """The driver's machine, where a trial runs in the sweep's own folder or on its own."""
 
     def __init__(self, sweep: str | None, data: Path, cores: int) -> None:
-        """Name the sweep, the inputs, and the number of cores."""
+        """Name the sweep's folder on the driver's machine, absolute, if there is one, the inputs here, and cores."""
         self.sweep, self.data, self.threads = sweep, str(data.resolve()), cores
 
     def is_wanted(self) -> bool:

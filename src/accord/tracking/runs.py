@@ -31,25 +31,17 @@ _MAX_HEX_DIGITS = 32  # of a data set's digest, for which MLflow's column has ro
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Request for the MLflow run of a stage or trial.
-
-    Attributes:
-        tags: Tags by which the run is found, beside its stage.
-        extra_tags: Tags that are set but not used to find the run.
-        resume: Id of a run to resume where the store has it.
-        starts_anew: True if what is logged may differ from metrics that the run to resume has: then it is not resumed.
-        remedy: Command that sends the rest when the server is away, for people; None where that is an error.
-        away: Error that says that the server is known to be away.
-    """
+    """Request for the MLflow run of a stage or trial."""
 
     stage: str
     name: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    extra_tags: Mapping[str, str] = field(default_factory=dict)
-    resume: str | None = None
-    starts_anew: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)  # by which the run is found, beside its stage
+    extra_tags: Mapping[str, str] = field(default_factory=dict)  # that are set but not used to find the run
+    resume: str | None = None  # id of a run to resume where the store has it
+    starts_anew: bool = False  # what is logged may differ from metrics that the run to resume has: it is not resumed
+    # Command that sends the rest when the server is away, for people; None where that is an error.
     remedy: str | None = field(default_factory=lambda: f"{own_command('sync')} sends the rest")
-    away: ServerAway | None = None
+    away: ServerAway | None = None  # the server is known to be away
 
 
 def whole_transactions() -> AbstractContextManager[None]:

@@ -56,15 +56,9 @@ class Cluster:
         self._news = threading.Thread(target=self._print_news, daemon=True)
 
     def supply(self, sweep: Path, uri: str, request: SweepRequest) -> str:
-        """Supply the trials of a sweep with their inputs, and print how they end.
+        """Supply the trials of a sweep with inputs, print how they end, and refuse a store that nodes can't reach.
 
-        Args:
-            sweep: Folder of the sweep, absolute.
-            uri: Address of the tracking store; refused if nodes could not reach it.
-            request: Request of the sweep.
-
-        Returns:
-            Override of Hydra's by which a trial has its folder on the node where it runs.
+        It returns the override of Hydra's by which a trial has its folder on the node where it runs.
         """
         import ray
 
@@ -196,7 +190,7 @@ def _why(error: BaseException, kept: IO[bytes]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
 
 
 @contextmanager

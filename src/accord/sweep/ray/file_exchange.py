@@ -14,25 +14,15 @@ _SILENCE_SECONDS = 20  # a trial that is ending may have to wait for the trackin
 
 @dataclass(frozen=True)
 class Supplies:
-    """Inputs and settings that a trial starts with; all of a sweep are the same but for the last two.
+    """Inputs and settings that a trial starts with; all of a sweep are the same but for the last two."""
 
-    Attributes:
-        sweep: Folder of the sweep on the driver's machine, absolute.
-        request: Request of the sweep.
-        environment: Variables for the trials, in place of all others with MLflow's prefix.
-        digest: Digest of the inputs' files: see `file_sync.digest`.
-        inputs: Reference to these files in a list of one: Ray dereferences a bare one.
-        attempt: Number of starts of the trial before this one.
-        files: Files that earlier attempts left in its folder.
-    """
-
-    sweep: str
+    sweep: str  # folder of the sweep on the driver's machine, absolute
     request: SweepRequest
-    environment: dict[str, str]
-    digest: str
-    inputs: list[Any]
-    attempt: int = 0
-    files: Files = field(default_factory=dict)
+    environment: dict[str, str]  # variables for the trials, in place of all others with MLflow's prefix
+    digest: str  # of the inputs' files: see `file_sync.digest`
+    inputs: list[Any]  # reference to these files in a list of one: Ray dereferences a bare one
+    attempt: int = 0  # starts of the trial before this one
+    files: Files = field(default_factory=dict)  # that earlier attempts left in its folder
 
 
 class FileExchange:
