@@ -34,8 +34,8 @@ class Project:
 
     name: str  # of the package, whose modules `NAME` and `NAME.sweep` are the project's commands
     description: str  # text above the runs on MLflow's page, as Markdown
-    # MODULE:FUNCTION, (values of params.yaml, where they come from) -> None: refuse impossible ones with a `UserError`. It
-    # is imported alone, before anything heavy.
+    # MODULE:FUNCTION, (values of params.yaml, their origin) -> None: refuse impossible ones with a `UserError`. It is
+    # imported alone, before anything heavy.
     check: str
     functions: str  # the module of functions, whose whole package a trial may need
     metric: str  # of an epoch, which chooses epochs and trials; the highest is the best

@@ -21,16 +21,11 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """What the layers share: sequences [batch, steps, inputs] -> last output [batch, units].
 
     A subclass is a cell type: it says how many gates and states it has and runs a block of steps.
-
-    Attributes:
-        gates: how many products of `units` columns a step has.
-        states: how many tensors [n, units] one step hands to the next.
-        stock: Keras's own layer with the same mathematics and weights, or None.
     """
 
-    gates: int
-    states: int
-    stock: type[keras.layers.Layer] | None = None
+    gates: int  # how many products of `units` columns a step has
+    states: int  # how many tensors [n, units] one step hands to the next
+    stock: type[keras.layers.Layer] | None = None  # Keras's own layer with the same mathematics and weights, or None
     _start_bias: Any = "zeros"  # initializer
 
     def __init__(

@@ -22,33 +22,20 @@ FLOW_DIGITS = 256  # the first validation digits
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured of one model with the weights of its selected epoch.
+    """What was measured of one model with the weights of its selected epoch."""
 
-    Attributes:
-        seed: the training's.
-        rows: its history.
-        probabilities: of the test images, float32 [n, 10].
-        right: whether its most probable class is the label [n].
-        test_loss: nats.
-        test_accuracy: the share right.
-        after: accuracy with rows after the digit, by their kind and number, as `blank 28`.
-        flow: the mean spectral norm by k, see `memory.gradient_flow`, at the `start` and the `end` of training [steps].
-        bins: Reliability of the test predictions, in bins of their probability.
-        beliefs: of the example digits, float32 [digits, steps, 10].
-        gates: of the example digits, by name [digits, steps, units]; of an LSTM alone.
-    """
-
-    seed: int
-    rows: list[Row]
-    probabilities: NDArray[np.float32]
-    right: NDArray[np.bool_]
-    test_loss: float
-    test_accuracy: float
-    after: dict[str, float]
+    seed: int  # the training's
+    rows: list[Row]  # its history
+    probabilities: NDArray[np.float32]  # of the test images, float32 [n, 10]
+    right: NDArray[np.bool_]  # whether its most probable class is the label [n]
+    test_loss: float  # nats
+    test_accuracy: float  # the share right
+    after: dict[str, float]  # accuracy with rows after the digit, by their kind and number, as `blank 28`
+    # The mean spectral norm by k, see `memory.gradient_flow`, at the `start` and the `end` of training [steps].
     flow: dict[str, NDArray[np.float64]]
-    bins: list[Bin]
-    beliefs: NDArray[np.float32]
-    gates: dict[str, NDArray[np.float32]]
+    bins: list[Bin]  # reliability of the test predictions, in bins of their probability
+    beliefs: NDArray[np.float32]  # of the example digits, float32 [digits, steps, 10]
+    gates: dict[str, NDArray[np.float32]]  # of the example digits, by name [digits, steps, units]; of an LSTM alone
 
     @property
     def curve(self) -> list[float]:

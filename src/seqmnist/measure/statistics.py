@@ -15,23 +15,15 @@ Verdict = Literal["shown", "not shown", "opposite shown", "one seed: not tested"
 
 @dataclass(frozen=True)
 class Test:
-    """What a test of "the effect is 0" came to.
+    """What a test of "the effect is 0" came to."""
 
-    Attributes:
-        effect: the estimate.
-        interval: the effects that the data do not contradict.
-        confidence: of the interval.
-        test: its name.
-        p: the probability of an effect at least as large in either direction, if there were none; None: not tested.
-        n: how many pairs it is made of.
-    """
-
-    effect: float
-    interval: tuple[float, float]
-    confidence: float
-    test: str
+    effect: float  # the estimate
+    interval: tuple[float, float]  # the effects that the data do not contradict
+    confidence: float  # of the interval
+    test: str  # its name
+    # The probability of an effect at least as large in either direction, if there were none; None: not tested.
     p: float | None
-    n: int
+    n: int  # how many pairs it is made of
 
     @property
     def verdict(self) -> Verdict:

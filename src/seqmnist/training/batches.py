@@ -10,15 +10,10 @@ from seqmnist.randomness import generator
 
 @dataclass(frozen=True)
 class Batches:
-    """An epoch's batches: batch k is the images `order[bounds[k]:bounds[k + 1]]`.
+    """An epoch's batches: batch k is the images `order[bounds[k]:bounds[k + 1]]`."""
 
-    Attributes:
-        order: int32 [n], each image once.
-        bounds: int32 [batches + 1], from 0 to n.
-    """
-
-    order: NDArray[np.int32]
-    bounds: NDArray[np.int32]
+    order: NDArray[np.int32]  # int32 [n], each image once
+    bounds: NDArray[np.int32]  # int32 [batches + 1], from 0 to n
 
     def __len__(self) -> int:
         return len(self.bounds) - 1

@@ -41,21 +41,13 @@ _LIBRARIES = ("keras", "numpy", "tensorflow")
 
 @dataclass(frozen=True)
 class Training:
-    """A cell, a seed and the images that it is trained on.
+    """A cell, a seed and the images that it is trained on."""
 
-    Attributes:
-        configuration: Configuration whose cell, recipe and sequence view are used.
-        cell: Key in `configuration.cells`.
-        seed: Seed of weights, batches and moved images.
-        data: The three splits.
-        summary: Sizes and digests of the splits.
-    """
-
-    configuration: Config
-    cell: str
-    seed: int
-    data: Mapping[SplitName, Split]
-    summary: Summary
+    configuration: Config  # whose cell, recipe and sequence view are used
+    cell: str  # key in `configuration.cells`
+    seed: int  # of weights, batches and moved images
+    data: Mapping[SplitName, Split]  # the three splits
+    summary: Summary  # sizes and digests of the splits
 
     @property
     def cell_config(self) -> Cell:

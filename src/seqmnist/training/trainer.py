@@ -30,19 +30,12 @@ class DivergedError(UserError):
 
 @dataclass(frozen=True)
 class Epoch:
-    """Metrics and duration of one epoch.
+    """Metrics and duration of one epoch."""
 
-    Attributes:
-        number: Number of the epoch, from 0.
-        metrics: Metrics by the names of history.csv.
-        seconds: Duration of its training, without scoring.
-        examples_per_second: Training images a second.
-    """
-
-    number: int
-    metrics: dict[str, float]
-    seconds: float
-    examples_per_second: float
+    number: int  # of the epoch, from 0
+    metrics: dict[str, float]  # by the names of history.csv
+    seconds: float  # of its training, without scoring
+    examples_per_second: float  # training images a second
 
     @property
     def logged(self) -> dict[str, float]:
