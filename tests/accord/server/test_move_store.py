@@ -28,6 +28,7 @@ def test_a_folder_that_a_server_elsewhere_would_not_find_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
+@pytest.mark.usefixtures("no_store")
 @pytest.mark.parametrize("name", ["My Disk", "100%25", "qu?estion #2", "müller"])
 def test_a_store_below_any_path_is_read_and_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -42,7 +42,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(root))
         patch.chdir(root)  # as DVC's stages do: MLflow's own experiment is below the working directory
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # so that it is as before afterwards: MLflow sets it
         client, experiment = open_store(LOCAL)
         tags = {"sweep.folder": str(root / "sweeps/one"), "note": f"see {root}/x", "odd": "file://[x"}
         run = client.create_run(experiment, tags=tags)
@@ -59,7 +59,6 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
         client.create_experiment("neighbour", (root.parent / "a_%b-2" / "mlartifacts").as_uri())
         client.create_experiment("like", (root.parent / "axxb" / "mlartifacts").as_uri())
         client.create_experiment("plain", str(root / "mine"))
-        patch.setenv("MLFLOW_TRACKING_URI", "")
         mlflow.set_tracking_uri(None)
     return root, run.info.run_id, model.model_id
 
