@@ -162,7 +162,7 @@ def processes(word: str) -> list[psutil.Process]:
 
 def trials() -> list[psutil.Process]:
     """The processes of trials on nodes of Ray's."""
-    return [one for one in processes(MODULE) if "/seqmnist-" in one.cmdline()[-2]]
+    return [one for one in processes(MODULE) if "/accord-" in one.cmdline()[-2]]
 
 
 def wait_for_epochs(sweep: Path, process: subprocess.Popen[str], count: int = 2) -> None:
@@ -230,7 +230,7 @@ def test_trials_on_both_nodes_have_the_very_weights_of_joblibs(cluster: Cluster,
 def test_data_are_in_the_nodes_cache_by_their_content(cluster: Cluster, swept: Any) -> None:
     processed = swept.root / "data/processed"
     files = file_sync.pack(processed, file_sync.stamps(processed))
-    (cached,) = cluster.seen_by_node(cluster.hidden / "cache/seqmnist/splits").iterdir()
+    (cached,) = cluster.seen_by_node(cluster.hidden / "cache/accord/inputs").iterdir()
     assert cached.name == file_sync.digest(files)
     assert file_sync.pack(cached, file_sync.stamps(cached)) == files
 
