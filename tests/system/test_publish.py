@@ -45,7 +45,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
     root = tmp_path_factory.mktemp("mono") / "repository/teams/digits"
     shutil.copytree(ROOT / "conf", root / "conf")
     shutil.copytree(ROOT / "docs", root / "docs")
-    for name in ("README.md", "params.yaml"):
+    for name in ("README.md", "params.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     for name, text in ((".dvc/config", CONFIG), (".dvc/.gitignore", "/tmp\n/cache\n"), ("dvc.yaml", PIPELINE)):
         (root / name).parent.mkdir(exist_ok=True)

@@ -36,7 +36,7 @@ def test_commands_below_the_root_work_there_and_take_paths_from_where_they_are_g
     assert "MLflow did not have it" in below.succeed("python", "-m", "seqmnist", "sync")
     assert below.succeed("python", "-m", "seqmnist", "check") == "nothing is damaged\n"
     composed = (project.root / "params.yaml").read_bytes()
-    below.succeed("python", "-m", "seqmnist compose")
+    below.succeed("python", "-m", "seqmnist", "compose")
     assert (project.root / "params.yaml").read_bytes() == composed
     own = "hydra.sweep.dir=../../sweeps/own"
     swept = below.succeed("python", "-m", "seqmnist.sweep", "-m", "cell=rnn,lstm", "train.epochs=2", own)
