@@ -11,8 +11,6 @@ CURVES = REPORTS / "curves.csv"
 FIGURES = REPORTS / "figures"
 PAGE = REPORTS / "index.html"
 
-MEND = "run `seqmnist check --repair`, then `dvc repro`"  # what mends a damaged file of these, for people
-
 
 def model_folder(cell: str) -> Path:
     """Weights of each seed, and what is needed to build the model round them."""

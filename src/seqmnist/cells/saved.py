@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from accord import settings
 from accord.errors import UserError
 from accord.files import atomic_path, sha256_file, write_json, write_text
+from accord.project import mend
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Sequence
-from seqmnist.paths import MEND
 
 if TYPE_CHECKING:
     import keras
@@ -76,7 +76,7 @@ def describe(folder: Path) -> tuple[Cell, Sequence]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
     except ValidationError as error:
-        raise UserError(f"{path}: {settings.describe(error)}; {MEND}") from None
+        raise UserError(f"{path}: {settings.describe(error)}; {mend()}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from None
 
@@ -101,7 +101,7 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
     path = weights_file(folder, seed)
     try:
         if digest_file(folder, seed).read_bytes() != f"{sha256_file(path)}\n".encode():
-            raise UserError(f"{path} is damaged, or {digest_file(folder, seed).name} is: {MEND}")
+            raise UserError(f"{path} is damaged, or {digest_file(folder, seed).name} is: {mend()}")
         model = build(cell, sequence, seed)
         with warnings.catch_warnings(action="ignore"):  # weights that do not fit are an error below
             model.load_weights(path)
@@ -113,4 +113,4 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} can't be read ({textwrap.shorten(str(error), 160)}): {MEND}")
+    return UserError(f"{path} can't be read ({textwrap.shorten(str(error), 160)}): {mend()}")

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from accord.errors import UserError
 from accord.files import atomic_path
+from accord.project import mend
 from seqmnist.config import Data, RawFile, SplitName
 from seqmnist.data.idx import IdxError, parse_idx
-from seqmnist.paths import MEND
 
 CLASSES = 10
 SIZE = 28  # rows and columns of an image
@@ -119,11 +119,11 @@ def load(folder: Path, name: SplitName) -> Split:
     Raises:
         UserError: a file is missing or broken.
     """
-    with _telling(f"{folder}: the {name} split"):
+    with _file_errors(f"{folder}: the {name} split"):
         images, labels = (_load_array(folder / f"{name}.{part}.npy") for part in ("images", "labels"))
     is_right = images.dtype == labels.dtype == np.uint8 and images.shape == (*labels.shape, SIZE, SIZE)
     if not (is_right and labels.ndim == 1):
-        raise UserError(f"{folder}: the {name} split has another shape or type than it was saved with: {MEND}")
+        raise UserError(f"{folder}: the {name} split has another shape or type than it was saved with: {mend()}")
     return Split(images, labels)
 
 
@@ -135,23 +135,23 @@ def load_all(folder: Path) -> tuple[dict[SplitName, Split], Summary]:
     """
     loaded = {name: load(folder, name) for name in NAMES}
     computed = summary(loaded)
-    with _telling(str(folder / SUMMARY)):
+    with _file_errors(str(folder / SUMMARY)):
         saved = dict(json.loads((folder / SUMMARY).read_bytes()))
     for name, found in computed.items():
         if found != saved.get(name):
-            raise UserError(f"{folder}: the {name} split is not the one that {SUMMARY} has the SHA-256 of: {MEND}")
+            raise UserError(f"{folder}: the {name} split is not the one that {SUMMARY} has the SHA-256 of: {mend()}")
     return loaded, computed
 
 
 @contextmanager
-def _telling(name: str) -> Iterator[None]:
+def _file_errors(name: str) -> Iterator[None]:
     """Raise a `UserError` if a file is missing, or for whatever its broken bytes make NumPy or JSON raise."""
     try:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: run `dvc repro`") from None
     except Exception as error:
-        raise UserError(f"{name} can't be read ({error}): {MEND}") from None
+        raise UserError(f"{name} can't be read ({error}): {mend()}") from None
 
 
 def _load_array(path: Path) -> NDArray[Any]:

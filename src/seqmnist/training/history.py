@@ -8,8 +8,8 @@ from pathlib import Path
 from accord.errors import UserError
 from accord.files import write_csv
 from accord.metric_names import EPOCH
+from accord.project import mend
 from seqmnist.metric_names import TEST_ACCURACY, VALIDATION_ACCURACY
-from seqmnist.paths import MEND
 
 _TRAINING = ("train.loss", "train.accuracy", "train.last_batch_accuracy")
 METRICS = (*_TRAINING, "val.loss", VALIDATION_ACCURACY, "test.loss", TEST_ACCURACY)
@@ -59,14 +59,14 @@ def read(path: Path) -> list[Row]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text file: {MEND}") from None
+        raise UserError(f"{path} is no text file: {mend()}") from None
     if not lines or tuple(lines[0]) != _COLUMNS:
-        raise UserError(f"{path} is no history: its columns must be {', '.join(_COLUMNS)}; {MEND}")
+        raise UserError(f"{path} is no history: its columns must be {', '.join(_COLUMNS)}; {mend()}")
     try:
         values = [{name: float(line[name]) for name in METRICS} for line in lines]
         return [Row(int(line["seed"]), int(line["epoch"]), one) for line, one in zip(lines, values, strict=True)]
     except (TypeError, ValueError):  # a value is no number, or is missing at the end of a line
-        raise UserError(f"{path} is broken: {MEND}") from None
+        raise UserError(f"{path} is broken: {mend()}") from None
 
 
 def by_seed(rows: list[Row]) -> dict[int, list[Row]]:
