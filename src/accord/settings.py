@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from accord.errors import UserError, one_line
 from accord.paths import PARAMS
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # of no folder, no option, not hidden
 
@@ -111,11 +113,16 @@ def load_tracking() -> Tracking:
 
 
 def validate_tracking(values: Any, origin: str) -> Tracking:
-    """Check plain values of the tracking section; a `UserError` says by `origin` where impossible ones come from."""
+    """Check plain values of the tracking section, as `validated` does."""
+    return validated(Tracking, values, origin, "tracking")
+
+
+def validated(model: type[_Model], values: Any, origin: str, section: str = "") -> _Model:
+    """Check plain values, of a section if one is named; a `UserError` says by `origin` where wrong ones come from."""
     try:
-        return Tracking.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{origin}: {describe(error, 'tracking')}") from None
+        raise UserError(f"{origin}: {describe(error, section)}") from None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from accord.errors import UserError
 from accord.paths import PARAMS
-from accord.settings import FILE_NAME, Folder, Section, Tracking, describe, impossible, read_yaml, within
+from accord.settings import FILE_NAME, Folder, Section, Tracking, describe, impossible, read_yaml, validated, within
 
 Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -207,10 +207,7 @@ def validate(values: dict[str, Any], origin: str) -> Config:
     Raises:
         UserError: One line names the first bad key, its value and what is allowed.
     """
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise UserError(f"{origin}: {describe(error)}") from None
+    return validated(Config, values, origin)
 
 
 def check(values: dict[str, Any], origin: str) -> None:
