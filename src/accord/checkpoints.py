@@ -107,9 +107,8 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
                 state.save(temporary)
                 digests = _digests(temporary)
                 record = {"epochs": epochs, "run_id": run_id, "metrics": dict(metrics), "files": digests}
-                self._append(
-                    line := _sealed(record)
-                )  # before the renaming: a generation is intact only with the lines of all its epochs
+                line = _sealed(record)
+                self._append(line)  # before the renaming: a generation is intact only with the lines of all its epochs
                 for written in [*temporary.rglob("*"), temporary]:
                     flush(written)
                 temporary.rename(path)
