@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+UNWANTED = ("__pycache__", "*.egg-info", ".dvc", "mlflow.db*", "mlartifacts", "sweeps")
 ENVIRONMENTS = (".venv", ".venv-cluster")
 MENDED = "".join(f"{name} was moved or copied here: mending it\n" for name in ENVIRONMENTS)
 # Real environments, which have the packages of this one: `python -m venv FOLDER`.
@@ -28,9 +29,10 @@ class Repository:
 
     @classmethod
     def made(cls, root: Path) -> "Repository":
-        unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        unwanted = shutil.ignore_patterns(*UNWANTED)
         for package in ("accord", "seqmnist"):
             shutil.copytree(ROOT / "src" / package, root / "src" / package, ignore=unwanted)
+        shutil.copytree(ROOT / "examples/digits", root / "examples/digits", ignore=shutil.ignore_patterns(*UNWANTED))
         (root / ".dvc").mkdir()
         for name in ("Makefile", "pyproject.toml", "README.md"):
             shutil.copy2(ROOT / name, root)
@@ -74,7 +76,7 @@ def test_a_copied_environment_runs_the_code_of_the_copy(original: Repository, tm
     assert refused.returncode == 1
     assert refused.stderr == (
         f"error: this environment runs the code in {original.root}/src/accord, not that in {copy.root}/src/accord: "
-        "run `make setup`, then `. .venv/bin/activate` again, without PYTHONPATH\n"
+        "install that one (`make setup` or `pip install -e .`), and activate it again without PYTHONPATH\n"
     )
     script = copy.root / ".venv-cluster/bin/seqmnist"  # as pip writes it, and an earlier version left it
     script.write_text(f"#!{original.root}/.venv-cluster/bin/python\n" + script.read_text().partition("' '''\n")[2])

@@ -47,7 +47,7 @@ def examine_remote(repo: Repo, name: str, *, repair: bool) -> list[str]:
     except DvcException:
         raise
     except ImportError as error:
-        remedy = "for SSH and S3 activate an environment with accord[remotes], as of `make setup-cluster`"
+        remedy = "for SSH and S3 activate an environment with accord[remotes]"
         raise UserError(f"remote {name}: {error}; {remedy}") from None
     except Exception as error:  # each kind of remote has errors of its own
         reason = textwrap.shorten(str(error), 300) or type(error).__name__

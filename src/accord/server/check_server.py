@@ -101,11 +101,11 @@ def _ask(
 def _who_may(uri: str) -> Iterator[tuple[str, str]]:
     """Look who can see passwords, and who can do without one of their own."""
     parts = urlsplit(uri)
-    remedy = "all see the passwords: put a reverse proxy with TLS before it, and use https:// (docs/scale-server.md)"
+    remedy = "all see the passwords: put a reverse proxy with TLS before it, and use https://"
     is_safe = parts.scheme == "https" or _is_loopback(parts.hostname or "")
     yield "passwords are encrypted on their way, or stay on this machine", "" if is_safe else remedy
     is_refused = _ask(_account(uri)).status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-    remedy = "start it with --app-name basic-auth (deploy/server.sh)"
+    remedy = "start it with --app-name basic-auth"
     yield "who has no account is refused", "" if is_refused else remedy
     remedy = "set another: MLFLOW_AUTH_ADMIN_PASSWORD, at the next start of the server"
     is_known = _ask(_account(uri, *_DEFAULT)).ok

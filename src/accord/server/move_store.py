@@ -39,7 +39,7 @@ def move_store(source: Path, target: str, destination: str) -> None:
     if not destination.startswith(("/", "s3://")):  # the server is started elsewhere, and would not find it
         raise UserError(f"move-store: ARTIFACTS must be an absolute folder or s3://BUCKET/FOLDER, not {destination}")
     if find_spec("psycopg") is None:
-        raise UserError("move-store: psycopg is missing: use an environment with accord[server] (`make setup-cluster`)")
+        raise UserError("move-store: psycopg is missing: use an environment with accord[server]")
     if not source.is_file():
         raise UserError(f"move-store: {source} is no file: --source names the database to move")
     try:

@@ -36,7 +36,9 @@ _ERROR_HINTS = {
         "this machine does not trust the server's certificate: name that of the authority in "
         "MLFLOW_TRACKING_SERVER_CERT_PATH"
     ),
-    ("Invalid Host header",): "the server does not know itself by this name: give it to NAME of deploy/server.sh",
+    (
+        "Invalid Host header",
+    ): "the server does not know itself by this name: start it with this name among --allowed-hosts",
     ("error code 401", "401 Client Error"): (
         "the server does not know this user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
         "or write ~/.mlflow/credentials"

@@ -28,7 +28,7 @@ from accord.sweep.ray import file_sync
 from accord.sweep.ray.file_exchange import FileExchange, Supplies
 
 NAME = "sweep of job {job}"  # of the exchange
-MISSING = "Ray is not here: activate an environment with accord[ray], as of `make setup-cluster`"
+MISSING = "Ray is not here: activate an environment with accord[ray]"
 _LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 _KEY = "hydra.launcher.ray.init.address"
 # For each trial a sweep's folder of its own, which can be removed with it. TMPDIR is the node's, which resolves this.
@@ -132,7 +132,7 @@ def check_store(uri: str, nodes: int) -> None:
     if nodes > 1 and not is_server(uri):
         raise UserError(
             f"the Ray cluster has {nodes} nodes, and the others can't reach {urlsplit(uri).scheme} on this machine:"
-            " start an MLflow server and set MLFLOW_TRACKING_URI (docs/scale.md)"
+            " start an MLflow server and set MLFLOW_TRACKING_URI"
         )
 
 
