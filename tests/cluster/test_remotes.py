@@ -18,7 +18,7 @@ import pytest
 
 from tests.cluster.conftest import need, need_root, running
 from tests.ports import free_port
-from tests.system.conftest import Project
+from tests.projects import Project
 
 KINDS = ("folder", "ssh", "s3")
 BUCKET = "seqmnist"

@@ -25,8 +25,8 @@ import requests
 from seqmnist.localhost import HOST
 from tests.cluster.conftest import need, need_root, running
 from tests.ports import free_port
+from tests.projects import ROOT, Project
 from tests.servers import wait_until_up
-from tests.system.conftest import ROOT, Project
 
 PORT, DATABASE_PORT = 15010, 15000
 USER, PASSWORD = "ann", "ann-" + secrets.token_hex(12)

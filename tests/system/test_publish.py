@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import ROOT, Project
+from tests.projects import ROOT, Project
 
 CONFIG = "[core]\n    analytics = false\n[hydra]\n    enabled = true\n    config_dir = conf\n    config_name = config\n"
 PIPELINE = """\

@@ -6,7 +6,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from accord.files import sha256_file
-from tests.system.conftest import Project
+from tests.projects import Project
 
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "seed=1,2", "train.epochs=1", "hydra.sweep.dir=sweeps/x")
 SEQMNIST = ("python", "-m", "seqmnist")

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from tests.system.conftest import Project
+from tests.projects import Project
 
 LOOK = """
 import json, mlflow, mlflow.data
