@@ -12,8 +12,8 @@ from accord.errors import UserError
 from accord.experiments import check_tree
 from accord.files import write_text
 from accord.paths import CONF, PARAMS
-from accord.project import find_project
 from accord.settings import config_errors, flatten, read_yaml, self_contained
+from accord.variants import check_pipeline
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,16 +24,15 @@ _OF_EACH_COMPOSITION = ("job.", "mode", "overrides.", "runtime.", "searchpath") 
 def write_params() -> None:
     """Write params.yaml; inside `dvc exp run`, which has composed it with the experiment's values, only check it."""
     check_tree()
-    check = find_project().check_values
     if "DVC_EXP_BASELINE_REV" in os.environ and PARAMS.exists():
         _refuse_interpolations_of_dvc()
         kept = read_yaml(PARAMS)
-        check(kept, str(PARAMS))
+        check_pipeline(kept, str(PARAMS))
         print("params.yaml: kept as the experiment composed it; against conf/:")
         print("\n".join(changes(compose(CONF)[1], kept)) or "params.yaml: no difference")
         return
     text, values = compose(CONF)
-    check(values, str(CONF))
+    check_pipeline(values, str(CONF))
     previous: dict[str, Any] = {}
     with suppress(UserError):  # it is missing or broken, and about to be replaced
         previous = read_yaml(PARAMS)

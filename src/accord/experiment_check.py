@@ -19,8 +19,8 @@ from accord.compose import resolved
 from accord.errors import UserError
 from accord.experiments import check_repository
 from accord.git import GitError, git
-from accord.project import find_project
 from accord.settings import config_errors, self_contained
+from accord.variants import check_pipeline
 
 _ORIGIN = "the experiment's configuration"
 
@@ -44,7 +44,7 @@ def _checked(root: Path, load: Callable[..., DictConfig], **options: Any) -> Dic
         with config_errors(_ORIGIN), self_contained():
             config = load(**options)
             _, values = resolved(config, load(**options | {"config_name": None, "overrides": []}))
-        find_project().check_values(values, _ORIGIN)
+        check_pipeline(values, _ORIGIN)
     except UserError as error:
         raise DvcException(str(error)) from None
     return config

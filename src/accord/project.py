@@ -4,12 +4,17 @@ import os
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from accord.errors import UserError
+from pydantic import BaseModel
 
+from accord.errors import UserError
+from accord.settings import validated
+
+_OPTIONAL = {"run_tags", "sweep_figures"}
 _VARIABLE = "ACCORD_PROJECT"  # names the project where its pyproject.toml is not, as on a node of Ray
 
 
@@ -19,40 +24,44 @@ class Project:
 
     Its module of functions, which is imported when one of them is called, has:
 
-    - run_tags: (values of params.yaml) -> tags of every run of this configuration, which is checked.
-    - trial_values: (values of a composed trial) -> values of its params.yaml.
-    - ineffective: (values of a composed trial, overrides, those of conf/search) -> why one has no effect, or None.
     - train: (request, inputs, threads) -> metrics of the trial by the names that MLflow has, the selected epoch among
       them, and whether MLflow has all of it: train what the working directory's params.yaml describes.
     - restore: (request, inputs) -> the same metrics: log what MLflow lacks of the trial that is finished here.
-    - promotion: (flat parameters of a trial, values of the pipeline) -> content of an experiment's file, settings for
-      the command line as KEY=VALUE, and lines for the user.
     - sync: () -> None: log what MLflow lacks of all stages.
+
+    It may have:
+
+    - run_tags: (values of params.yaml) -> tags of every run of a sweep with this configuration.
     - sweep_figures: (folder, curves of the metric by name of a trial, values of the trials by name of a varied
       parameter, metric of each trial) -> None: draw figures into the folder.
     """
 
     name: str  # of the package, whose modules `NAME` and `NAME.sweep` are the project's commands
-    description: str  # text above the runs on MLflow's page, as Markdown
-    # MODULE:FUNCTION, (values of params.yaml, their origin) -> None: refuse impossible ones with a `UserError`. It is
-    # imported alone, before anything heavy.
-    check: str
+    config: str  # MODULE:CLASS of the pydantic model of params.yaml; its module imports nothing heavy
     functions: str  # the module of functions, whose whole package a trial may need
     metric: str  # of an epoch, which chooses epochs and trials; the highest is the best
-    reported: tuple[str, ...]  # further metrics of the selected epoch that tables show, and nothing is chosen by
     variant: str  # group of conf/ whose option a trial's name begins with; its key `type` has the option's name
-    keys: tuple[str, ...]  # at the top of a composed trial
     inputs: str  # folder that trials read, relative to the repository
-    inputs_stage: str  # DVC stage that makes it
-    inputs_section: str  # section of the configuration that it is made by, which can't be swept
+    description: str = ""  # text above the runs on MLflow's page, as Markdown
+    reported: tuple[str, ...] = ()  # further metrics of the selected epoch that tables show, and nothing is chosen by
 
     def call(self, function: str, *arguments: Any) -> Any:
-        """Call one of the functions by its name."""
-        return resolve_name(f"{self.functions}:{function}")(*arguments)
+        """Call one of the functions by its name; return None where the module lacks one that it only may have."""
+        module = import_module(self.functions)
+        if hasattr(module, function):
+            return getattr(module, function)(*arguments)
+        if function not in _OPTIONAL:
+            raise UserError(f"{self.functions} has no function {function}: see `help(accord.project.Project)`")
+        return None
 
     def check_values(self, values: dict[str, Any], origin: str) -> None:
         """Refuse impossible values of params.yaml with a `UserError`, which says by `origin` where they come from."""
-        resolve_name(self.check)(values, origin)
+        validated(self.config_model(), values, origin)
+
+    def config_model(self) -> type[BaseModel]:
+        """Return the model of params.yaml."""
+        model: type[BaseModel] = resolve_name(self.config)
+        return model
 
 
 def own_command(arguments: str) -> str:

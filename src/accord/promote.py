@@ -2,8 +2,10 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from itertools import chain
 from statistics import fmean
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -12,11 +14,13 @@ from accord.errors import UserError
 from accord.files import write_text
 from accord.metric_names import SELECTED, in_words
 from accord.paths import CONF, given
+from accord.pipeline import maker
 from accord.project import find_project
-from accord.settings import FILE_NAME, Tracking, validate_tracking
+from accord.settings import FILE_NAME, Tracking, flatten, validate_tracking
 from accord.sweep.folders import SweepRequest, former_folder
-from accord.sweep.summary import SEED, configurations, score
+from accord.sweep.summary import configurations, score
 from accord.tracking.sweeps import Sweep, Trial, read_run
+from accord.variants import SEED, SEEDS, own_sections, plural, training
 
 EXPERIMENTS = CONF / "experiment"
 
@@ -34,7 +38,8 @@ def promote(source: str, name: str | None) -> None:
         raise UserError(f"--name = {name!r} is impossible: letters, digits, _, . and -, not . or - first")
     pipeline = compose(CONF)[1]
     trials = _trials(source, validate_tracking(pipeline.get("tracking"), str(CONF)))
-    promoted = [(trial, *find_project().call("promotion", trial.parameters, pipeline)) for trial in trials]
+    find_project().check_values(pipeline, str(CONF))
+    promoted = [(trial, *promotion(trial.parameters, pipeline)) for trial in trials]
     # The first that needs the fewest settings: its figures come again without another seed.
     trial, values, needed, remarks = min(promoted, key=lambda one: len(one[2]))
     words = [word for word in trial.name.split() if not word.startswith(f"{SEED}=")]
@@ -47,6 +52,67 @@ def promote(source: str, name: str | None) -> None:
         raise UserError(f"{path} exists with other content: choose another name with --name, or remove it")
     write_text(path, text)
     print(f"{path}:\n{text}", *remarks, command, sep="\n")
+
+
+def promotion(trial: Mapping[str, Any], pipeline: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return a trial's values as an experiment of the pipeline: content of its file, settings, lines for the user.
+
+    Args:
+        trial: Parameters of the trial, by dotted name.
+        pipeline: Plain values of the pipeline's configuration, which are valid.
+
+    Raises:
+        UserError: The pipeline can't train it; or the trial is of a version that had fewer values, or was trained on
+            other data.
+    """
+    group, inputs = find_project().variant, maker(find_project().inputs)[1]
+    kind, content = str(trial.get(f"{group}.type")), OmegaConf.create()
+    if plural() in pipeline:
+        _refuse_unknown(kind, pipeline)
+        own = {group, *own_sections(pipeline[plural()][kind], pipeline)}  # sections in the file; all share the others
+        ours, base = flatten(training(pipeline, kind)), f"{plural()}.{kind}."
+    else:
+        own, base = {*pipeline} - inputs - {"tracking"}, ""
+        ours = flatten(training(pipeline, kind))
+        if kind != pipeline[group]["type"]:  # another option of the group, with all of its values
+            content["defaults"] = [{f"override /{group}": kind}]
+            of_group = dict.fromkeys(key for key in trial if _section(key) == group)
+            ours = {key: value for key, value in ours.items() if _section(key) != group} | of_group
+    if lacking := [key for key in ours if _section(key) in own and key not in trial]:
+        raise UserError(f"the trial has no {', '.join(lacking)}: an earlier version trained it; run the sweep again")
+    changed = {key: trial[key] for key, value in ours.items() if key in trial and trial[key] != value}
+    if key := next((key for key in changed if _section(key) in inputs), None):
+        given, value = changed[key], ours[key]
+        raise UserError(f"the trial has {key} = {given}, the pipeline {value}: they are not trained on the same data")
+    for key in (key for key in changed if _section(key) in own):
+        OmegaConf.update(content, base + (key.removeprefix(f"{group}.") if base else key), changed[key])
+    settings = [f"{key}={given}" for key, given in changed.items() if _section(key) not in own]
+    seed_settings, remarks = _seed(trial[SEED], pipeline)
+    return OmegaConf.to_container(content), settings + seed_settings, remarks  # type: ignore[return-value]
+
+
+def _refuse_unknown(kind: str, pipeline: Mapping[str, Any]) -> None:
+    """Refuse a trial whose variant is none of the pipeline's."""
+    group, known = find_project().variant, pipeline[plural()]
+    if kind not in known:
+        raise UserError(
+            f"the trial's {group} is {kind}, the pipeline has {', '.join(known)}: first put"
+            f" `- {group}@{plural()}.{kind}: {kind}` into conf/config.yaml and {kind} into the train matrix of dvc.yaml"
+        )
+
+
+def _section(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _seed(seed: Any, pipeline: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the settings and the lines for the user by which the pipeline has a trial's seed."""
+    if SEEDS not in pipeline:
+        return ([], []) if seed == pipeline[SEED] else ([f"{SEED}={seed}"], [])
+    if seed in pipeline[SEEDS]:
+        return [], []
+    others = f"with it, the other {plural()} are trained anew too"
+    return [f"{SEEDS}=[{seed}]"], [f"seed {seed} is not the pipeline's: {others}"]
 
 
 def _trials(source: str, tracking: Tracking) -> list[Trial]:

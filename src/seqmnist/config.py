@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from accord.errors import UserError
 from accord.paths import PARAMS
 from accord.settings import FILE_NAME, Folder, Section, Tracking, describe, impossible, read_yaml, validated, within
 
@@ -31,7 +30,6 @@ def _member(path: str) -> str:
 
 Member = Annotated[str, Field(min_length=1), AfterValidator(within), AfterValidator(_member)]
 
-_PIPELINE = Path("dvc.yaml")
 _TYPES = "seqmnist/cells/types"
 _TYPE_FILES = Path(__file__).parents[1].glob(f"{_TYPES}/[!_]*.py")
 CELL_TYPES = sorted(file.stem for file in _TYPE_FILES if file.stem.isidentifier())  # no copies and links of editors
@@ -208,23 +206,6 @@ def validate(values: dict[str, Any], origin: str) -> Config:
         UserError: One line names the first bad key, its value and what is allowed.
     """
     return validated(Config, values, origin)
-
-
-def check(values: dict[str, Any], origin: str) -> None:
-    """Check plain values against the schema, and the cells against those that dvc.yaml trains.
-
-    The latter would only show as a missing file at the end.
-
-    Raises:
-        UserError: One line names the first that is wrong.
-    """
-    from omegaconf import OmegaConf
-
-    cells = validate(values, origin).cells
-    matrix = OmegaConf.load(_PIPELINE).stages.train.matrix.cell  # DVC has read this file: it is whole
-    if sorted(matrix) != sorted(cells):
-        configured, trained = ", ".join(cells), ", ".join(matrix)
-        raise UserError(f"conf/config.yaml has the cells {configured}, dvc.yaml trains {trained}: make them equal")
 
 
 def load(path: Path = PARAMS) -> Config:

@@ -16,13 +16,10 @@ The chart symbol above the table of runs draws all their metrics. The other runs
 PROJECT = Project(
     name="seqmnist",
     description=_DESCRIPTION,
-    check="seqmnist.config:check",
+    config="seqmnist.config:Config",
     functions="seqmnist.trials",
     metric=VALIDATION_ACCURACY,
     reported=(TEST_ACCURACY,),
     variant="cell",
-    keys=("cell", "data", "seed", "sequence", "tracking", "train"),
     inputs=str(PROCESSED),
-    inputs_stage="preprocess",
-    inputs_section="data",
 )

@@ -1,13 +1,15 @@
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from accord.errors import UserError
-from accord.project import find_project, project_environment
-from seqmnist.project import PROJECT
+from accord.project import Project, find_project, project_environment
+from digits.project import PROJECT as DIGITS
+from seqmnist.project import PROJECT as SEQMNIST
 
 MINE = """
 from seqmnist.project import PROJECT
@@ -15,9 +17,8 @@ from seqmnist.project import PROJECT
 MINE = PROJECT
 NUMBER = 3
 """
-FUNCTIONS = {
-    "ineffective", "promotion", "restore", "run_tags", "sweep_figures", "sync", "train", "trial_values",
-}  # fmt: skip
+REQUIRED = {"restore", "sync", "train"}
+OPTIONAL = {"run_tags", "sweep_figures"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,17 +37,17 @@ def test_the_project_is_that_of_pyproject_toml(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "pyproject.toml").write_text('[tool.accord]\nproject = "my_project:MINE"\n')
     (tmp_path / "my_project.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
-    assert find_project() is PROJECT
+    assert find_project() is SEQMNIST
     assert project_environment() == {"ACCORD_PROJECT": "my_project:MINE"}
     assert "ACCORD_PROJECT" not in os.environ
     monkeypatch.chdir("/")
-    assert find_project() is PROJECT, "a process keeps its project"
+    assert find_project() is SEQMNIST, "a process keeps its project"
 
 
 def test_a_process_elsewhere_finds_it_by_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.accord]\nproject = "another:MINE"\n')
     monkeypatch.setenv("ACCORD_PROJECT", "seqmnist.project:PROJECT")
-    assert find_project() is PROJECT
+    assert find_project() is SEQMNIST
 
 
 @pytest.mark.parametrize(
@@ -69,15 +70,30 @@ def test_what_names_no_project_is_told_of(tmp_path: Path, content: str | None, t
         find_project()
 
 
-def test_the_functions_of_this_project_are_there() -> None:
-    for name in FUNCTIONS:
-        assert callable(getattr(import_module(PROJECT.functions), name)), name
+@pytest.mark.parametrize("project", [SEQMNIST, DIGITS], ids=["seqmnist", "digits"])
+def test_the_functions_of_projects_are_there(project: Project) -> None:
+    module = import_module(project.functions)
+    for name in REQUIRED | (OPTIONAL if project is SEQMNIST else set()):
+        assert callable(getattr(module, name)), name
 
 
-def test_a_function_is_called_by_its_name() -> None:
-    assert PROJECT.call("ineffective", {"cell": {"train": None}}, ["seed=1"]) is None
+def test_a_function_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module(DIGITS.functions), "restore", lambda *arguments: arguments)
+    assert DIGITS.call("restore", 1, "two") == (1, "two")
 
 
-def test_values_are_checked_by_the_function_that_the_project_names() -> None:
+def test_a_function_that_a_project_may_lack_gives_nothing() -> None:
+    for name in OPTIONAL:
+        assert DIGITS.call(name, {}) is None
+
+
+def test_a_function_that_a_project_must_have_is_named() -> None:
+    lacking = replace(DIGITS, functions="digits.config")
+    for name in REQUIRED:
+        with pytest.raises(UserError, match=rf"\Adigits\.config has no function {name}: see `help"):
+            lacking.call(name)
+
+
+def test_values_are_checked_by_the_model_that_the_project_names() -> None:
     with pytest.raises(UserError, match=r"\Athere: .*the key is missing"):
-        PROJECT.check_values({}, "there")
+        SEQMNIST.check_values({}, "there")

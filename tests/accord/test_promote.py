@@ -1,4 +1,6 @@
 import shlex
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +9,19 @@ import yaml
 
 from accord import promote as module
 from accord.errors import UserError
-from accord.promote import promote
+from accord.promote import promote, promotion
 from accord.settings import flatten
 from accord.tracking.sweeps import Trial
 from seqmnist.config import Config
+
+PIPELINE = Path(__file__).parents[2] / "dvc.yaml"
 
 
 @pytest.fixture
 def add_trial(tiny_values: dict[str, Any], tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes what MLflow would say of a trial: the tiny pipeline's values with some replaced."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(PIPELINE, tmp_path)
     monkeypatch.setenv("ACCORD_PROJECT", "seqmnist.project:PROJECT")
     monkeypatch.setattr(module, "compose", lambda _folder: ("", tiny_values))
 
@@ -113,3 +118,83 @@ def test_a_sweep_without_a_finished_trial_is_refused(add_trial: Any, monkeypatch
 def test_a_name_that_is_no_file_s_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"\A--name = .* is impossible: .+\Z"):
         promote("0123", name)
+
+
+def test_a_pipeline_that_is_not_valid_is_refused(
+    add_trial: Any, tiny_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_values["seeds"] = []
+    with pytest.raises(UserError, match=r"\Aconf: seeds = "):
+        promoted(monkeypatch, add_trial())
+
+
+@pytest.fixture
+def trial(tiny_config: Config) -> Callable[..., dict[str, Any]]:
+    """Makes the flat parameters of a trial that the tiny pipeline trains, with some replaced."""
+
+    def make(**replaced: Any) -> dict[str, Any]:
+        own = {key.replace("__", "."): value for key, value in replaced.items()}
+        return flatten(tiny_config.parameters_of("lstm", 42)) | own
+
+    return make
+
+
+def test_what_the_pipeline_trains_anyway_needs_no_values(trial: Any, tiny_values: dict[str, Any]) -> None:
+    assert promotion(trial(), tiny_values) == ({}, [], [])
+
+
+def test_a_cells_own_values_stand_below_it(trial: Any, tiny_values: dict[str, Any]) -> None:
+    values, settings, remarks = promotion(trial(cell__units=9, train__clip_norm=1.0), tiny_values)
+    assert values == {"cells": {"lstm": {"units": 9, "train": {"clip_norm": 1.0}}}}
+    assert (settings, remarks) == ([], [])
+
+
+def test_what_all_cells_share_is_a_setting(trial: Any, tiny_values: dict[str, Any]) -> None:
+    values, settings, remarks = promotion(trial(seed=7, sequence__view="columns"), tiny_values)
+    assert values == {}
+    assert settings == ["sequence.view=columns", "seeds=[7]"]
+    assert remarks == ["seed 7 is not the pipeline's: with it, the other cells are trained anew too"]
+
+
+FLAT = {
+    "data": {"points": 9},
+    "model": {"type": "mlp", "rate": 0.1, "units": 4},
+    "train": {"epochs": 5},
+    "seed": 1,
+    "tracking": {"uri": None},
+}
+
+
+def of_flat(**replaced: Any) -> dict[str, Any]:
+    """Flat parameters of a trial with the pipeline's values, some replaced."""
+    own = {key.replace("__", "."): value for key, value in replaced.items()}
+    return flatten({key: value for key, value in FLAT.items() if key != "tracking"}) | own
+
+
+@pytest.mark.usefixtures("flat")
+def test_a_pipeline_of_one_model_takes_all_values_into_the_file() -> None:
+    assert promotion(of_flat(), FLAT) == ({}, [], [])
+    values, settings, remarks = promotion(of_flat(model__rate=0.5, train__epochs=7, seed=3), FLAT)
+    assert values == {"model": {"rate": 0.5}, "train": {"epochs": 7}}
+    assert (settings, remarks) == (["seed=3"], [])
+    with pytest.raises(UserError, match=r"the trial has data\.points = 8, the pipeline 9: they are not trained on"):
+        promotion(of_flat(data__points=8), FLAT)
+
+
+@pytest.mark.usefixtures("flat")
+def test_another_option_of_the_group_is_chosen_with_all_of_its_values() -> None:
+    values, settings, _ = promotion(of_flat(model__type="sgd", train__epochs=7), FLAT)
+    assert values == {
+        "defaults": [{"override /model": "sgd"}],
+        "model": {"type": "sgd", "rate": 0.1, "units": 4},
+        "train": {"epochs": 7},
+    }
+    assert settings == []
+
+
+@pytest.mark.usefixtures("flat")
+def test_a_trial_of_one_model_needs_all_values_that_the_pipeline_has() -> None:
+    trial = of_flat()
+    del trial["train.epochs"]
+    with pytest.raises(UserError, match=r"the trial has no train\.epochs: an earlier version trained it"):
+        promotion(trial, FLAT)

@@ -1,5 +1,6 @@
 """Refusals of values that would have no effect on a sweep's trials, or not the one that is meant."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from accord.paths import CONF
 from accord.project import find_project
 from accord.settings import flatten, in_one_line, self_contained
 from accord.sweep.names import key_of
+from accord.variants import own_sections, trial_keys
 
 _SWEEP_ONLY = ("hydra.sweep.", "hydra.sweeper", "hydra.launcher")
 _TRIAL_ONLY = ("hydra.run.",)
@@ -34,14 +36,36 @@ def values_of_search(hydra: Any) -> list[str]:
     return [f"{key}={value}" for key, value in flatten(own).items()]
 
 
+def replaced_value(values: Mapping[str, Any], overrides: Sequence[str], searched: Iterable[str] = ()) -> str | None:
+    """Return what is wrong with a trial that sets a shared value which its variant replaces; None if nothing.
+
+    Args:
+        values: Plain values of the composed trial.
+        overrides: Overrides of the command line.
+        searched: Values of conf/search; one that an override of the variant replaces has no effect on purpose.
+    """
+    group = find_project().variant
+    variant, given = values[group], {key_of(override) for override in overrides}
+    for override in [*(one for one in searched if f"{group}.{key_of(one)}" not in given), *overrides]:
+        section, _, name = key_of(override).partition(".")
+        if section in own_sections(variant, values) and name in variant[section]:
+            kind, value = variant["type"], override.partition("=")[2]
+            own = f"{group}.{section}.{name}"
+            return f"{section}.{name} = {value} has no effect on {kind}, whose own {section} has it: set {own}"
+    return None
+
+
 def _foreign(config: DictConfig) -> str | None:
     if name := config.hydra.runtime.choices.get("experiment"):
         run = f"`dvc exp run -S experiment={name}`"
         return f"experiment={name}: {CONF}/experiment is for the pipeline, {run}; a sweep has values and {CONF}/search"
     keys = {str(key) for key in config} - {"hydra"}
-    if keys and keys != (known := set(find_project().keys)):  # `--hydra-help` has none
-        wrong = ", ".join(sorted(keys ^ known))
-        return f"unknown or missing keys: {wrong}; a trial has {', '.join(sorted(known))}"
+    known, required = trial_keys()
+    if keys and (wrong := (keys - known) | (required - keys)):  # `--hydra-help` has none
+        return f"unknown or missing keys: {', '.join(sorted(wrong))}; a trial has {', '.join(sorted(known))}"
+    variant = find_project().variant
+    if keys and "type" not in config[variant]:
+        return f"{variant} has no key `type`: write the name of the option there, in the files of {CONF}/{variant}"
     return None
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,19 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from accord.compose import changes
+from accord.errors import UserError
 from accord.files import sha256_file, write_text
 from accord.metric_names import in_words
 from accord.paths import PARAMS
 from accord.project import find_project
-from accord.settings import Tracking, flatten
-from accord.sweep.effect import values_of_search
+from accord.settings import Tracking, flatten, read_yaml
+from accord.sweep.effect import replaced_value, values_of_search
 from accord.sweep.folders import LOG, Result, SweepRequest, TrialSettings
 from accord.sweep.names import trial_name
 from accord.sweep.processes import MODULE
 from accord.sweep.trial_hosts import TrialHost, host_of
+from accord.variants import as_pipeline
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -47,8 +51,7 @@ def run_trial(config: DictConfig) -> float:
     result = Result.read(folder)
     if result is None or result.status != "FINISHED":
         searched = SweepRequest.read(folder.parent).searched if host.sweep else values_of_search(hydra)
-        error = find_project().call("ineffective", values, list(hydra.overrides.task), searched)
-        if error:
+        if error := replaced_value(values, list(hydra.overrides.task), searched):
             result = _failed(folder, trial, "FAILED", error)
         elif (code := _process(folder, trial, host)) or not (result := Result.read(folder)):
             result = _failed(folder, trial, *_failure(code, folder))
@@ -65,13 +68,21 @@ def run_trial(config: DictConfig) -> float:
 def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: TrialHost) -> TrialSettings:
     """Write what the trial's process reads."""
     project = find_project()
-    write_text(folder / PARAMS, OmegaConf.to_yaml(OmegaConf.create(project.call("trial_values", values))))
+    _write_params(folder / PARAMS, as_pipeline(values))
     constant = SweepRequest.read(folder.parent).overrides if host.sweep else ()
     name = trial_name(project.variant, flatten(values), list(hydra.overrides.task), constant)
     number = hydra.job.get("num", 0)  # type: ignore[attr-defined]  # missing outside a sweep
     trial = TrialSettings(name, host.sweep, number, host.data, host.threads)
     trial.write(folder)
     return trial
+
+
+def _write_params(path: Path, values: dict[str, Any]) -> None:
+    """Write a trial's params.yaml; one with the same values stays, since results and runs are of its digest."""
+    with suppress(UserError):  # it is missing or broken
+        if not changes(read_yaml(path), values):
+            return
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(values)))
 
 
 def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:

@@ -13,8 +13,8 @@ from accord.project import find_project
 from accord.sweep.folders import Result, TrialSettings
 from accord.sweep.names import short
 from accord.tracking.sweeps import Sweep, Trial
+from accord.variants import SEED
 
-SEED = "seed"
 _MAX_CURVES = 5  # trials whose learning curves are drawn
 _MAX_ROWS = 10  # trials in the printed table
 

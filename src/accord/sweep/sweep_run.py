@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from accord.compose import changes
 from accord.errors import UserError
 from accord.paths import PARAMS, standing
-from accord.project import Project, find_project, own_command
+from accord.pipeline import maker
+from accord.project import find_project, own_command
 from accord.settings import read_yaml, validate_tracking
 from accord.sweep import summary
 from accord.sweep.allowed_targets import Refused
@@ -52,9 +53,9 @@ class SweepRun(Callback):
         overrides = list(values.hydra.overrides.task)
         spaces = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
         project, params = find_project(), read_yaml(PARAMS)
-        section = OmegaConf.to_container(values[project.inputs_section], resolve=True)
-        check_inputs(project, section, params, [*spaces, *overrides])
-        run_tags = project.call("run_tags", params)
+        check_inputs(values, params, [*spaces, *overrides])
+        project.check_values(params, str(PARAMS))
+        run_tags = project.call("run_tags", params) or {}
         folder = Path(values.hydra.sweep.dir).resolve()
         tracking = validate_tracking(OmegaConf.to_container(values.tracking, resolve=True), "conf")
         uri = tracking_uri(tracking)
@@ -133,22 +134,27 @@ def _recorded(sweep: Sweep, *, stopped: bool) -> list[Trial]:
     return trials
 
 
-def check_inputs(project: Project, values: Any, params: dict[str, Any], overrides: list[str]) -> None:
+def check_inputs(values: DictConfig, params: dict[str, Any], overrides: list[str]) -> None:
     """Refuse a sweep over inputs, and one over other inputs than those that are there, or where there are none.
 
-    `values` is the composed section that inputs are made by, `overrides` are those of the sweep and its search spaces.
+    `values` is the composed configuration, `overrides` are those of the sweep and its search spaces.
     """
-    section, inputs = project.inputs_section, project.inputs
+    inputs = find_project().inputs
+    stage, sections = maker(inputs)
     for override in OverridesParser.create().parse_overrides(overrides):
-        if str(override.key_or_group).partition(".")[0] == section and override.is_sweep_override():
+        section = str(override.key_or_group).partition(".")[0]
+        if section in sections and override.is_sweep_override():
             raise UserError(f"{override.input_line}: {section} can't be swept: all trials read {inputs}")
-    make = f"`dvc repro {project.inputs_stage}`"
+    make = f"run `dvc repro {stage}`" if stage else "run `dvc pull`, or put it there"
     if not Path(inputs).is_dir():
-        raise UserError(f"{inputs} is missing: run {make}")
-    if changes({section: params.get(section)}, {section: values}):
-        raise UserError(
-            f"{section}: {inputs} was made with other values, which are in {PARAMS}: set yours in conf/ and run {make}"
-        )
+        raise UserError(f"{inputs} is missing: {make}")
+    for section in sorted(sections.intersection(map(str, values))):
+        own = values[section]
+        own = OmegaConf.to_container(own, resolve=True) if OmegaConf.is_config(own) else own
+        if changes({section: params.get(section)}, {section: own}):
+            raise UserError(
+                f"{section}: {inputs} was made with other values, which are in {PARAMS}: set yours in conf/ and {make}"
+            )
 
 
 def _shown(folder: Path) -> str:

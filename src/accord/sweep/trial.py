@@ -31,7 +31,9 @@ def main() -> None:
     project = find_project()
     os.chdir(sys.argv[1])
     trial, params = TrialSettings.read(Path()), read_yaml(PARAMS)
-    request = _request(trial, validate_tracking(params.get("tracking"), str(PARAMS)), project.call("run_tags", params))
+    project.check_values(params, str(PARAMS))
+    run_tags = project.call("run_tags", params) or {}
+    request = _request(trial, validate_tracking(params.get("tracking"), str(PARAMS)), run_tags)
     done = Result.read(Path())
     if done and done.status == "FINISHED":
         if request.away:

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from accord.errors import UserError
 from accord.sweep import app, effect
 from accord.sweep.processes import DRIVER
 
 CONF = Path(__file__).parents[3] / "conf"
+SHADOWED = "train.epochs = 3 has no effect on lstm, whose own train has it: set cell.train.epochs"
 
 
 def composed(folder: Path, *overrides: str) -> Any:
@@ -26,6 +28,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DRIVER, "")  # so that it is removed afterwards
     return tmp_path
+
+
+def plain(*overrides: str) -> Any:
+    """Plain values of a composed trial."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("sweep", overrides=list(overrides)), resolve=True)
 
 
 def search(root: Path, text: str) -> None:
@@ -82,6 +90,7 @@ def test_values_of_a_search_are_known_as_overrides_but_for_hydras(root: Path) ->
         (["+experiment=evidence", "seed=1"], "`dvc exp run -S experiment=evidence`"),
         (["+cells.rnn.units=3"], "unknown or missing keys: cells; a trial has cell, "),
         (["~seed"], "unknown or missing keys: seed; "),
+        (["~cell.type"], "cell has no key `type`: write the name of the option there, in the files of conf/cell"),
         (["--config-name", "config"], "keys: cell, cells, seed, seeds; "),
         (["tracking.experiment=${oc.env:HOME}"], "tracking.experiment: the environment's HOME"),
         (["train.epochs=${now:%j}"], "train.epochs: ${now:%j} gives another value"),
@@ -137,3 +146,24 @@ def test_a_launcher_and_a_folder_may_have_values_of_the_environment(
     config = composed(root / "conf", "hydra.sweep.dir=${oc.env:SCRATCH}/${now:%Y}", "train.batch_size=${train.epochs}")
     assert effect.ineffective(config) is None
     assert config.hydra.sweep.dir.startswith("somewhere/2")
+
+
+@pytest.mark.parametrize("overrides", [["train.epochs=3"], ["cell=lstm", "+train.epochs=3", "train.batch_size=5"]])
+def test_a_value_that_the_cell_replaces_is_refused(overrides: list[str]) -> None:
+    assert effect.replaced_value(plain("+cell.train.epochs=2"), overrides) == SHADOWED
+
+
+@pytest.mark.parametrize("overrides", [["train.batch_size=5"], ["cell.train.epochs=3"], ["train=notebook"], ["seed=1"]])
+def test_values_that_have_an_effect_are_not_refused(overrides: list[str]) -> None:
+    assert effect.replaced_value(plain("+cell.train.epochs=2"), overrides) is None
+    assert effect.replaced_value(plain(), [*overrides, "train.epochs=3"]) is None
+
+
+def test_values_of_a_search_are_looked_at_as_overrides_are() -> None:
+    values = plain("+cell.train={epochs: 1, shift: 1}")
+    searched = ["seed=2", "train.epochs=3", "train.shift=2"]
+    assert effect.replaced_value(values, ["seed=1"], searched) == SHADOWED
+    assert str(effect.replaced_value(values, ["cell.train.epochs=1"], searched)).startswith(
+        "train.shift = 2 has no effect"
+    )
+    assert effect.replaced_value(values, ["cell.train.epochs=1", "+cell.train.shift=1"], searched) is None

@@ -33,3 +33,23 @@ def test_how_a_process_ended_says_why_the_trial_failed(
     if log is not None:
         (tmp_path / "trial.log").write_text(log)
     assert job._failure(code, tmp_path) == (status, error)
+
+
+def test_a_trials_values_stay_in_the_file_that_has_them(tmp_path: Path) -> None:
+    path, values = tmp_path / "params.yaml", {"train": {"epochs": 3}, "seeds": [1], "clip": None}
+    path.write_text("clip:\n# an earlier version wrote them in another order\nseeds: [1]\ntrain: {epochs: 3}\n")
+    before = path.read_bytes()
+    job._write_params(path, values)
+    assert path.read_bytes() == before
+    for others in (values | {"seeds": [2]}, values | {"train": {"epochs": 3.0}}, {"train": {"epochs": 3}}):
+        job._write_params(path, others)
+        assert OmegaConf.to_container(OmegaConf.load(path)) == others
+
+
+@pytest.mark.parametrize("broken", [None, b"", b"[1", b"\xff"])
+def test_a_broken_file_of_values_is_replaced(tmp_path: Path, broken: bytes | None) -> None:
+    path = tmp_path / "params.yaml"
+    if broken is not None:
+        path.write_bytes(broken)
+    job._write_params(path, {"seed": 1})
+    assert path.read_text() == "seed: 1\n"

@@ -1,43 +1,64 @@
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from accord.errors import UserError
 from accord.sweep.sweep_run import check_inputs
-from seqmnist.project import PROJECT
 
-PARAMS: dict[str, Any] = {"data": {"name": "digits", "validation": 5, "folder": None}, "seeds": [1]}
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Any:
-    """A project whose inputs are there."""
-    (tmp_path / "inputs").mkdir()
-    return replace(PROJECT, inputs=str(tmp_path / "inputs"), inputs_stage="prepare")
+DATA: dict[str, Any] = {"name": "digits", "validation": 5, "folder": None}
+PARAMS: dict[str, Any] = {"data": DATA, "seeds": [1]}
+PIPELINE = """
+stages:
+  prepare: {cmd: "true", params: [data.name, data.validation], outs: [data/processed]}
+"""
 
 
-def test_a_sweep_over_the_inputs_that_are_there_is_allowed(project: Any) -> None:
-    check_inputs(project, dict(PARAMS["data"]), PARAMS, ["cell=rnn,lstm", "data.validation=5", "database=1,2"])
+def check(data: dict[str, Any], params: dict[str, Any], overrides: list[str]) -> None:
+    check_inputs(OmegaConf.create({"data": data, "seed": 1}), params, overrides)
+
+
+@pytest.fixture(autouse=True)
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the inputs, which is there, in a project whose stage `prepare` makes it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    folder = Path("data/processed")
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_sweep_over_the_inputs_that_are_there_is_allowed() -> None:
+    check(dict(DATA), PARAMS, ["cell=rnn,lstm", "data.validation=5", "database=1,2"])
 
 
 @pytest.mark.parametrize("override", ["data=one,two", "data.validation=5,6", "data.validation=range(1,3)"])
-def test_inputs_cannot_be_swept(project: Any, override: str) -> None:
+def test_inputs_cannot_be_swept(override: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_inputs(project, PARAMS["data"], PARAMS, [override])
-    assert str(caught.value) == f"{override}: data can't be swept: all trials read {project.inputs}"
+        check(DATA, PARAMS, [override])
+    assert str(caught.value) == f"{override}: data can't be swept: all trials read data/processed"
 
 
-def test_inputs_that_are_missing_are_told_of(project: Any) -> None:
-    Path(project.inputs).rmdir()
-    with pytest.raises(UserError, match="inputs is missing: run `dvc repro prepare`"):
-        check_inputs(project, PARAMS["data"], PARAMS, [])
+def test_inputs_that_are_missing_are_told_of(inputs: Path) -> None:
+    inputs.rmdir()
+    with pytest.raises(UserError, match="processed is missing: run `dvc repro prepare`"):
+        check(DATA, PARAMS, [])
+    Path("dvc.yaml").unlink()
+    with pytest.raises(UserError, match="processed is missing: run `dvc pull`, or put it there"):
+        check(DATA, PARAMS, [])
 
 
 @pytest.mark.parametrize("own", [{"validation": 6}, {"validation": 5.0}, {"folder": ""}, {"more": 1}])
-def test_inputs_made_with_other_values_are_refused(project: Any, own: dict[str, Any]) -> None:
+def test_inputs_made_with_other_values_are_refused(own: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"was made with other values, which are in params\.yaml: set yours in conf/"):
-        check_inputs(project, PARAMS["data"] | own, PARAMS, [])
+        check(DATA | own, PARAMS, [])
     with pytest.raises(UserError, match="was made with other values"):
-        check_inputs(project, PARAMS["data"], {}, [])
+        check(DATA, {}, [])
+
+
+def test_inputs_may_be_made_by_a_value_without_a_section() -> None:
+    Path("dvc.yaml").write_text(PIPELINE.replace("data.name, data.validation", "seed"))
+    check(DATA, {"seed": 1}, ["data.validation=5,6"])
+    with pytest.raises(UserError, match="seed: data/processed was made with other values"):
+        check(DATA, {"seed": 2}, [])

@@ -1,0 +1,67 @@
+"""Where a configuration has the variants that a project compares, such as models or cells.
+
+A trial has one variant, in the section of the group, and one seed. A pipeline has either the same, or all of its
+variants by name in a section with the plural of the group, and all seeds in `seeds`. A variant may have own values of
+a shared section, below that section's name.
+
+    trial      model: {type: mlp, units: 32, train: {epochs: 9}}   train: {epochs: 5, batch_size: 10}   seed: 1
+    pipeline   models: {mlp: {type: mlp, units: 32, train: {epochs: 9}}, sgd: ...}   train: ...   seeds: [1]
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from accord.pipeline import check_matrix
+from accord.project import find_project
+
+SEED, SEEDS = "seed", "seeds"
+
+
+def plural() -> str:
+    """Return the name of the section with all variants."""
+    return f"{find_project().variant}s"
+
+
+def check_pipeline(values: dict[str, Any], origin: str) -> None:
+    """Refuse, with a `UserError`, impossible values of a pipeline, or other variants than dvc.yaml trains."""
+    project = find_project()
+    project.check_values(values, origin)
+    if plural() in values:
+        check_matrix(project.variant, values[plural()])
+
+
+def trial_keys() -> tuple[set[str], set[str]]:
+    """Return the keys at the top of a trial's configuration: all that it may have, and those that it must have."""
+    project = find_project()
+    fields, names = project.config_model().model_fields, {plural(): project.variant, SEEDS: SEED}
+    required = {name for name, field in fields.items() if field.is_required()}
+    return {names.get(name, name) for name in fields}, {names.get(name, name) for name in required}
+
+
+def as_pipeline(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's configuration as that of a pipeline with one variant and one seed."""
+    project = find_project()
+    fields = project.config_model().model_fields
+    named: dict[str, tuple[str, Any]] = {}
+    if plural() in fields:
+        variant = values[project.variant]
+        named[project.variant] = plural(), {str(variant["type"]): variant}
+    if SEEDS in fields:
+        named[SEED] = SEEDS, [values[SEED]]
+    return dict(named.get(key, (key, value)) for key, value in values.items())
+
+
+def training(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the sections that one variant of a pipeline is trained by, with its own values merged into shared ones."""
+    project = find_project()
+    variant = dict(values[plural()][name] if plural() in values else values[project.variant])
+    outside = {plural(), project.variant, SEEDS, SEED, "tracking"}
+    shared = {key: value for key, value in values.items() if key not in outside}
+    for section in own_sections(variant, values):
+        shared[section] = {**shared[section], **variant.pop(section)}
+    return {project.variant: variant, **shared}
+
+
+def own_sections(variant: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    """Return the shared sections of which a variant may have own values."""
+    return [key for key in variant if isinstance(variant[key], dict) and isinstance(values.get(key), dict)]
