@@ -12,12 +12,13 @@ import hashlib
 import importlib.metadata
 import json
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from accord.files import claim, flush, naming, sha256_file, sha256_json
+from accord.files import claim, flush, naming, sha256_file, sha256_files, sha256_json
+from accord.process import Terminated
 
 _GENERATIONS = 2  # the older one is there in case the newest is damaged
 _METRICS = "metrics.jsonl"
@@ -85,6 +86,20 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         if self._lock:
             self._lock.close()
 
+    @contextmanager
+    def announced(self, name: str) -> Iterator[None]:
+        """Print where the training of this name goes on, now and again where a signal ends the block."""
+        if self.is_shared:
+            print(f"{name}: another process trains the same; this one keeps no checkpoints", flush=True)
+        elif self.epochs:
+            print(f"{name}: resuming at epoch {self.epochs}", flush=True)
+        try:
+            yield
+        except (KeyboardInterrupt, Terminated):
+            how = f"goes on at epoch {self.epochs}" if self.epochs else "starts anew: no epoch was over"
+            print(f"{name}: stopped; the same command {how}", flush=True)
+            raise
+
     def load(self, state: State) -> list[dict[str, float]]:
         """Load the newest intact checkpoint into `state` if there is one; return the metrics of each finished epoch."""
         if self.epochs:
@@ -105,7 +120,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
             with naming(path):
                 temporary.mkdir()
                 state.save(temporary)
-                digests = _digests(temporary)
+                digests = sha256_files(temporary)
                 record = {"epochs": epochs, "run_id": run_id, "metrics": dict(metrics), "files": digests}
                 line = _sealed(record)
                 self._append(line)  # before the renaming: a generation is intact only with the lines of all its epochs
@@ -192,17 +207,11 @@ def _damage(folder: Path, records: list[dict[str, Any]], epochs: int) -> str:
     """Return what is wrong with a generation, empty if nothing is; `records` are the intact ones of its epochs."""
     if len(records) < epochs:
         return f"{_METRICS} has {len(records)} intact lines of {epochs}"
-    found = _digests(folder)
+    found = sha256_files(folder)
     for name, expected in records[-1]["files"].items():
         if found.get(name) != expected:
             return f"{name}: its SHA-256 is another" if name in found else f"{name} is missing"
     return ""
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in or below a folder."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
 def _sealed(record: Mapping[str, Any]) -> bytes:

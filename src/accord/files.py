@@ -74,8 +74,13 @@ def claim(path: Path) -> TextIO | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 with the line ends it has, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -94,6 +99,12 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in or below a folder, by its path there."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
 def sha256_json(value: Any) -> str:

@@ -107,6 +107,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+def load(model: type[_Model]) -> _Model:
+    """Read and check params.yaml by its pydantic model; what is impossible is a `UserError`."""
+    return validated(model, read_yaml(PARAMS), str(PARAMS))
+
+
 def load_tracking() -> Tracking:
     """Read and check the tracking section of params.yaml; what is impossible is a `UserError`."""
     return validate_tracking(read_yaml(PARAMS).get("tracking"), str(PARAMS))

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.files import atomic_path, sha256_file, sha256_json, write_csv, write_json, write_text
+from accord.files import (
+    atomic_path,
+    sha256_file,
+    sha256_files,
+    sha256_json,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 class Stop(BaseException):
@@ -191,6 +200,16 @@ def test_digest_of_json_ignores_the_order_of_keys_only(value: dict[str, Any]) ->
 def test_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     assert sha256_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_files_of_a_folder_are_named_as_they_lie_there(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "below/b", b"\0b")
+    write_text(tmp_path / "a", "")
+    (tmp_path / "empty").mkdir()
+    assert sha256_files(tmp_path) == {
+        "a": hashlib.sha256().hexdigest(),
+        "below/b": hashlib.sha256(b"\0b").hexdigest(),
+    }
 
 
 def test_csv_holds_floats_in_full_and_quotes_what_needs_it(tmp_path: Path) -> None:

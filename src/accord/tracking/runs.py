@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class RunRequest:
     remedy: str | None = field(default_factory=lambda: f"{own_command('sync')} sends the rest")
     away: ServerAway | None = None  # the server is known to be away
 
+    def resumed(self, run_id: str) -> "RunRequest":
+        """Return the request of a training whose checkpoint names a run, empty where there is no checkpoint."""
+        return replace(self, resume=run_id or self.resume, starts_anew=not run_id)
+
 
 def whole_transactions() -> AbstractContextManager[None]:
     """Let signals wait: an exception of theirs would leave SQLite's transaction open, and the database locked."""
@@ -59,7 +63,8 @@ class Run:
     def __init__(self, run_id: str, connection: StoreConnection) -> None:
         """Name the run and its way to the store; "" is the id where the server has been away from the start."""
         self.id, self._connection, self.attempt = run_id, connection, connection.attempt
-        self._logged: set[tuple[str, int]] = set()
+        self._logged: set[tuple[str, int]] = set()  # metrics and steps of a resumed run
+        self._sent: set[tuple[str, int, float]] = set()
         self._has_model = False
 
     def find_logged(self, logged: LoggedRun) -> None:
@@ -92,7 +97,9 @@ class Run:
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics in one call, those of an epoch with its number as `step`."""
         now, at = int(time.time() * 1000), step or 0  # milliseconds
-        points = [Metric(name, value, now, at) for name, value in values.items() if (name, at) not in self._logged]
+        new = {key: value for key, value in values.items() if (key, at) not in self._logged}
+        points = [Metric(key, value, now, at) for key, value in new.items() if (key, at, value) not in self._sent]
+        self._sent |= {(key, at, value) for key, value in new.items()}
         if points:
             # Not `mlflow.log_metrics`, which also gives them to models of this step or of MLFLOW_ACTIVE_MODEL_ID.
             self._send(lambda client: client.log_batch(self.id, metrics=points))

@@ -36,33 +36,27 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
         example: Images that show how the model is called, uint8 [n, 28, 28].
         step: Epoch of the weights; the model gets the run's metrics of this step, and no others.
     """
-    import keras
     import tensorflow as tf
-    from mlflow import MlflowClient
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
+
+    from accord.tracking import models
 
     # Without names: MLflow would pass named inputs as a dictionary, which the model does not take.
     inputs = TensorSpec(np.dtype(np.uint8), (-1, SIZE, SIZE))
     outputs = TensorSpec(np.dtype(np.float32), (-1, CLASSES))
-    client = MlflowClient()
-    run = client.get_run(run_id)
-    made = client.create_logged_model(run.info.experiment_id, "model", run_id, params=run.data.params)
     logger = tf.get_logger()
     with ExitStack() as stack:
         stack.callback(logger.setLevel, logger.level)
         logger.setLevel("ERROR")  # each model is traced anew for its example, of which it warns from the fifth on
-        Model.log(
-            artifact_path=None,
-            flavor=_KerasFlavor,
+        models.log_model(
+            run_id,
+            _KerasFlavor,
+            step,
+            ("keras", "tensorflow", "numpy"),
             model=model,
-            model_id=made.model_id,
-            run_id=run_id,
             signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
             input_example=example,
-            step=step,
-            # Inferring the requirements would load the model in another process, for seconds.
-            pip_requirements=[f"{one.__name__}=={one.__version__}" for one in (keras, tf, np)],
         )
 
 

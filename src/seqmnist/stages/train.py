@@ -4,16 +4,14 @@ Run it as `python -m seqmnist.stages.train lstm`.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from accord.checkpoints import Checkpoints
 from accord.errors import UserError
 from accord.experiments import run_stage
 from accord.paths import repository
-from accord.process import Terminated
 from seqmnist import config
 from seqmnist.cells import saved
 from seqmnist.cells.model import build
@@ -50,8 +48,8 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
     configuration, name = training.configuration, request.name
     recipe = configuration.train_of(training.cell)
     batches = batch_count(len(training.data["train"]), recipe.batch_size)
-    request = replace(request, resume=checkpoints.run_id or request.resume, starts_anew=not checkpoints.run_id)
-    with _saying_how_to_resume(name, checkpoints), stage_run(configuration.tracking, request) as run:
+    request = request.resumed(checkpoints.run_id)
+    with checkpoints.announced(name), stage_run(configuration.tracking, request) as run:
         model = build(training.cell_config, configuration.sequence, training.seed)
         log_inputs(run, training, model)
         with Watch(name, recipe.epochs, batches, first=checkpoints.epochs) as watch:
@@ -74,20 +72,6 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
         saved.save(model_folder(training.cell), model, training.cell_config, configuration.sequence, training.seed)
         log_results(run, training, model, rows)
     return rows, run.is_whole
-
-
-@contextmanager
-def _saying_how_to_resume(name: str, checkpoints: Checkpoints) -> Iterator[None]:
-    if checkpoints.is_shared:
-        print(f"{name}: another process trains the same; this one keeps no checkpoints", flush=True)
-    elif checkpoints.epochs:
-        print(f"{name}: resuming at epoch {checkpoints.epochs}", flush=True)
-    try:
-        yield
-    except (KeyboardInterrupt, Terminated):
-        how = f"goes on at epoch {checkpoints.epochs}" if checkpoints.epochs else "starts anew: no epoch was over"
-        print(f"{name}: stopped; the same command {how}", flush=True)
-        raise
 
 
 def main() -> None:

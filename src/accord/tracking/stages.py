@@ -1,0 +1,114 @@
+"""Runs of stages as their outputs describe them: logged at the end of the stage, or later from its files alone."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accord import history
+from accord.checkpoints import Checkpoints, State, training_key
+from accord.files import sha256_file, sha256_files, sha256_json
+from accord.metric_names import EPOCH, SELECTED, in_words
+from accord.paths import repository
+from accord.project import find_project
+from accord.settings import load_tracking
+from accord.tracking.restore import found_or_restored
+from accord.tracking.runs import Run, RunRequest, stage_run
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage whose run is found by the digest of its parameters and outputs."""
+
+    request: RunRequest
+    params: Mapping[str, Any]
+    outputs: tuple[Path, ...]  # files and folders
+    log: Callable[[Run], object]  # logs what the outputs hold
+
+    def identity(self) -> dict[str, str]:
+        """Return the tag with the digest of the parameters and outputs, which must be there."""
+        digests = {str(one): sha256_files(one) if one.is_dir() else sha256_file(one) for one in self.outputs}
+        return {f"{self.request.stage}.sha256": sha256_json({"params": dict(self.params), "outputs": digests})}
+
+    @contextmanager
+    def run(self) -> Iterator[Run]:
+        """Start the run and end it with the block, which makes the outputs; they are logged then."""
+        with stage_run(load_tracking(), self.request) as run:
+            run.params(self.params)
+            yield run
+            self._log_outputs(run)
+
+    def in_mlflow(self) -> str:
+        """Return the id of the run that made the outputs; log one from them where there is none."""
+
+        def log(run: Run) -> None:
+            run.params(self.params)
+            self._log_outputs(run)
+
+        return found_or_restored(load_tracking(), self.request, self.identity(), log)
+
+    def _log_outputs(self, run: Run) -> None:
+        self.log(run)
+        run.tags(self.identity())
+
+
+@dataclass(frozen=True)
+class TrainingStage(Stage):
+    """A stage that trains a model epoch by epoch, from its newest checkpoint on if there is one."""
+
+    inputs: Path  # folder of the data sets
+    code: tuple[str, ...]  # modules and folders that the result depends on, as `package/module.py`
+    libraries: tuple[str, ...]  # names of the distributions that it depends on
+
+    @contextmanager
+    def training(self, state: State, folder: Path | None = None) -> Iterator["Training"]:
+        """Start the run, or go on with that of the checkpoint, which is loaded into `state`.
+
+        The checkpoints are below `folder`, and stay; without it below the repository's, and are removed at the end.
+        """
+        key, name = training_key(self.params, sha256_files(self.inputs), self.code, self.libraries), self.request.name
+        with Checkpoints((folder or repository() / "checkpoints") / name.replace(" ", "-"), key) as checkpoints:
+            stage = replace(self, request=self.request.resumed(checkpoints.run_id))
+            with checkpoints.announced(name), stage.run() as run:
+                yield Training(name, run, checkpoints, state)
+            if folder is None:
+                checkpoints.remove()
+
+
+class Training:
+    """A training that is at work."""
+
+    def __init__(self, name: str, run: Run, checkpoints: Checkpoints, state: State) -> None:
+        """Load the newest checkpoint into `state`."""
+        self._name, self._checkpoints, self._state = name, checkpoints, state
+        self.run, self.history = run, checkpoints.load(state)
+        for epoch, metrics in enumerate(self.history):  # the process may have ended between a checkpoint and MLflow
+            run.metrics(metrics, step=epoch)
+
+    def epochs(self, count: int) -> range:
+        """Return the numbers of the epochs, of so many, that are not finished yet."""
+        return range(len(self.history), count)
+
+    def add(self, metrics: dict[str, float]) -> None:
+        """Add the metrics of the next epoch: to the history, a checkpoint, the run and the terminal."""
+        epoch, metric = len(self.history), find_project().metric
+        self.history.append(metrics)
+        self._checkpoints.save(metrics, self._state, self.run.id)
+        self.run.metrics(metrics, step=epoch)
+        print(f"{self._name}  epoch {epoch}  {in_words(metric)} {metrics[metric]:.4f}", flush=True)
+
+
+def log_data_sets(run: Run, folder: Path) -> None:
+    """Log each file of a folder as a data set, by its digest."""
+    for name, digest in sha256_files(folder).items():
+        run.dataset(name, digest, folder, {}, Path(name).stem)
+
+
+def log_history(run: Run, path: Path) -> int:
+    """Log each epoch of a history's file and the selected one, whose number is returned."""
+    for epoch, metrics in enumerate(history.read(path)):
+        run.metrics(metrics, step=epoch)
+    metrics = history.selected(path)
+    run.metrics(metrics, step=int(metrics[SELECTED + EPOCH]))
+    return int(metrics[SELECTED + EPOCH])
