@@ -12,7 +12,7 @@ CLUSTER_READY := .venv-cluster/.ready
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-cluster repro ui serve demo figures evidence tuned bench bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
+.PHONY: help setup setup-cluster repro example ui serve demo figures evidence tuned bench bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -50,20 +50,23 @@ awk '/^[a-z0-9]/ {keep = /^(setuptools|wheel)==/} keep' $(1) > $(@D)/build.lock 
 echo "$(if $(filter moved,$^),$(@D) was moved or copied here: mending it,installing $(1) into $(@D))" && \
 $$pip --require-hashes -r $(@D)/build.lock && \
 $$pip --require-hashes --no-build-isolation -r $(1) && \
-$$pip --no-build-isolation --editable src/accord --editable . && \
+$$pip --no-build-isolation --editable src/accord --editable . --editable examples/digits && \
 $(@D)/bin/python -c "$$RELATIVE" $(@D)/bin && \
 { $(@D)/bin/python -m compileall -q -j 0 $(@D)/lib >/dev/null || true; } && \
 touch $@
 endef
 
-$(READY): requirements.lock pyproject.toml src/accord/pyproject.toml $(call moved,$(VENV))
+$(READY): requirements.lock pyproject.toml src/accord/pyproject.toml examples/digits/pyproject.toml $(call moved,$(VENV))
 	@$(call install,requirements.lock)
 
-$(CLUSTER_READY): requirements-cluster.lock pyproject.toml src/accord/pyproject.toml $(call moved,.venv-cluster)
+$(CLUSTER_READY): requirements-cluster.lock pyproject.toml src/accord/pyproject.toml examples/digits/pyproject.toml $(call moved,.venv-cluster)
 	@$(call install,requirements-cluster.lock)
 
 repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did not change is skipped)
 	@PYTHONPATH=src python -m seqmnist check --quick --repair && python -m dvc repro && PYTHONPATH=src python -m seqmnist sync
+
+example: $(READY) ## run the pipeline of examples/digits: two models in half a minute, without TensorFlow
+	@cd examples/digits && dvc repro && digits sync
 
 ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and to the cells compared
 	@PYTHONPATH=src python -m seqmnist.ui
@@ -137,7 +140,8 @@ wheels: $(READY) ## build the wheels of accord and seqmnist in dist/; the same f
 			--wheel-dir dist "$$copy"/src/accord "$$copy" && ls dist/*.whl
 
 lint: $(READY) ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
-	@ruff check && ruff format --check && lint-imports && deptry src/seqmnist && deptry --config src/accord/pyproject.toml src/accord
+	@ruff check && ruff format --check && lint-imports && deptry src/seqmnist && deptry --config src/accord/pyproject.toml src/accord && \
+		deptry --config examples/digits/pyproject.toml examples/digits/src/digits
 
 types: $(READY) ## check types
 	@mypy
@@ -145,7 +149,7 @@ types: $(READY) ## check types
 licences: $(READY) ## list the licences of all packages that requirements.lock installs here in docs/licences.md
 	@{ printf '%s\n' '# Licences' '' 'Of every package that `make setup` installs, as its metadata gives them; `make licences` writes this page.' \
 		'UNKNOWN: the metadata names none, the file LICENSE in the package does.' ''; \
-		python -m piplicenses --from=mixed --format=markdown --with-system --no-version --ignore-packages accord seqmnist pip; } > docs/.licences.md && \
+		python -m piplicenses --from=mixed --format=markdown --with-system --no-version --ignore-packages accord digits seqmnist pip; } > docs/.licences.md && \
 		mv docs/.licences.md docs/licences.md
 
 lock: $(READY) ## resolve the lock files anew from both pyproject.toml and deploy/requirements.in (needs uv)

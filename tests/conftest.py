@@ -16,9 +16,10 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from accord.compose import compose
-from accord.project import find_project
+from accord.project import Project, find_project
 from accord.settings import Tracking
 from seqmnist.config import Config, Data, validate
+from tests.projects import EXAMPLE, as_project
 from tests.proxy import Proxy
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -147,6 +148,13 @@ def _shrink(composed: dict[str, Any], data: Data) -> dict[str, Any]:
     for cell in values["cells"].values():
         cell["units"] = 4
     return values
+
+
+@pytest.fixture
+def digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """The project is examples/digits, in whose folder the test is."""
+    monkeypatch.chdir(EXAMPLE)
+    yield from as_project("digits.project:PROJECT", monkeypatch)
 
 
 @pytest.fixture

@@ -37,7 +37,11 @@ EXEMPT = [
     "seqmnist.training.terminal",
 ]
 PACKAGES = ("accord", "seqmnist")
-DISTRIBUTIONS = {"seqmnist": ROOT / "pyproject.toml", "accord": ROOT / "src/accord/pyproject.toml"}
+DISTRIBUTIONS = {
+    "seqmnist": ROOT / "pyproject.toml",
+    "accord": ROOT / "src/accord/pyproject.toml",
+    "digits": ROOT / "examples/digits/pyproject.toml",
+}
 
 
 def imported_files(stage: str) -> set[Path]:
@@ -128,7 +132,8 @@ def test_dvc_ignores_nothing_that_is_tracked_or_made() -> None:
     """Hidden files apart, which are settings of git and DVC."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     made = [out if isinstance(out, str) else next(iter(out)) for stage in STAGES.values() for out in stage["outs"]]
-    names = [name for name in tracked.split() if not any(part.startswith(".") for part in name.split("/"))]
+    visible = [name for name in tracked.split() if not any(part.startswith(".") for part in name.split("/"))]
+    names = [name for name in visible if not name.startswith("examples/")]  # projects of their own, with a .dvc
     names += [name.replace("${item.cell}", "a_cell.2") for name in made]
     names += ["conf/experiment/my-own.v2.yaml", "conf/experiment/with a space.yaml", "data/raw/train-images-idx3-ubyte"]
     names += [
@@ -166,23 +171,24 @@ def requirements(name: str, *extras: str) -> Iterator[Requirement]:
     ("lock", "extras"),
     [("requirements.lock", ["dev"]), ("requirements-cluster.lock", ["dev", "dev-cluster", "cluster"])],
 )
-def test_lock_file_pins_all_requirements_of_both_distributions(lock: str, extras: list[str]) -> None:
+def test_lock_file_pins_all_requirements_of_all_distributions(lock: str, extras: list[str]) -> None:
     pins: dict[str, list[str]] = {}  # a package has several where versions of Python need different ones
     for name, version in re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", (ROOT / lock).read_text(), re.MULTILINE):
         pins.setdefault(name, []).append(version)
     assert not pins.keys() & DISTRIBUTIONS.keys(), "they are installed from the tree"
-    wanted = list(requirements("seqmnist", *extras))
+    wanted = [*requirements("seqmnist", *extras), *requirements("digits")]
     assert {"keras", "dvc", "hydra-optuna-sweeper", "pytest"} <= {one.name for one in wanted}
     for one in wanted:
         assert one.name in pins, f"{one} is not locked"
         assert all(one.specifier.contains(version) for version in pins[one.name]), f"{one} is {pins[one.name]}"
 
 
-def test_both_distributions_are_of_one_version() -> None:
+def test_all_distributions_are_of_one_version() -> None:
     versions = {tomllib.loads(path.read_text())["project"]["version"] for path in DISTRIBUTIONS.values()}
-    assert len(versions) == 1
-    wanted = tomllib.loads(DISTRIBUTIONS["seqmnist"].read_text())["project"]["dependencies"]
-    assert [one for one in wanted if Requirement(one).name == "accord"] == [f"accord[search]=={versions.pop()}"]
+    (version,) = versions
+    for name, extras in {"seqmnist": "[search]", "digits": ""}.items():
+        wanted = tomllib.loads(DISTRIBUTIONS[name].read_text())["project"]["dependencies"]
+        assert [one for one in wanted if Requirement(one).name == "accord"] == [f"accord{extras}=={version}"]
 
 
 def test_accord_names_each_of_its_packages() -> None:

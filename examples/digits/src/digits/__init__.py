@@ -1,0 +1,1 @@
+"""Two classifiers of scikit-learn's handwritten digits."""

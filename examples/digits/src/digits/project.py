@@ -1,0 +1,14 @@
+"""The project as accord sees it."""
+
+from accord.project import Project
+
+PROJECT = Project(
+    name="digits",
+    description="Two classifiers of handwritten digits: tick the runs `train@sgd` and `train@mlp`, press *Compare*.",
+    config="digits.config:Config",
+    functions="digits.trials",
+    metric="val.accuracy",
+    reported=("test.accuracy",),
+    variant="model",
+    inputs="data/prepared",
+)

@@ -1,0 +1,35 @@
+"""What accord calls: a trial of a sweep, and `digits sync`."""
+
+from pathlib import Path
+
+from accord import history
+from accord.settings import load
+from accord.sweep.folders import CHECKPOINTS
+from accord.tracking.runs import RunRequest
+from digits import runs
+from digits import train as stages
+from digits.config import Config
+
+
+def train(request: RunRequest, inputs: Path, _threads: int) -> tuple[dict[str, float], bool]:
+    """Train the one model of the working directory's params.yaml, with one thread."""
+    config = load(Config)
+    stage = runs.train(config, next(iter(config.models)), inputs, request)
+    is_logged = stages.train(config, stage, CHECKPOINTS)
+    return history.selected(stage.outputs[1]), is_logged
+
+
+def restore(request: RunRequest, inputs: Path) -> dict[str, float]:
+    """Log what MLflow lacks of the finished trial in the working directory."""
+    config = load(Config)
+    stage = runs.train(config, next(iter(config.models)), inputs, request)
+    stage.in_mlflow()
+    return history.selected(stage.outputs[1])
+
+
+def sync() -> None:
+    """Log what MLflow lacks of all stages."""
+    config = load(Config)
+    runs.prepare(config).in_mlflow()
+    runs.evaluate(config).in_mlflow()
+    print(runs.register(config))

@@ -1,0 +1,40 @@
+"""A repository with examples/digits in a folder of it, in which the real commands run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.projects import EXAMPLE, Project, clone
+
+BELOW = "team/digits"  # the project's folder in its repository
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which nothing has run, with three epochs. Tests copy it, they don't change it."""
+    project = clone(tmp_path_factory.mktemp("fresh") / "clone", EXAMPLE, BELOW)
+    project.edit("conf/train/default.yaml", "epochs: 20", "epochs: 3")
+    project.succeed("git", "commit", "--quiet", "--all", "--message", "Train for a moment")
+    return project
+
+
+@pytest.fixture(scope="session")
+def reproduced(fresh: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after its first `dvc repro`, with its commit of the results. Tests copy it, they don't change it."""
+    project = fresh.copy(tmp_path_factory.mktemp("reproduced") / "clone")
+    project.succeed("dvc", "repro")
+    project.succeed("git", "add", "--all")
+    project.succeed("git", "commit", "--quiet", "--message", "Add results")
+    return project
+
+
+@pytest.fixture
+def project(reproduced: Project, tmp_path: Path) -> Project:
+    """A copy of the reproduced project, for one test to change."""
+    return reproduced.copy(tmp_path / "clone")
+
+
+@pytest.fixture
+def unrun(fresh: Project, tmp_path: Path) -> Project:
+    """A copy of the project in which nothing has run, for one test to change."""
+    return fresh.copy(tmp_path / "clone")

@@ -1,0 +1,62 @@
+"""examples/digits as it stands: short, current, and with deps that name its own files."""
+
+from pathlib import Path
+
+import grimp
+import numpy as np
+import pytest
+import yaml
+
+from accord.compose import compose
+from digits.config import Config, Model
+from digits.learner import Learner
+from digits.runs import train
+from tests.projects import EXAMPLE
+
+STAGES = yaml.safe_load((EXAMPLE / "dvc.yaml").read_text())["stages"]
+LOGGING = "digits.runs"  # changes no output
+
+
+def test_it_can_be_read_in_ten_minutes() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in (EXAMPLE / "src").rglob("*.py")) <= 350
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_its_own_files_that_the_stage_imports(stage: str) -> None:
+    graph = grimp.build_graph("digits")
+    graph.remove_module(LOGGING)
+    module = "digits.config" if stage == "compose" else STAGES[stage]["cmd"].split()[3]
+    imported = {module, *graph.find_upstream_modules(module)} - {"digits"}
+    code = {dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")}
+    assert code == {f"src/{name.replace('.', '/')}.py" for name in imported}
+    outs = [out for one in STAGES.values() for out in one.get("outs", ())]
+    others = {out if isinstance(out, str) else next(iter(out)) for out in outs}
+    folders = {str(parent) for out in others for parent in Path(out).parents} | others | {"conf"}
+    assert {*STAGES[stage]["deps"]} - code <= folders
+
+
+@pytest.mark.usefixtures("digits")
+def test_params_are_what_its_configuration_composes_to() -> None:
+    text, values = compose(EXAMPLE / "conf")
+    assert (EXAMPLE / "params.yaml").read_text() == text
+    config = Config.model_validate(values)
+    code = [f"src/{name}" for name in train(config, "mlp").code]
+    assert code == [dep for dep in STAGES["train"]["deps"] if dep.startswith("src/")]
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("sgd", 0.1), ("mlp", 0.03)])
+def test_a_learner_that_was_saved_goes_on_to_the_same_bytes(tmp_path: Path, kind: str, rate: float) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 10
+    pixels = np.clip(np.eye(64)[6 * labels] + generator.uniform(0, 0.3, (60, 64)), 0, 1)
+    splits = dict.fromkeys(("train", "val", "test"), (pixels, labels))
+    model = Model.model_validate({"type": kind, "learning_rate": rate, "alpha": 0.0})
+    whole, first, second = (Learner(model, seed=1) for _ in range(3))
+    metrics = [whole.epoch(epoch, 7, splits) for epoch in range(6)]
+    half = [first.epoch(epoch, 7, splits) for epoch in range(3)]
+    first.save(tmp_path)
+    second.load(tmp_path)
+    assert [*half, *(second.epoch(epoch, 7, splits) for epoch in range(3, 6))] == metrics
+    assert second.best == whole.best
+    assert metrics[-1]["val.accuracy"] > 0.9
+    assert Learner(model, seed=2).epoch(0, 7, splits) != metrics[0]
