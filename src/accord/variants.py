@@ -1,4 +1,4 @@
-"""Where a configuration has the variants that a project compares, such as models or cells.
+"""The variants of a project, such as models or cells, in the configuration of a pipeline and in that of a trial.
 
 A trial has one variant, in the section of the group, and one seed. A pipeline has either the same, or all of its
 variants by name in a section with the plural of the group, and all seeds in `seeds`. A variant may have own values of

@@ -17,7 +17,7 @@ def log_model(run_id: str, flavor: Any, step: int, libraries: Iterable[str], **a
         step: Epoch of the model, which gets the run's metrics of this step, and no others.
         libraries: Names of the distributions that the model needs, whose present versions are written down: MLflow
             would infer them by loading the model in another process, for seconds.
-        arguments: What the flavor's `save_model` takes besides the path, with the model itself.
+        arguments: Further arguments of the flavor's `save_model`, the model among them.
     """
     client = MlflowClient()
     run = client.get_run(run_id)

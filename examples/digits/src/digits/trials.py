@@ -1,4 +1,4 @@
-"""What accord calls: a trial of a sweep, and `digits sync`."""
+"""Functions that accord calls: a trial of a sweep, and `digits sync`."""
 
 from pathlib import Path
 
