@@ -74,6 +74,26 @@ def test_metrics_are_kept_epoch_by_epoch(tracking: Tracking) -> None:
     assert logged(run).data.metrics == {"val.loss": 0.2, "val.accuracy": 0.8, "selected.epoch": 1}
 
 
+def test_a_metric_that_is_given_again_stands_once_unless_it_is_another(tracking: Tracking) -> None:
+    with stage_run(tracking, RunRequest("train", "train@rnn")) as run:
+        for loss in (0.5, 0.5, 0.4, 0.4):
+            run.metrics({"val.loss": loss}, step=3)
+        run.metrics({"val.loss": 0.5}, step=4)
+    points = MlflowClient().get_metric_history(run.id, "val.loss")
+    assert [(one.step, one.value) for one in points] == [(3, 0.5), (3, 0.4), (4, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "earlier", "resumed", "anew"),
+    [("one", None, "one", False), ("one", "two", "one", False), ("", "two", "two", True), ("", None, None, True)],
+)
+def test_a_training_goes_on_in_the_run_of_its_checkpoint(
+    checkpoint: str, earlier: str | None, resumed: str | None, anew: bool
+) -> None:
+    request = RunRequest("train", "train@rnn", resume=earlier).resumed(checkpoint)
+    assert (request.resume, request.starts_anew) == (resumed, anew)
+
+
 def test_a_resumed_run_goes_on_without_metrics_twice(tracking: Tracking) -> None:
     with stage_run(tracking, RunRequest("train", "train@rnn")) as run:
         run.metrics({"val.loss": 0.5, "val.accuracy": 0.1}, step=0)
