@@ -1,29 +1,24 @@
 """`make wheels` packs what is in the tree, and accord's wheel does without the libraries of this experiment."""
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from packaging.metadata import RawMetadata, parse_email
-from packaging.requirements import Requirement
+
+from tests.wheels import ROOT, copied, environment, environment_for, metadata, wheels
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
 PACKED = (".py", ".html", ".j2", ".typed")
 # A project of its own, whose run is in a local store.
 PROJECT = """\
 from accord.project import Project
 
 PROJECT = Project(
-    name="toy", description="A toy.", check="toy:check", functions="toy", metric="val.accuracy", reported=(),
-    variant="model", keys=("model",), inputs="data", inputs_stage="prepare", inputs_section="data",
+    name="toy", config="toy:Config", functions="toy", metric="val.accuracy", variant="model", inputs="data"
 )
 """
 PARAMS = "{tracking: {uri: null, experiment: toy}, units: 4}\n"
@@ -57,27 +52,6 @@ print(len(modules), "modules")
 """
 
 
-def copied(root: Path) -> Path:
-    """Copy what wheels are built of into a folder."""
-    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
-    for name in ("Makefile", "pyproject.toml", "README.md"):
-        shutil.copy2(ROOT / name, root)
-    return root
-
-
-def environment(*unwanted: str) -> dict[str, str]:
-    """Return the variables of this process, without those whose names begin so."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-
-
-def wheels(root: Path) -> dict[str, Path]:
-    """Build the wheels in a copy, with the packages of this environment; return their paths by package."""
-    with_python = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = ["make", "--silent", "--old-file=.venv/.ready", "wheels"]
-    subprocess.run(command, cwd=root, env=environment("PYTHON", "MAKE") | with_python, check=True)
-    return {path.name.partition("-")[0]: path for path in (root / "dist").iterdir()}
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = copied(tmp_path_factory.mktemp("built"))
@@ -98,14 +72,6 @@ def test_a_wheel_has_each_file_of_its_package(built: dict[str, Path], package: s
     expected = {name for name in files if name.endswith(PACKED) and "/build/" not in name}
     assert f"{package}/py.typed" in expected
     assert names(built[package]) == expected
-
-
-def metadata(wheel: Path) -> RawMetadata:
-    name = f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info/METADATA"
-    with ZipFile(wheel) as opened:
-        known, unknown = parse_email(opened.read(name))
-    assert not unknown
-    return known
 
 
 @pytest.mark.parametrize(("package", "readme"), [("accord", "src/accord/README.md"), ("seqmnist", "README.md")])
@@ -146,44 +112,10 @@ def test_what_an_earlier_build_left_is_in_no_wheel(built: dict[str, Path], tmp_p
     assert wheels(again)["accord"].read_bytes() == built["accord"].read_bytes()
 
 
-def needed(requirements: list[str]) -> Iterator[Distribution]:
-    """Yield the installed distributions that requirements lead to."""
-    wanted, seen = [Requirement(one) for one in requirements], set[str]()
-    while wanted:
-        requirement = wanted.pop()
-        if str(requirement) in seen:
-            continue
-        seen.add(str(requirement))
-        found = distribution(requirement.name)
-        yield found
-        extras = ("", *requirement.extras)
-        wanted += [
-            one
-            for one in map(Requirement, found.requires or [])
-            if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras)
-        ]
-
-
-def install(found: Distribution, site_packages: Path) -> None:
-    """Give another environment the files of a distribution, as links where it is on the same file system."""
-    for name in found.files or []:
-        path, copy = Path(str(found.locate_file(name))), site_packages / name
-        if ".." not in name.parts and path.is_file() and not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                copy.hardlink_to(path)
-            except OSError:
-                shutil.copy2(path, copy)
-
-
 def test_accord_installs_and_tracks_a_run_without_the_libraries_of_this_experiment(
     built: dict[str, Path], tmp_path: Path
 ) -> None:
-    python = tmp_path / "venv/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    (site_packages,) = tmp_path.glob("venv/lib/python*/site-packages")
-    for found in needed([one for one in metadata(built["accord"])["requires_dist"] if "extra ==" not in one]):
-        install(found, site_packages)
+    python = environment_for(built["accord"], tmp_path / "venv")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
     subprocess.run([*pip, "install", "-qq", "--no-index", "--no-deps", str(built["accord"])], check=True)
     subprocess.run([*pip, "check"], check=True)
