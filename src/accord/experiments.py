@@ -113,7 +113,7 @@ def _refused(problem: str, remedy: str) -> Iterator[None]:
         raise UserError(f"{problem} ({one_line(error)}): {remedy}") from None
 
 
-def run_stage(main: Callable[[], None]) -> NoReturn:
+def run_stage(main: Callable[[], object]) -> NoReturn:
     """Run a stage's `main` as a command; refuse first if DVC could not save its experiment."""
 
     def checked() -> None:

@@ -53,7 +53,8 @@ def _request(trial: TrialSettings, tracking: Tracking, run_tags: Mapping[str, st
         command = own_command(f"resume {shlex.quote(trial.sweep)}")
     else:
         command = f"the same command with {shlex.quote(f'hydra.run.dir={folder_value(Path.cwd())}')}"
-    request = RunRequest("train", trial.name, extra_tags=run_tags, remedy=f"{command} sends the rest")
+    remedy = f"{command} sends the rest"
+    request = RunRequest("train", trial.name, extra_tags=run_tags, remedy=remedy, checkpoints=CHECKPOINTS)
     if not trial.sweep:
         return request
     try:

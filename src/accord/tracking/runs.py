@@ -42,6 +42,7 @@ class RunRequest:
     # Command that sends the rest when the server is away, for people; None where that is an error.
     remedy: str | None = field(default_factory=lambda: f"{own_command('sync')} sends the rest")
     away: ServerAway | None = None  # the server is known to be away
+    checkpoints: Path | None = None  # folder of a trial's checkpoints, which stay until its result is written
 
     def resumed(self, run_id: str) -> "RunRequest":
         """Return the request of a training whose checkpoint names a run, empty where there is no checkpoint."""

@@ -62,17 +62,18 @@ class TrainingStage(Stage):
     libraries: tuple[str, ...]  # names of the distributions that it depends on
 
     @contextmanager
-    def training(self, state: State, folder: Path | None = None) -> Iterator["Training"]:
+    def training(self, state: State) -> Iterator["Training"]:
         """Start the run, or go on with that of the checkpoint, which is loaded into `state`.
 
-        The checkpoints are below `folder`, and stay; without it below the repository's, and are removed at the end.
+        A trial's checkpoints stay; those of the pipeline, in the repository's folder, are removed at the end.
         """
         key, name = training_key(self.params, sha256_files(self.inputs), self.code, self.libraries), self.request.name
-        with Checkpoints((folder or repository() / "checkpoints") / name.replace(" ", "-"), key) as checkpoints:
+        folder = self.request.checkpoints or repository() / "checkpoints"
+        with Checkpoints(folder / name.replace(" ", "-"), key) as checkpoints:
             stage = replace(self, request=self.request.resumed(checkpoints.run_id))
             with checkpoints.announced(name), stage.run() as run:
                 yield Training(name, run, checkpoints, state)
-            if folder is None:
+            if self.request.checkpoints is None:
                 checkpoints.remove()
 
 

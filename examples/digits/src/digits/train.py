@@ -1,7 +1,6 @@
 """The stage train: one model to models/<model>, its history to reports/train/<model>."""
 
 import sys
-from pathlib import Path
 
 from accord import history
 from accord.errors import UserError
@@ -13,13 +12,13 @@ from digits import runs
 from digits.config import Config
 
 
-def train(config: Config, stage: TrainingStage, checkpoints: Path | None = None) -> bool:
+def train(config: Config, stage: TrainingStage) -> bool:
     """Train the model of a stage or trial and write its outputs; return whether MLflow has all of it."""
     from digits.learner import Learner
     from digits.prepare import read_splits
 
     splits, learner = read_splits(stage.inputs), Learner(config.models[stage.request.tags["model"]], config.seed)
-    with stage.training(learner, checkpoints) as training:
+    with stage.training(learner) as training:
         for epoch in training.epochs(config.train.epochs):
             training.add(learner.epoch(epoch, config.train.batch_size, splits))
         model_file, history_file = stage.outputs

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from accord import history
 from accord.settings import load
-from accord.sweep.folders import CHECKPOINTS
 from accord.tracking.runs import RunRequest
 from digits import runs
 from digits import train as stages
@@ -15,7 +14,7 @@ def train(request: RunRequest, inputs: Path, _threads: int) -> tuple[dict[str, f
     """Train the one model of the working directory's params.yaml, with one thread."""
     config = load(Config)
     stage = runs.train(config, next(iter(config.models)), inputs, request)
-    is_logged = stages.train(config, stage, CHECKPOINTS)
+    is_logged = stages.train(config, stage)
     return history.selected(stage.outputs[1]), is_logged
 
 
