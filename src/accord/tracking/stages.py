@@ -8,6 +8,7 @@ from typing import Any
 
 from accord import history
 from accord.checkpoints import Checkpoints, State, training_key
+from accord.errors import UserError
 from accord.files import sha256_file, sha256_files, sha256_json
 from accord.metric_names import EPOCH, SELECTED, in_words
 from accord.paths import repository
@@ -27,7 +28,9 @@ class Stage:
     log: Callable[[Run], object]  # logs what the outputs hold
 
     def identity(self) -> dict[str, str]:
-        """Return the tag with the digest of the parameters and outputs, which must be there."""
+        """Return the tag with the digest of the parameters and outputs; a missing output is a `UserError`."""
+        if missing := next((one for one in self.outputs if not one.exists()), None):
+            raise UserError(f"{missing} is missing: run `dvc repro`")
         digests = {str(one): sha256_files(one) if one.is_dir() else sha256_file(one) for one in self.outputs}
         return {f"{self.request.stage}.sha256": sha256_json({"params": dict(self.params), "outputs": digests})}
 
