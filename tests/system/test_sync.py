@@ -1,38 +1,20 @@
-"""MLflow agrees with what DVC skipped or restored from its cache."""
+"""`seqmnist sync` gives MLflow what it lacks of all stages."""
 
 from typing import Any
 
-import mlflow
-from mlflow.entities import Run
-
-from accord.files import sha256_file
+from tests.stores import curve, runs_by_name, runs_in
 
 STAGES = {"download", "preprocess", "train@rnn", "train@lstm", "evaluate"}
-
-
-def runs(project: Any) -> dict[str, Run]:
-    """The runs by name, of which there must be one each."""
-    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("seqmnist")
-    assert experiment is not None
-    found = list(client.search_runs([experiment.experiment_id]))
-    assert len({run.info.run_name for run in found}) == len(found), [run.info.run_name for run in found]
-    return {str(run.info.run_name): run for run in found}
 
 
 def sync(project: Any) -> Any:
     return project.succeed("python", "-m", "seqmnist", "sync", PYTHONPATH="src")
 
 
-def curve(project: Any, run: Run, metric: str) -> list[tuple[int, float]]:
-    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
-    return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, metric)]
-
-
 def test_an_empty_store_is_filled_from_the_outputs_once(project: Any, reproduced: Any) -> None:
     result = sync(project)
 
-    made, original = runs(project), runs(reproduced)
+    made, original = runs_by_name(project, "seqmnist"), runs_by_name(reproduced, "seqmnist")
     assert set(made) == set(original) == STAGES
     assert result.output.count("MLflow did not have it: logged now") == len(STAGES)
     for name, run in made.items():
@@ -51,53 +33,16 @@ def test_an_empty_store_is_filled_from_the_outputs_once(project: Any, reproduced
     assert len(made["train@rnn"].outputs.model_outputs) == 1
 
     assert "MLflow did not" not in sync(project).output
-    assert {run.info.run_id for run in runs(project).values()} == {run.info.run_id for run in made.values()}
+    after = runs_by_name(project, "seqmnist")
+    assert {run.info.run_id for run in after.values()} == {run.info.run_id for run in made.values()}
 
 
-def test_the_runs_of_a_repro_are_found_not_made_again(unrun: Any) -> None:
-    unrun.succeed("dvc", "repro")
-    before = runs(unrun)
-
-    (line,) = sync(unrun).output.splitlines()
-
-    assert line.startswith("champion of seqmnist-tiny: version ")
-    assert {name: run.data.tags for name, run in runs(unrun).items()} == {
-        name: run.data.tags for name, run in before.items()
-    }
-
-
-def test_a_skipped_training_belongs_to_both_configurations(project: Any) -> None:
+def test_an_evaluation_names_the_runs_of_skipped_trainings(project: Any) -> None:
     sync(project)
-    first = sha256_file(project.root / "params.yaml")
-    project.edit("conf/cell/lstm.yaml", "units: 8", "units: 6")
-
-    result = project.succeed("dvc", "repro")
-
-    assert "train@rnn" in result.stages_skipped
-    second = sha256_file(project.root / "params.yaml")
-    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("seqmnist")
-
-    def of(config: str, stage: str) -> list[Run]:
-        return list(
-            client.search_runs(
-                [experiment.experiment_id], f"tags.`config.sha256` LIKE '%{config}%' and tags.stage = '{stage}'"
-            )
-        )
-
-    (rnn,), (shared,) = (
-        [run for run in of(config, "train") if run.data.tags["cell"] == "rnn"] for config in (first, second)
-    )
-    assert rnn.info.run_id == shared.info.run_id
-    (evaluation,) = of(second, "evaluate")
-    (lstm,) = [run for run in of(second, "train") if run.data.tags["cell"] == "lstm"]
-    assert evaluation.data.tags["train.runs"].split() == [rnn.info.run_id, lstm.info.run_id]
-
-    sync(project)
-    assert {run.data.tags["stage"] for stage in ("download", "preprocess") for run in of(second, stage)} == {
-        "download",
-        "preprocess",
-    }
+    project.succeed("dvc", "repro", "--force", "--single-item", "evaluate")
+    newest, *_ = runs_in(project, "seqmnist", stage="evaluate")
+    trained = [runs_in(project, "seqmnist", stage="train", cell=cell)[0].info.run_id for cell in ("rnn", "lstm")]
+    assert newest.data.tags["train.runs"].split() == trained
 
 
 def test_sync_before_the_pipeline_ran_says_so(unrun: Any) -> None:
