@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +21,9 @@ from accord.settings import Tracking
 from seqmnist.config import Config, Data, validate
 from tests.projects import EXAMPLE, as_project
 from tests.proxy import Proxy
+
+if TYPE_CHECKING:
+    from tests.servers import Server
 
 CONF = Path(__file__).parents[1] / "conf"
 CLUSTER = Path(__file__).parent / "cluster"
@@ -210,6 +213,20 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield server.port
     finally:
         server.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Server"]:
+    """MLflow's own server, for one test to kill and to start again."""
+    from tests.servers import Server
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # what a client sets is taken back
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Server(folder)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

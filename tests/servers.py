@@ -66,6 +66,25 @@ class Server:
         return {name: [one.step for one in client.get_metric_history(run.info.run_id, name)] for name in names}
 
 
+def told(output: str) -> list[str]:
+    """Return the names of the runs that say that their server is away."""
+    return [line.partition(":")[0] for line in output.splitlines() if "is away" in line]
+
+
+def kill_when(server: Server, process: subprocess.Popen[str], shown: str) -> str:
+    """Kill the server as soon as a command prints a line with a text; return all that it prints until its end."""
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if shown in line:
+            server.kill()
+            break
+    rest, _ = process.communicate()
+    assert process.returncode == 0, "".join(lines) + rest
+    return "".join(lines) + rest
+
+
 def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
     """Return when the server, or a process that it started, listens on a port.
 

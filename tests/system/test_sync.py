@@ -31,6 +31,8 @@ def test_an_empty_store_is_filled_from_the_outputs_once(project: Any, reproduced
     for metric in ("train.loss", "val.accuracy"):
         assert curve(project, made["train@lstm"], metric) == curve(reproduced, original["train@lstm"], metric)
     assert len(made["train@rnn"].outputs.model_outputs) == 1
+    trained = [made[f"train@{cell}"].info.run_id for cell in ("rnn", "lstm")]
+    assert made["evaluate"].data.tags["train.runs"].split() == trained
 
     assert "MLflow did not" not in sync(project).output
     after = runs_by_name(project, "seqmnist")
