@@ -110,20 +110,20 @@ def test_a_stage_that_fails_logs_no_outputs(folder: Path, tracking: Tracking) ->
     assert "prepare.sha256" not in failed.data.tags
 
 
-def training(**params: Any) -> TrainingStage:
+def training(checkpoints: Path | None, **params: Any) -> TrainingStage:
     path = Path("reports/history.csv")
 
     def log(run: Run) -> None:
         step = log_history(run, path)
         run.model(lambda run_id: log_model(run_id, Flavour, step, ["pytest"]))
 
-    request = RunRequest("train", "train@counter seed=1")
+    request = RunRequest("train", "train@counter seed=1", checkpoints=checkpoints)
     return TrainingStage(request, params, (path,), log, Path("data"), ("accord/history.py",), ("pytest",))
 
 
 def train(counter: Counter, checkpoints: Path | None = None, **params: Any) -> Run:
-    stage = training(**params)
-    with stage.training(counter, checkpoints) as at_work:
+    stage = training(checkpoints, **params)
+    with stage.training(counter) as at_work:
         for epoch in at_work.epochs(EPOCHS):
             at_work.add(counter.epoch(epoch))
         history.write(stage.outputs[0], at_work.history)
