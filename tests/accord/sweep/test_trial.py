@@ -9,6 +9,7 @@ import pytest
 from accord.errors import UserError
 from accord.files import sha256_file
 from accord.project import find_project
+from accord.settings import Section
 from accord.sweep import trial as module
 from accord.sweep.folders import Result, TrialSettings
 from accord.sweep.trial import main
@@ -36,7 +37,12 @@ def restore(*arguments: Any) -> dict[str, float]:
     return METRICS
 
 
-MINE = replace(PROJECT, functions=__name__, metric="score")
+class Config(Section):
+    data: str
+    tracking: dict[str, Any]
+
+
+MINE = replace(PROJECT, config=f"{__name__}:Config", functions=__name__, metric="score")
 
 
 @pytest.fixture
@@ -127,6 +133,13 @@ def test_while_the_server_is_away_a_trial_trains_and_sends_nothing(
     with pytest.raises(ServerAway):
         main()
     assert len(CALLS) == 1, "a finished trial has nothing else to do"
+
+
+def test_a_value_that_the_projects_model_refuses_is_told_of_before_anything_is_trained(folder: Path) -> None:
+    (folder / "params.yaml").write_text("data: digits\nnonsense: 1\ntracking: {uri: null, experiment: mine}\n")
+    with pytest.raises(UserError, match=r"\Aparams\.yaml: nonsense: unknown key"):
+        main()
+    assert CALLS == []
 
 
 def test_an_impossible_value_is_refused_before_mlflow_is_asked(folder: Path) -> None:
