@@ -1,0 +1,141 @@
+"""docs/your-own.md and docs/adopt.md, followed word by word with accord's wheel and what it depends on."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.projects import Project, Result
+from tests.wheels import copied, environment_for, wheels
+
+pytestmark = pytest.mark.slow
+
+DOCS = Path(__file__).parents[1] / "docs"
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"`([\w./-]+)`:\n\n\Z")
+UNWANTED = ("keras", "matplotlib", "numpy", "pandas", "seqmnist", "sklearn", "tensorflow")
+PIP = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # 0: without isolation
+OFFLINE = {"DVC_NO_ANALYTICS": "1", "CI": "1"}  # CI: DVC looks for no newer version of itself
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page: a file where the line before names one, else commands, or what these print."""
+
+    language: str
+    text: str
+    file: str
+
+    @property
+    def kind(self) -> str:
+        if self.file:
+            return "edit" if self.language == "diff" else "file"
+        return {"console": "commands", "text": "output"}[self.language]
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """Yield the blocks of a page."""
+    text = (DOCS / page).read_text()
+    for found in FENCE.finditer(text):
+        named = NAMED.search(text, 0, found.start())
+        yield Block(found[1], found[2], named[1] if named and found[1] != "console" else "")
+
+
+def edited(before: str, diff: str) -> str:
+    """Return a text with the parts of a diff replaced, which empty lines divide; each must be there once."""
+    for part in diff.split("\n\n"):
+        lines = part.splitlines(keepends=True)
+        assert all(line[0] in " +-" for line in lines), part
+        old = "".join(line[1:] for line in lines if line[0] != "+")
+        new = "".join(line[1:] for line in lines if line[0] != "-")
+        assert old != new
+        assert before.count(old) == 1, f"not there once:\n{old}"
+        before = before.replace(old, new)
+    return before
+
+
+def missing(shown: str, output: str) -> list[str]:
+    """Return the lines that a page shows and an output lacks, in this order; `…` stands for anything in a line."""
+    rest, lacking = output.splitlines(), []
+    for line in shown.splitlines():
+        pattern = ".*".join(map(re.escape, line.split("…")))
+        number = next((number for number, one in enumerate(rest) if re.fullmatch(pattern, one.rstrip())), None)
+        if number is None:
+            lacking.append(line)
+        else:
+            del rest[: number + 1]
+    return lacking
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wheels(copied(tmp_path_factory.mktemp("built")))["accord"]
+
+
+@pytest.fixture
+def empty(wheel: Path, tmp_path: Path) -> Project:
+    """An empty folder whose environment has what accord's wheel depends on, and no accord."""
+    python = environment_for(wheel, tmp_path / "venv", "pip", "setuptools")
+    probe = f"from importlib.util import find_spec; print(*filter(find_spec, {('accord', *UNWANTED)}))"
+    found = subprocess.run([python, "-I", "-c", probe], stdout=subprocess.PIPE, text=True, check=True)
+    assert found.stdout.split() == []
+    (tmp_path / "project").mkdir()
+    project = Project(tmp_path / "project")
+    for name in [name for name in project.environment if name.startswith(("ACCORD", "PIP_", "PYTHON", "VIRTUAL_ENV"))]:
+        del project.environment[name]
+    project.environment |= {"PATH": f"{python.parent}:/usr/bin:/bin", "ACCORD": str(wheel), **PIP, **OFFLINE}
+    return project
+
+
+def follow(project: Project, page: str) -> list[Result]:
+    """Write the files of a page and run its commands; return what these came to."""
+    results: list[Result] = []
+    for block in blocks(page):
+        path = project.root / block.file
+        if block.kind == "file":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+        elif block.kind == "edit":
+            path.write_text(edited(path.read_text(), block.text))
+        elif block.kind == "commands":
+            results.append(project.succeed("sh", "-ec", block.text))
+        else:
+            lacking = missing(block.text, results[-1].output)
+            assert lacking == [], f"{page} shows {lacking}:\n{results[-1].output}"
+    return results
+
+
+@pytest.mark.parametrize(("page", "kinds"), [("your-own.md", ("line", "curve")), ("adopt.md", ("plain", "average"))])
+def test_a_page_leads_to_a_project_whose_runs_agree_with_its_cache(
+    empty: Project, page: str, kinds: tuple[str, str]
+) -> None:
+    follow(empty, page)
+
+    empty.succeed("dvc", "repro")
+    assert empty.succeed("dvc", "repro").stages_skipped == ["compose", "prepare", "train"]
+
+    client = MlflowClient(f"sqlite:///{empty.root}/mlflow.db")
+    (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (sweep,) = [run for run in runs if "sweep.folder" in run.data.tags]
+    trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == sweep.info.run_id]
+    assert sorted(run.info.run_name for run in trials) == sorted(kinds)
+    best = max(trials, key=accuracy)
+    assert sweep.data.tags["best.run_id"] == best.info.run_id
+    trainings = [run for run in runs if run.data.tags.get("stage") == "train"]
+    assert {run.info.run_name for run in trainings} == {"train", *kinds}
+    for run in trainings:
+        curve = client.get_metric_history(run.info.run_id, "val.accuracy")
+        assert [point.step for point in curve] == list(range(int(run.data.params["epochs"])))
+        assert accuracy(run) == max(point.value for point in curve)
+    assert any(run.info.run_name == "prepare" for run in runs)
+
+
+def accuracy(run: Run) -> float:
+    return float(run.data.metrics["selected.val.accuracy"])
