@@ -20,7 +20,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`([\w./-]+)`:\n\n\Z")
 UNWANTED = ("keras", "matplotlib", "numpy", "pandas", "seqmnist", "sklearn", "tensorflow")
 PIP = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # 0: without isolation
-OFFLINE = {"DVC_NO_ANALYTICS": "1", "CI": "1"}  # CI: DVC looks for no newer version of itself
+OFFLINE = {"DVC_NO_ANALYTICS": "1", "CI": "1", "PIP_CONFIG_FILE": "/dev/null"}  # CI: DVC looks for no newer version of itself
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,24 @@ class Block:
 def blocks(page: str) -> Iterator[Block]:
     """Yield the blocks of a page."""
     text = (DOCS / page).read_text()
-    for found in FENCE.finditer(text):
-        named = NAMED.search(text, 0, found.start())
-        yield Block(found[1], found[2], named[1] if named and found[1] != "console" else "")
+    found = list(FENCE.finditer(text))
+    assert 2 * len(found) == text.count("```"), f"{page} has blocks that are not followed"
+    for block in found:
+        named = NAMED.search(text, 0, block.start())
+        yield Block(block[1], block[2], named[1] if named and block[1] != "console" else "")
 
 
 def edited(before: str, diff: str) -> str:
     """Return a text with the parts of a diff replaced, which empty lines divide; each must be there once."""
-    for part in diff.split("\n\n"):
-        lines = part.splitlines(keepends=True)
-        assert all(line[0] in " +-" for line in lines), part
-        old = "".join(line[1:] for line in lines if line[0] != "+")
-        new = "".join(line[1:] for line in lines if line[0] != "-")
-        assert old != new
-        assert before.count(old) == 1, f"not there once:\n{old}"
-        before = before.replace(old, new)
-    return before
+    text = f"\n{before}"
+    for part in diff.strip("\n").split("\n\n"):
+        lines = part.splitlines()
+        assert {line[0] for line in lines} <= set(" +-"), part
+        old = "".join(f"\n{line[1:]}" for line in lines if line[0] != "+") + "\n"
+        new = "".join(f"\n{line[1:]}" for line in lines if line[0] != "-") + "\n"
+        assert text.count(old) == 1, f"not there once: {old}"
+        text = text.replace(old, new)
+    return text[1:]
 
 
 def missing(shown: str, output: str) -> list[str]:
