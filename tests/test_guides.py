@@ -1,6 +1,8 @@
 """docs/your-own.md and docs/adopt.md, followed word by word with accord's wheel and what it depends on."""
 
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +21,14 @@ DOCS = Path(__file__).parents[1] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`([\w./-]+)`:\n\n\Z")
 UNWANTED = ("keras", "matplotlib", "numpy", "pandas", "seqmnist", "sklearn", "tensorflow")
-PIP = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # 0: without isolation
-OFFLINE = {"DVC_NO_ANALYTICS": "1", "CI": "1", "PIP_CONFIG_FILE": "/dev/null"}  # CI: DVC looks for no newer version of itself
+OFFLINE = {
+    "CI": "1",  # DVC looks for no newer version of itself
+    "DVC_NO_ANALYTICS": "1",
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",  # 0: without isolation, in which pip would download setuptools
+    "PIP_NO_INDEX": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def empty(wheel: Path, tmp_path: Path) -> Project:
-    """An empty folder whose environment has what accord's wheel depends on, and no accord."""
+    """Make an empty folder whose environment has what accord's wheel depends on, and no accord."""
     python = environment_for(wheel, tmp_path / "venv", "pip", "setuptools")
     probe = f"from importlib.util import find_spec; print(*filter(find_spec, {('accord', *UNWANTED)}))"
     found = subprocess.run([python, "-I", "-c", probe], stdout=subprocess.PIPE, text=True, check=True)
@@ -90,7 +98,8 @@ def empty(wheel: Path, tmp_path: Path) -> Project:
     project = Project(tmp_path / "project")
     for name in [name for name in project.environment if name.startswith(("ACCORD", "PIP_", "PYTHON", "VIRTUAL_ENV"))]:
         del project.environment[name]
-    project.environment |= {"PATH": f"{python.parent}:/usr/bin:/bin", "ACCORD": str(wheel), **PIP, **OFFLINE}
+    programs = os.pathsep.join([str(python.parent), str(Path(str(shutil.which("git"))).parent), os.defpath])
+    project.environment |= {"PATH": programs, "ACCORD": str(wheel), **OFFLINE}
     return project
 
 
@@ -122,8 +131,7 @@ def test_a_page_leads_to_a_project_whose_runs_agree_with_its_cache(
     assert empty.succeed("dvc", "repro").stages_skipped == ["compose", "prepare", "train"]
 
     client = MlflowClient(f"sqlite:///{empty.root}/mlflow.db")
-    (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
     assert {run.info.status for run in runs} == {"FINISHED"}
     (sweep,) = [run for run in runs if "sweep.folder" in run.data.tags]
     trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == sweep.info.run_id]
