@@ -5,6 +5,19 @@ from mlflow.entities import Run
 
 from tests.projects import Project
 
+# A program that prints, of the store in its working directory, the metrics of each model as [name, value, step], and
+# the folder of each data set by name.
+LOOK = """
+import json, mlflow, mlflow.data
+from mlflow import MlflowClient
+client = MlflowClient("sqlite:///mlflow.db")
+ids = [one.experiment_id for one in client.search_experiments()]
+models = [[(m.key, m.value, m.step) for m in one.metrics] for one in client.search_logged_models(ids)]
+runs = client.search_runs(ids)
+sources = {i.dataset.name: mlflow.data.get_source(i).load() for run in runs for i in run.inputs.dataset_inputs}
+print(json.dumps([models, sources]))
+"""
+
 
 def client_of(project: Project) -> mlflow.MlflowClient:
     """Return a client of the project's own database."""

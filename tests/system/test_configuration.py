@@ -1,4 +1,4 @@
-"""A mistake in the configuration stops everything before any work, in one line."""
+"""A mistake in a value of seqmnist's own stops everything before any work, in one line."""
 
 from typing import Any
 
@@ -9,26 +9,11 @@ import pytest
     ("file", "old", "new", "expected"),
     [
         ("conf/cell/rnn.yaml", "units: 8", "units: 0", ["cells.rnn.units", "0", "greater than or equal to 1"]),
-        ("conf/train/default.yaml", "epochs: 2", "epochs: -1", ["train.epochs", "-1", "greater than or equal to 1"]),
-        ("conf/train/default.yaml", "epochs: 2", "epochs: 2\nepoch: 3", ["train.epoch:", "unknown key", "epochs"]),
-        ("conf/train/default.yaml", "epochs: 2", "epochs: abc", ["train.epochs", "'abc'", "integer"]),
         ("conf/data/tiny.yaml", "validation: 10", "validation: 60", ["data.validation", "60", "1 to 59"]),
         ("conf/sequence/rows.yaml", "view: rows", "view: spiral", ["sequence.view", "'spiral'", "'columns'"]),
         ("conf/train/notebook.yaml", "smoothing: 0.0", "smoothing: 1.5", ["label_smoothing", "1.5", "equal to 1"]),
-        ("conf/base.yaml", "train: default", "train: nothing", ["train/nothing", "default"]),
-        ("conf/config.yaml", "seeds: [42]", "seeds: [42", ["conf"]),
     ],
-    ids=[
-        "zero units",
-        "negative epochs",
-        "unknown key",
-        "wrong type",
-        "validation",
-        "view",
-        "probability",
-        "group",
-        "syntax",
-    ],
+    ids=["zero units", "validation", "view", "probability"],
 )
 def test_mistake_is_told_in_one_line_and_changes_nothing(
     project: Any, file: str, old: str, new: str, expected: list[str]
@@ -45,17 +30,6 @@ def test_mistake_is_told_in_one_line_and_changes_nothing(
     assert (project.root / "params.yaml").read_bytes() == before
 
 
-def test_experiment_with_an_impossible_value_is_refused(project: Any) -> None:
-    before = (project.root / "params.yaml").read_bytes()
-    result = project.run("dvc", "exp", "run", "-S", "train.epochs=0")
-    assert result.code != 0
-    assert "train.epochs = 0 is impossible" in result.output
-    assert result.stages_run == []
-    assert (project.root / "params.yaml").read_bytes() == before
-
-
 def test_nothing_reports_to_its_makers(reproduced: Any) -> None:
     assert reproduced.succeed("dvc", "config", "core.analytics").output.strip() == "false"
     assert reproduced.succeed("dvc", "config", "core.check_update").output.strip() == "false"
-    program = "import accord.tracking.store, mlflow.telemetry.utils as t; print(t.is_telemetry_disabled())"
-    assert reproduced.succeed("python", "-c", program, PYTHONPATH="src").output.split() == ["True"]
