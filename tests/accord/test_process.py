@@ -193,7 +193,7 @@ def test_the_code_of_another_repository_is_refused(tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError) as caught:
         require_project()
     assert str(caught.value).startswith(
-        f"this environment runs the code in {ROOT}/src/seqmnist, not that in {tmp_path}/src/seqmnist: install that one (`make setup`"
+        f"this environment runs the code in {ROOT}/src/seqmnist, not that in {tmp_path}/src/seqmnist: install that one"
     )
 
 
