@@ -1,0 +1,359 @@
+"""Sweeps by the real command: trials, failures, interruption, and what MLflow says of them."""
+
+import contextlib
+import csv
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from mlflow.entities import Run
+
+from tests import mlflow_store
+from tests.mlflow_store import artifacts, client, steps
+from tests.projects import Project, Result
+
+SWEEP = ("python", "-m", "digits.sweep", "-m")
+EPOCHS = 100
+MANY = 4000  # epochs: a training that does not end while a test looks at it
+LINE = r"^#\d (sgd|mlp) lr=\S+: validation accuracy 0\.\d+ \(epoch \d\)$"
+
+
+def runs(project: Project) -> list[Run]:
+    return mlflow_store.runs(project, "digits-sweeps")
+
+
+def parent_and_trials(project: Project) -> tuple[Run, dict[str, Run]]:
+    """The one sweep's own run, and those of its trials by name."""
+    return mlflow_store.parent_and_trials(project, "digits-sweeps")
+
+
+def sweep_folder(project: Project) -> Path:
+    (folder,) = (project.root / "sweeps").iterdir()
+    return folder
+
+
+def sweep(project: Project, *overrides: str) -> Result:
+    return project.run(*SWEEP, *overrides, PYTHONPATH="src")
+
+
+def processes_in(project: Project) -> list[psutil.Process]:
+    """The processes of trials of this project."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        if "accord.sweep.trial" in command and str(project.root) in command[-2]:
+            found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def swept(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after a sweep over models and learning rates, which the tests of this module read."""
+    project = reproduced.copy(tmp_path_factory.mktemp("swept") / "clone")
+    result = sweep(project, "model=sgd,mlp", "model.learning_rate=0.01,0.1", "train.epochs=3")
+    assert result.code == 0, result.output
+    (project.root / "output.txt").write_text(result.output)
+    return project
+
+
+def test_each_combination_is_a_trial_named_by_what_was_swept(swept: Project) -> None:
+    parent, trials = parent_and_trials(swept)
+    assert sorted(trials) == ["mlp lr=0.01", "mlp lr=0.1", "sgd lr=0.01", "sgd lr=0.1"]
+    assert parent.info.status == "FINISHED"
+    assert {run.info.status for run in trials.values()} == {"FINISHED"}
+    assert trials["mlp lr=0.1"].data.params["model.learning_rate"] == "0.1"
+    for run in trials.values():
+        for metric in ("val.accuracy", "train.loss", "test.accuracy"):
+            assert steps(swept, run, metric) == [0, 1, 2]
+        assert len(run.outputs.model_outputs) == 1
+
+
+def test_a_trial_with_the_pipelines_values_has_its_very_model(swept: Project) -> None:
+    _, trials = parent_and_trials(swept)
+    for model, rate in (("sgd", "0.1"), ("mlp", "0.01")):
+        number = trials[f"{model} lr={rate}"].data.tags["sweep.trial"]
+        name = f"models/{model}/model.pickle"
+        trial = sweep_folder(swept) / number / name
+        assert trial.read_bytes() == (swept.root / name).read_bytes()
+
+
+def test_the_sweeps_run_has_its_best_trial_and_a_table(swept: Project) -> None:
+    parent, trials = parent_and_trials(swept)
+    best = max(run.data.metrics["selected.val.accuracy"] for run in trials.values())
+    assert parent.data.metrics["best.val.accuracy"] == best
+    chosen = client(swept).get_run(parent.data.tags["best.run_id"])
+    assert chosen.data.metrics["selected.val.accuracy"] == best
+    with (artifacts(parent) / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"] for row in rows} == set(trials)
+    assert {(row["model.type"], float(row["model.learning_rate"])) for row in rows} == {
+        (model, rate) for model in ("sgd", "mlp") for rate in (0.01, 0.1)
+    }
+
+
+def test_the_terminal_shows_each_trial_and_the_best(swept: Project) -> None:
+    output = (swept.root / "output.txt").read_text()
+    assert len(re.findall(LINE, output, re.MULTILINE)) == 4
+    best = parent_and_trials(swept)[0].data.metrics["best.val.accuracy"]
+    assert f" {best:.4f} " in output.partition("\ntrial ")[2].splitlines()[1], "the best is the first of the table"
+    assert "Traceback" not in output
+    assert "Warning" not in output
+
+
+def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swept: Project, tmp_path: Path) -> None:
+    project = swept.copy(tmp_path / "clone")
+    for name in ("mlflow.db", "mlartifacts"):
+        assert not (project.root / name).exists()
+    _, trials = parent_and_trials(swept)
+    winner = trials["mlp lr=0.1"]
+    store = f"sqlite:///{swept.root / 'mlflow.db'}"
+    before = {model: (project.root / f"models/{model}/model.pickle").read_bytes() for model in ("sgd", "mlp")}
+
+    result = project.succeed(
+        "python", "-m", "digits", "promote", winner.info.run_id, PYTHONPATH="src", MLFLOW_TRACKING_URI=store
+    )
+
+    command = result.output.splitlines()[-1]
+    assert command == "dvc exp run -S experiment=mlp_lr-0.1"
+    text = (project.root / "conf/experiment/mlp_lr-0.1.yaml").read_text()
+    assert "models:\n  mlp:\n    learning_rate: 0.1\n" in text
+    assert winner.info.run_id in text
+    assert "python -m digits.sweep -m model=sgd,mlp" in text
+
+    run = project.succeed(*command.split())
+
+    assert "train@sgd" not in run.stages_run
+    assert "train@mlp" in run.stages_run
+    selected = max(float(row["val.accuracy"]) for row in project.history("mlp"))
+    assert selected == winner.data.metrics["selected.val.accuracy"]
+    assert project.metrics()["mlp"]["accuracy"] == winner.data.metrics["selected.test.accuracy"]
+    assert (project.root / "models/sgd/model.pickle").read_bytes() == before["sgd"]
+    assert (project.root / "models/mlp/model.pickle").read_bytes() != before["mlp"]
+
+
+def test_of_a_whole_sweep_the_best_configuration_is_promoted(swept: Project, tmp_path: Path) -> None:
+    parent, _ = parent_and_trials(swept)
+    folder = sweep_folder(swept)
+    written: list[str] = []
+    for source in (parent.info.run_id, str(folder)):
+        project = swept.copy(tmp_path / str(len(written)))
+        arguments = ["python", "-m", "digits", "promote", source, "--name", "winner"]
+        store = f"sqlite:///{swept.root / 'mlflow.db'}"
+        project.succeed(*arguments, PYTHONPATH="src", MLFLOW_TRACKING_URI=store)
+        written.append((project.root / "conf/experiment/winner.yaml").read_text())
+    assert written[0] == written[1]
+    assert f"Validation accuracy {parent.data.metrics['best.val.accuracy']:.4f}" in written[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["promote", "0123"], "'0123' is no run of"),
+        (["promote", "conf"], "conf is not the folder of a sweep"),
+        (["resume", "conf"], "conf is not the folder of a sweep"),
+    ],
+)
+def test_a_wrong_source_is_told_in_one_line(swept: Project, arguments: list[str], message: str) -> None:
+    result = swept.run("python", "-m", "digits", *arguments, PYTHONPATH="src")
+    assert result.code == 1
+    (line,) = result.output.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
+def test_trials_that_fail_do_not_disturb_the_others(project: Project) -> None:
+    result = sweep(project, "model=mlp", "model.alpha=-1,0.01", "model.learning_rate=0.01,1e308")
+
+    assert result.code == 1
+    assert "Traceback" not in result.output
+    parent, trials = parent_and_trials(project)
+    assert parent.info.status == "FAILED"
+    assert {name: run.info.status for name, run in trials.items()} == {
+        "mlp alpha=-1 lr=0.01": "FAILED",
+        "mlp alpha=-1 lr=1e+308": "FAILED",
+        "mlp alpha=0.01 lr=0.01": "FINISHED",
+        "mlp alpha=0.01 lr=1e+308": "FAILED",
+    }
+    assert "models.mlp.alpha = -1 is impossible" in trials["mlp alpha=-1 lr=0.01"].data.tags["error"]
+    assert "training diverged" in trials["mlp alpha=0.01 lr=1e+308"].data.tags["error"]
+    *table, last = result.output.splitlines()
+    assert last.startswith("error: 3 of 4 trials did not finish: `digits resume sweeps/")
+    assert sum("FAILED: " in line for line in table[-4:]) == 3
+
+
+def test_a_killed_trial_is_killed_in_mlflow_and_resume_finishes_it_from_its_checkpoint(project: Project) -> None:
+    process = project.start(*SWEEP, "model=mlp", "seed=1,2", f"train.epochs={EPOCHS}", PYTHONPATH="src")
+    folder = wait_for_epochs(project, process)
+    (victim,) = [one for one in processes_in(project) if one.cmdline()[-2] == str(folder / "0")]
+    victim.kill()
+    output, _ = process.communicate()
+
+    assert process.returncode == 1
+    parent, trials = parent_and_trials(project)
+    assert {name: run.info.status for name, run in trials.items()} == {
+        "mlp seed=1": "KILLED",
+        "mlp seed=2": "FINISHED",
+    }
+    assert trials["mlp seed=1"].data.tags["error"] == "killed by SIGKILL"
+    assert "#0 mlp seed=1: KILLED: killed by SIGKILL" in output
+    assert parent.info.status == "FAILED"
+
+    other = (folder / "1/models/mlp/model.pickle").stat().st_mtime_ns
+    project.succeed("python", "-m", "digits", "resume", str(folder), PYTHONPATH="src")
+
+    again, finished = parent_and_trials(project)
+    assert again.info.run_id == parent.info.run_id
+    assert again.info.status == "FINISHED"
+    assert {run.info.status for run in finished.values()} == {"FINISHED"}
+    assert "error" not in finished["mlp seed=1"].data.tags
+    assert {run.info.run_id for run in finished.values()} == {run.info.run_id for run in trials.values()}
+    assert "resuming at epoch" in (folder / "0/trial.log").read_text()
+    assert (folder / "1/models/mlp/model.pickle").stat().st_mtime_ns == other, "it was not run again"
+    assert exact_epochs(project, EPOCHS) == 2
+
+
+def wait_for_epochs(project: Project, process: subprocess.Popen[str], trials: int = 2) -> Path:
+    """The sweep's folder, when this many trials have trained for some epochs."""
+    while True:
+        logs = list((project.root / "sweeps").glob("*/*/trial.log"))
+        if len([log for log in logs if "  epoch 3  " in log.read_text()]) == trials:
+            return Path(logs[0].parents[1])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+            pytest.fail(f"the sweep ended: {process.communicate()}")
+
+
+def exact_epochs(project: Project, epochs: int) -> int:
+    """How many trials there are, each of which must have every metric once an epoch."""
+    _, trials = parent_and_trials(project)
+    for run in trials.values():
+        for metric in ("train.loss", "val.accuracy", "test.accuracy", "test.loss"):
+            assert steps(project, run, metric) == list(range(epochs)), (run.info.run_name, metric)
+    return len(trials)
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "basic"])
+def test_ctrl_c_ends_the_trials_and_closes_the_sweep(project: Project, launcher: str) -> None:
+    arguments = ["model=mlp", "seed=1,2", f"train.epochs={MANY}", f"hydra/launcher={launcher}"]
+    process = project.start(*SWEEP, *arguments, PYTHONPATH="src")
+    started = 2 if launcher == "joblib" else 1
+    wait_for_epochs(project, process, started)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+
+    assert process.returncode == 130
+    assert not processes_in(project)
+    parent, trials = parent_and_trials(project)
+    assert parent.info.status == "KILLED"
+    assert {run.info.status for run in trials.values()} == {"KILLED"}
+    assert len(trials) == started
+    assert "Traceback" not in output
+    assert f"stopped; `digits resume sweeps/{sweep_folder(project).name}` runs what is missing" in output
+    assert list(sweep_folder(project).glob("*/checkpoints/*/*/after-*")), "they can go on"
+
+
+def test_trials_end_when_the_sweep_is_killed(project: Project) -> None:
+    process = project.start(*SWEEP, "model=mlp", "seed=1,2", f"train.epochs={MANY}", PYTHONPATH="src")
+    wait_for_epochs(project, process)
+    trials = processes_in(project)
+    assert len(trials) == 2
+    process.kill()
+    _, alive = psutil.wait_procs(trials, timeout=60)
+    assert not alive
+    process.communicate()
+
+
+def test_eight_trials_at_once_lose_no_metric(project: Project) -> None:
+    result = sweep(project, "model=mlp", "seed=range(0,8)", "train.epochs=20", "hydra.launcher.n_jobs=8")
+    assert result.code == 0, result.output
+    assert exact_epochs(project, 20) == 8
+
+
+def test_optuna_looks_for_the_best_values(project: Project) -> None:
+    project.edit("conf/sweep.yaml", "  - _self_\n", "  - _self_\n  - search: null\n")
+    search = {
+        "defaults": [{"override /hydra/sweeper": "optuna"}, {"override /hydra/sweeper/sampler": "tpe"}],
+        "hydra": {
+            "sweeper": {
+                "direction": "maximize",
+                "n_trials": 4,
+                "n_jobs": 2,
+                "sampler": {"seed": 1},  # two trials of each alpha
+                "params": {"model.learning_rate": "tag(log, interval(0.001, 0.1))", "model.alpha": "choice(0.1, 0.2)"},
+            }
+        },
+    }
+    (project.root / "conf/search").mkdir()
+    (project.root / "conf/search/optuna.yaml").write_text(f"# @package _global_\n{yaml.safe_dump(search)}")
+    alpha = "model.alpha=choice(-1,0.0001)"  # -1 is impossible: that trial fails and the search goes on
+    result = sweep(project, "search=optuna", "model=sgd", alpha)
+    assert "Traceback" not in result.output
+    parent, trials = parent_and_trials(project)
+    assert len(trials) == 4
+    assert {run.info.status for run in trials.values()} == {"FINISHED", "FAILED"}
+    rates = {re.findall(r"lr=(\S+)", name)[0] for name in trials}
+    assert len(rates) == 4
+    best = (sweep_folder(project) / "optimization_results.yaml").read_text()
+    accuracy = float(re.findall(r"best_value: (\S+)", best)[0])
+    assert accuracy == parent.data.metrics["best.val.accuracy"]
+
+
+def test_without_m_it_is_one_trial_that_shows_its_epochs(project: Project) -> None:
+    result = project.run("python", "-m", "digits.sweep", "model=mlp", "model.alpha=0.0001", PYTHONPATH="src")
+    assert result.code == 0, result.output
+    assert "mlp alpha=0.0001  epoch 0  validation accuracy " in result.output
+    (run,) = runs(project)
+    assert (run.info.run_name, run.info.status) == ("mlp alpha=0.0001", "FINISHED")
+    assert (sweep_folder(project) / "models/mlp/model.pickle").read_bytes() == (
+        project.root / "models/mlp/model.pickle"
+    ).read_bytes()
+
+    failed = project.run("python", "-m", "digits.sweep", "model=mlp", "model.learning_rate=1e308", PYTHONPATH="src")
+    assert failed.code == 1
+    assert "error: training diverged" in failed.output
+    assert "Traceback" not in failed.output
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.validation=12"], "data: data/prepared was made with other values"),
+        (["data=digits,other"], "data=digits,other: data can't be swept"),
+        (["model=mlp,nothing"], "nothing"),
+        (["train.epoch=3"], "epoch"),
+        (["tracking.experiment=''"], "tracking.experiment"),
+        (["+hydra.callbacks.evil._target_=os.mkdir"], "error: hydra.callbacks.evil._target_ = os.mkdir: "),
+        (["+train._target_=os.mkdir,os.rmdir"], "error: train._target_ = os.mkdir: "),
+    ],
+)
+def test_a_sweep_that_cannot_work_leaves_nothing(project: Project, overrides: list[str], message: str) -> None:
+    result = sweep(project, *overrides)
+    assert result.code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert runs(project) == []
+
+
+def test_a_trial_without_a_result_is_run_again_by_resume_and_no_other_is(swept: Project, tmp_path: Path) -> None:
+    project = swept.copy(tmp_path / "clone")
+    folder = sweep_folder(project)
+    (folder / "0/result.json").unlink()
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/model.pickle")}
+
+    output = project.succeed("python", "-m", "digits", "resume", str(folder), PYTHONPATH="src").output
+
+    assert len(re.findall(LINE, output, re.MULTILINE)) == 4
+    changed = {path.parts[-4] for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"0"}, "the others were not run again"
+
+
+def test_a_sweep_needs_the_data(unrun: Project) -> None:
+    result = sweep(unrun, "model=sgd,mlp")
+    assert result.code == 1
+    assert result.output.splitlines()[-1] == "error: data/prepared is missing: run `dvc repro prepare`"
