@@ -1,25 +1,27 @@
 """What DVC composes itself, in its own process, is checked before DVC writes anything of it."""
 
 import os
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.projects import Project
 
 TOKEN = "xK9-a-long-token"  # the value of a variable, which is to be found nowhere
 
 
-def state(project: Any) -> tuple[str, str, str]:
+def state(project: Project) -> tuple[str, str, str]:
     """The workspace, what git and DVC's queue keep, and the working tree's text."""
     status = project.succeed("git", "status", "--porcelain").output
     kept = project.succeed("git", "for-each-ref", "refs/exps/[!e]*", "refs/stash").output
     return status, kept, (project.root / "params.yaml").read_text()
 
 
-def refused(project: Any, *arguments: str, cwd: str = ".", **environment: str) -> str:
+def refused(project: Project, *arguments: str, cwd: str = ".", **environment: str) -> str:
     """The one line with which `dvc exp run` refuses, having run no stage and written nothing."""
     before = state(project)
-    result = type(project)(project.root / cwd).run("dvc", "exp", "run", *arguments, TOKEN=TOKEN, **environment)
+    result = Project(project.root / cwd).run("dvc", "exp", "run", *arguments, TOKEN=TOKEN, **environment)
     assert result.code != 0
     assert result.stages_run == []
     (line,) = map(str, result.output.splitlines())
@@ -32,8 +34,8 @@ def refused(project: Any, *arguments: str, cwd: str = ".", **environment: str) -
 
 
 @pytest.fixture(scope="module")
-def team(fresh: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A clone with an option whose address is a variable of the environment. Refusals leave it as it is."""
+def team(fresh: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with an option whose address is a variable of the environment. Refusals leave it as it is."""
     project = fresh.copy(tmp_path_factory.mktemp("team") / "clone")
     (project.root / "conf/tracking/team.yaml").write_text("uri: ${oc.env:TOKEN}\nexperiment: ours\n")
     project.succeed("git", "add", "--all")
@@ -47,12 +49,12 @@ def team(fresh: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         ["-S", "tracking=team"],
         ["-S", "tracking=team", "--name", "mine"],
         ["--queue", "-S", "tracking.experiment=a-${oc.env:TOKEN}", "-S", "train.epochs=1,2"],
-        ["--temp", "-S", "data.directory=${oc.env:TOKEN,/tmp}"],
-        ["--dry", "-S", "+cells.rnn.train.epochs=${tracking.uri}", "-S", "tracking=team"],
+        ["--temp", "-S", "tracking.uri=${oc.env:TOKEN,/tmp}"],
+        ["--dry", "-S", "models.mlp.type=${tracking.uri}", "-S", "tracking=team"],
     ],
     ids=["option", "named", "queued grid", "temporary", "dry"],
 )
-def test_the_environment_does_not_get_into_an_experiment(team: Any, arguments: list[str]) -> None:
+def test_the_environment_does_not_get_into_an_experiment(team: Project, arguments: list[str]) -> None:
     line = refused(team, *arguments)
     assert "the environment's TOKEN can't be part of the configuration" in line
     assert "MLFLOW_TRACKING_URI" in line
@@ -67,12 +69,12 @@ def test_the_environment_does_not_get_into_an_experiment(team: Any, arguments: l
             "tracking.experiment: ${now:%H} gives another value on each run",
             "--set-param=",
         ),
-        ("train.batch_size=61", "train.batch_size = 61 is impossible", "--set-param="),
+        ("train.batch_size=0", "train.batch_size = 0 is impossible", "--set-param="),
         ("train.epoch=3", "train.epoch", "--set-param="),
         ("params.yaml:train.epochs=0", "train.epochs = 0 is impossible", "--set-param="),
         (
-            "+cell@cells.gru=gru",
-            "conf/config.yaml has the cells rnn, lstm, gru, dvc.yaml trains rnn, lstm",
+            "+model@models.wide=mlp",
+            "conf/config.yaml has the models sgd, mlp, wide, dvc.yaml trains sgd, mlp",
             "--set-param=",
         ),
         ("+hydra.launcher.n_jobs=3", "hydra.launcher.n_jobs = 3 has no effect on the pipeline", "--set-param="),
@@ -81,48 +83,52 @@ def test_the_environment_does_not_get_into_an_experiment(team: Any, arguments: l
         ("conf/tracking/team.yaml:experiment=theirs", "edit conf/tracking/team.yaml itself", "--set-para="),
     ],
 )
-def test_an_experiment_that_is_refused_leaves_no_edit(team: Any, value: str, expected: str, option: str) -> None:
+def test_an_experiment_that_is_refused_leaves_no_edit(team: Project, value: str, expected: str, option: str) -> None:
     line = refused(team, f"{option}{value}")
     assert expected in line
     assert "secret" not in line
 
 
-def test_from_a_subdirectory_params_are_not_written_there(team: Any) -> None:
+def test_from_a_subdirectory_params_are_not_written_there(team: Project) -> None:
     assert f"run it in the repository's root {team.root}" in refused(team, "-S", "train.epochs=1", cwd="conf")
 
 
-def test_below_gits_root_it_is_the_same(team: Any, tmp_path: Path) -> None:
-    project = team.copy(tmp_path / "mono" / "seqmnist")
-    outer = type(team)(tmp_path / "mono")
-    (project.root / ".git").rename(outer.root / ".git")
-    outer.succeed("git", "add", "--all")
-    outer.succeed("git", "commit", "--quiet", "--message", "Move it into a folder")
+def test_at_gits_root_it_is_the_same(team: Project, tmp_path: Path) -> None:
+    project = Project(Path(shutil.copytree(team.root, tmp_path / "alone", symlinks=True)))
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Start"]):
+        project.succeed("git", *command)
     assert "the environment's TOKEN can't be part" in refused(project, "-S", "tracking=team")
     assert "edit conf/tracking/team.yaml itself" in refused(project, "-S", "conf/tracking/team.yaml:experiment=theirs")
+    assert "run it in the repository's root" in refused(project, "-S", "train.epochs=1", cwd="conf")
 
 
-def test_the_check_is_of_this_tree_whatever_is_installed(team: Any, tmp_path: Path) -> None:
-    (tmp_path / "seqmnist").mkdir()
-    (tmp_path / "seqmnist" / "__init__.py").write_text("raise SystemExit('another tree')\n")
+def test_the_check_is_of_this_tree_whatever_is_installed(team: Project, tmp_path: Path) -> None:
+    project = team.copy(tmp_path / "clone")
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "__init__.py").write_text("raise SystemExit('another tree')\n")
     elsewhere = os.pathsep.join([str(tmp_path), "src"])
-    assert "the environment's TOKEN can't be part" in refused(team, "-S", "tracking=team", PYTHONPATH=elsewhere)
+    assert "the environment's TOKEN can't be part" in refused(project, "-S", "tracking=team", PYTHONPATH=elsewhere)
+    project.edit("src/digits/config.py", "    epochs: Count\n", "    epochs: Annotated[int, Field(ge=7)]\n")
+    assert "train.epochs = 6 is impossible" in refused(project, "-S", "train.epochs=6")
 
 
-def test_a_dvc_that_cannot_check_runs_no_experiment(team: Any, tmp_path: Path) -> None:
+def test_a_dvc_that_cannot_check_runs_no_experiment(team: Project, tmp_path: Path) -> None:
     (tmp_path / "pydantic.py").write_text("raise ImportError('no pydantic')\n")
     assert "no pydantic: this `dvc` lacks packages of the project" in refused(team, PYTHONPATH=str(tmp_path))
 
 
-def test_other_commands_of_dvc_do_not_read_the_check(unrun: Any) -> None:
+def test_other_commands_of_dvc_do_not_read_the_check(unrun: Project) -> None:
     for plugin in (unrun.root / "src/dvc_plugins/hydra_plugins").glob("*.py"):
         plugin.write_text("raise SystemExit('read')\n")
     for command in (["repro", "--dry", "compose"], ["status", "--no-updates"], ["params", "diff"]):
-        assert unrun.succeed("dvc", *command)
+        unrun.succeed("dvc", *command)
     assert unrun.run("dvc", "exp", "run", "--dry").output.splitlines()[-1] == "read"
 
 
 @pytest.mark.parametrize("place", ["tracking.experiment", "conf/tracking/local.yaml:experiment"])
-def test_without_hydra_an_interpolation_is_told_with_what_takes_it_back(team: Any, tmp_path: Path, place: str) -> None:
+def test_without_hydra_an_interpolation_is_told_with_what_takes_it_back(
+    team: Project, tmp_path: Path, place: str
+) -> None:
     project = team.copy(tmp_path / "clone")
     value, file = f"{place}=${{oc.env:TOKEN}}", place.rpartition(":")[0] or "params.yaml"
     result = project.run("dvc", "exp", "run", "--no-hydra", "-S", value, "compose", TOKEN=TOKEN)
