@@ -128,7 +128,7 @@ test-cluster: $(CLUSTER_READY) cluster-programs ## run tests/cluster: Ray, Slurm
 	@PATH="$(CURDIR)/.venv-cluster/bin:$$PATH:/usr/sbin" python -m pytest --cluster --timeout 600 tests/cluster
 
 faults: $(READY) clock ## inject faults for up to an hour; writes docs/reliability.json and the tables in docs/reliability.md
-	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/system/faults
+	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/accord/system/faults tests/system/faults
 
 # Built in a copy without what earlier builds left: the wheels hold what is there now, and bytes depend on nothing else. No
 # zip file can hold a time before 1980.

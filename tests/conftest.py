@@ -39,13 +39,21 @@ settings.load_profile("seqmnist")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--campaign", action="store_true", help="inject all faults of tests/system/faults, not a few")
+    parser.addoption("--campaign", action="store_true", help="inject all faults of the folders `faults`, not a few")
     parser.addoption("--cluster", action="store_true", help="collect tests/cluster, as `make test-cluster` does")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what needs the packages of .venv-cluster."""
     return True if collection_path == CLUSTER and not config.getoption("cluster") else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for a campaign alone."""
+    if not config.getoption("campaign"):
+        left_out = [item for item in items if item.get_closest_marker("campaign")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -2,17 +2,23 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
+import pytest
+import yaml
+
+from tests.projects import Project
 
 SEED = 20260
 LOG = "killed.txt"  # in the clone's .git, which no command looks at
-_ENDED = 600  # seconds for what was not hit to come to its end: other work may keep the cores busy
+STAGE = "python -m "  # begins the command line of every stage
+_END_SECONDS = 600  # for what was not hit to come to its end: other work may keep the cores busy
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,14 @@ def draws(stage: str, count: int, of: int) -> list[Draw]:
     return drawn[:count]
 
 
+def parametrize_draws(metafunc: pytest.Metafunc, kills: Mapping[str, int], few: Mapping[str, int]) -> None:
+    """Give a test that asks for `draw` so many kills of each stage, in a campaign `kills`, else the first `few`."""
+    if "draw" in metafunc.fixturenames:
+        wanted = kills if metafunc.config.getoption("campaign") else few
+        every = [draw for stage, count in wanted.items() for draw in draws(stage, count, of=kills[stage])]
+        metafunc.parametrize("draw", every, ids=[f"{draw.stage}-{draw.victim}-{draw.moment:.2f}" for draw in every])
+
+
 @dataclass(frozen=True)
 class Hit:
     """What a kill hit.
@@ -71,8 +85,9 @@ class Hit:
 class Command:
     """A command in a session of its own, whose output goes to a file: what a kill orphans may go on writing."""
 
-    def __init__(self, project: Any, command: list[str], log: str = LOG) -> None:
-        self._log = Path(project.root, ".git", log)
+    def __init__(self, project: Project, command: list[str], log: str = LOG) -> None:
+        self._log = Path(project.repository, ".git", log)
+        self._epochs: int = yaml.safe_load((project.root / "params.yaml").read_text())["train"]["epochs"]
         environment = project.environment | {"PYTHONPATH": "src"}
         with self._log.open("w") as file:
             self.process = subprocess.Popen(
@@ -116,12 +131,12 @@ class Command:
     def kill(self, draw: Draw) -> Hit:
         """Send SIGKILL to the drawn victim and wait for the command's end."""
         hit = self._kill_in_sweep(draw) if draw.stage == "sweep" else self._kill_in_pipeline(draw)
-        self.process.wait(_ENDED)
+        self.process.wait(_END_SECONDS)
         return hit
 
     def _kill_in_pipeline(self, draw: Draw) -> Hit:
-        stage = self.below("seqmnist.stages")
-        phase = phase_of(self.output, draw.stage, lives=bool(stage))
+        stage = self.below(STAGE)
+        phase = phase_of(self.output, draw.stage, self._epochs, lives=bool(stage))
         if draw.victim == "both":
             os.killpg(self.process.pid, signal.SIGKILL)
             return Hit("both", phase)
@@ -142,14 +157,14 @@ class Command:
         return Hit("driver", phase)
 
 
-def phase_of(output: str, stage: str, *, lives: bool) -> str:
-    """How far `dvc repro <stage>` was, by what it had printed and whether the stage's process lives."""
+def phase_of(output: str, stage: str, epochs: int, *, lives: bool) -> str:
+    """Say how far `dvc repro <stage>` was, by what it had printed and whether the stage's process lives."""
     if f"Running stage '{stage}'" not in output:
         return "before the stage"
     if not lives:
         return "beside the stage"
-    epochs = [line for line in output.splitlines() if line.startswith(f"{stage}  ")]
-    if not epochs:
+    # digits prints `train@mlp  epoch 3  ...`, seqmnist `train@rnn  3/14  ...`.
+    numbers = re.findall(rf"^{stage} +(?:epoch )?(\d+)", output, re.MULTILINE)
+    if not numbers:
         return "in the stage"
-    number, _, last = epochs[-1].split()[1].partition("/")
-    return "in its epochs" if number != last else "after its epochs"
+    return "in its epochs" if int(numbers[-1]) < epochs - 1 else "after its epochs"

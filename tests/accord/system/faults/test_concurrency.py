@@ -9,10 +9,11 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.accord.system.faults.killing import STAGE, Command
+from tests.projects import Project
 from tests.skipping import skip
-from tests.system.faults.killing import Command
 
-WAIT = 0.05  # seconds between looks
+POLL_SECONDS = 0.05
 BACK = "-1d"
 SECOND = "second.txt"
 
@@ -20,25 +21,27 @@ SECOND = "second.txt"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "both_run" in metafunc.fixturenames:
         is_campaign = metafunc.config.getoption("campaign")
-        metafunc.parametrize("both_run", ["preprocess", "train@rnn", "evaluate"] if is_campaign else ["preprocess"])
+        metafunc.parametrize("both_run", ["prepare", "train@mlp", "evaluate"] if is_campaign else ["prepare"])
 
 
 @pytest.fixture
-def stored(victim: Any, forget: Any) -> Any:
-    """A clone with a store, in which preprocess has not run."""
-    forget(victim, "preprocess")
-    victim.succeed("dvc", "repro", "preprocess")
-    forget(victim, "preprocess")
+def stored(victim: Project, forget: Any) -> Project:
+    """A clone with a store, in which prepare has not run."""
+    forget(victim, "prepare")
+    victim.succeed("dvc", "repro", "prepare")
+    forget(victim, "prepare")
     return victim
 
 
-def test_a_store_that_is_locked_for_a_while_is_waited_for(stored: Any, fault: Any, assert_same: Any, runs: Any) -> None:
+def test_a_store_that_is_locked_for_a_while_is_waited_for(
+    stored: Project, fault: Any, assert_same: Any, runs: Any
+) -> None:
     with closing(sqlite3.connect(stored.root / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         fault.inject("mlflow.db locked by another process", "for a while")
-        command = Command(stored, ["dvc", "repro", "preprocess"])
-        while not any(has_open(process, "mlflow.db") for process in command.below("seqmnist.stages")):
-            assert command.runs_for(WAIT), command.output
+        command = Command(stored, ["dvc", "repro", "prepare"])
+        while not any(has_open(process, "mlflow.db") for process in command.below(STAGE)):
+            assert command.runs_for(POLL_SECONDS), command.output
         other.execute("ROLLBACK")
     assert command.process.wait() == 0, command.output
     assert_same(stored)
@@ -53,22 +56,22 @@ def has_open(process: psutil.Process, name: str) -> bool:
 
 
 def test_a_store_that_stays_locked_is_one_line(
-    stored: Any, fault: Any, one_line: Any, assert_same: Any, runs: Any
+    stored: Project, fault: Any, one_line: Any, assert_same: Any, runs: Any
 ) -> None:
     with closing(sqlite3.connect(stored.root / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         fault.inject("mlflow.db locked by another process", "for good")
-        result = stored.run("dvc", "repro", "preprocess")
+        result = stored.run("dvc", "repro", "prepare")
     assert "locked" in one_line(result)
 
-    stored.succeed("dvc", "repro", "preprocess")
+    stored.succeed("dvc", "repro", "prepare")
     assert_same(stored)
     runs(stored, strictly=True)
     fault.refused()
 
 
 def test_two_commands_at_once_give_the_bytes_of_one(
-    both_run: str, victim: Any, fault: Any, forget: Any, repair: Any, one_line: Any, assert_same: Any, runs: Any
+    both_run: str, victim: Project, fault: Any, forget: Any, repair: Any, one_line: Any, assert_same: Any, runs: Any
 ) -> None:
     forget(victim, both_run)
     commands = [Command(victim, ["dvc", "repro", both_run]), Command(victim, ["dvc", "repro", both_run], log=SECOND)]
@@ -82,16 +85,16 @@ def test_two_commands_at_once_give_the_bytes_of_one(
 
 
 def test_an_experiment_beside_the_pipeline_leaves_its_bytes_alone(
-    victim: Any, fault: Any, forget: Any, repair: Any, one_line: Any, assert_same: Any
+    victim: Project, fault: Any, forget: Any, repair: Any, one_line: Any, assert_same: Any
 ) -> None:
-    forget(victim, "preprocess")
-    experiment = ["dvc", "exp", "run", "--temp", "preprocess", "-S", "data.validation=12"]
-    commands = [Command(victim, ["dvc", "repro", "preprocess"]), Command(victim, experiment, log=SECOND)]
+    forget(victim, "prepare")
+    experiment = ["dvc", "exp", "run", "--temp", "prepare", "-S", "data.validation=12"]
+    commands = [Command(victim, ["dvc", "repro", "prepare"]), Command(victim, experiment, log=SECOND)]
     fault.inject("`dvc repro` beside `dvc exp run --temp`")
     ended_well(commands, one_line)
 
     repair(victim, "--quick")
-    victim.succeed("dvc", "repro", "preprocess")
+    victim.succeed("dvc", "repro", "prepare")
     assert_same(victim)
 
 
@@ -113,25 +116,25 @@ def clock() -> list[str]:
 
 
 def test_a_clock_that_was_set_back_before_a_command_changes_no_bit(
-    stored: Any, clock: list[str], fault: Any, assert_same: Any, runs: Any
+    stored: Project, clock: list[str], fault: Any, assert_same: Any, runs: Any
 ) -> None:
     fault.inject("clock set back", "before the command")
-    stored.succeed(*clock, BACK, "dvc", "repro", "preprocess")
+    stored.succeed(*clock, BACK, "dvc", "repro", "prepare")
     assert_same(stored)
     assert [run.info.status for run in runs(stored, strictly=True)] == ["FINISHED"] * 2
 
 
 @pytest.mark.campaign
 def test_a_clock_that_is_set_back_while_a_stage_runs_changes_no_bit(
-    victim: Any, clock: list[str], fault: Any, forget: Any, assert_same: Any, runs: Any
+    victim: Project, clock: list[str], fault: Any, forget: Any, assert_same: Any, runs: Any
 ) -> None:
-    forget(victim, "train@rnn")
-    time_of_day = victim.root / ".git/clock"
+    forget(victim, "train@mlp")
+    time_of_day = victim.repository / ".git/clock"
     time_of_day.write_text("+0\n")
     file = ["env", "-u", "FAKETIME", f"FAKETIME_TIMESTAMP_FILE={time_of_day}", "FAKETIME_NO_CACHE=1"]
-    command = Command(victim, [*clock, "+0", *file, "dvc", "repro", "train@rnn"])
-    while "train@rnn  1/" not in command.output:
-        assert command.runs_for(WAIT), command.output
+    command = Command(victim, [*clock, "+0", *file, "dvc", "repro", "train@mlp"])
+    while "train@mlp  epoch 1 " not in command.output:
+        assert command.runs_for(POLL_SECONDS), command.output
     time_of_day.write_text(f"{BACK}\n")
     fault.inject("clock set back", "in training")
     assert command.process.wait() == 0, command.output

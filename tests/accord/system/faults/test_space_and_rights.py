@@ -10,25 +10,26 @@ from typing import Any
 
 import pytest
 
+from tests.projects import Project
 from tests.skipping import skip
 
 SEED = 20261
-ROOM = 64  # mebibytes of the small disk
+ROOM_MIB = 64  # of the small disk
 LEFT = 12  # up to 2 ** 12 kibibytes are left of it
 
 # A folder without the right to write, the stage that would, and whether it is tried in every test run.
 READ_ONLY = [
-    ("data", "preprocess", True),
-    (".", "preprocess", True),
-    (".dvc/cache", "preprocess", False),
-    ("models", "train@rnn", False),
-    ("checkpoints/rnn-seed-42", "train@rnn", False),
+    ("data", "prepare", True),
+    (".", "prepare", True),
+    (".dvc/cache", "prepare", False),
+    ("models", "train@sgd", False),
+    ("checkpoints/train@sgd", "train@sgd", False),
     ("reports", "evaluate", False),
 ]
 UNREADABLE = [
-    ("data/raw/train-images-idx3-ubyte", "preprocess", True),
+    ("data/prepared/train.npy", "train@sgd", True),
     ("conf/config.yaml", "compose", False),
-    ("params.yaml", "preprocess", False),
+    ("params.yaml", "prepare", False),
 ]
 
 
@@ -38,7 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         source = random.Random(SEED)
         every = [
             (stage, round(2 ** (LEFT * (part + source.random()) / 4)))
-            for stage in ("preprocess", "train@rnn", "evaluate")
+            for stage in ("prepare", "train@sgd", "evaluate")
             for part in range(4)
         ]
         metafunc.parametrize(("stage", "left"), every if is_campaign else every[1:2])
@@ -53,7 +54,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM_MIB}m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         skip("a full disk needs the right to mount one")
     yield folder
@@ -74,7 +75,7 @@ def test_a_full_disk_is_one_line(
     stage: str,
     left: int,
     small_disk: Path,
-    base: Any,
+    base: Project,
     fault: Any,
     forget: Any,
     repair: Any,
@@ -91,7 +92,7 @@ def test_a_full_disk_is_one_line(
         left //= 2
         if result.code == 0:
             ballast.unlink()
-            shutil.rmtree(project.root)
+            shutil.rmtree(project.repository)
     fault.inject("full disk", stage)
     one_line(result)
 
@@ -117,7 +118,7 @@ def with_modes() -> Callable[..., Any]:
 def test_a_folder_made_read_only_is_one_line(
     folder: str,
     stage: str,
-    victim: Any,
+    victim: Project,
     fault: Any,
     forget: Any,
     with_modes: Any,
@@ -141,7 +142,7 @@ def test_a_folder_made_read_only_is_one_line(
 
 
 def test_a_file_made_unreadable_is_one_line(
-    file: str, stage: str, victim: Any, fault: Any, forget: Any, with_modes: Any, one_line: Any, assert_same: Any
+    file: str, stage: str, victim: Project, fault: Any, forget: Any, with_modes: Any, one_line: Any, assert_same: Any
 ) -> None:
     forget(victim, stage)
     path = victim.root / file

@@ -1,0 +1,137 @@
+"""Whatever is killed at whatever moment, the same command gives the same bytes, and MLflow one run a stage."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from accord.files import sha256_file
+from tests.accord.system.faults.killing import LOG, Command, Draw, Hit, parametrize_draws
+from tests.accord.system.faults.report import KILLS
+from tests.projects import Project
+
+FEW = ("compose", "prepare", "train@mlp", "sweep")  # where one is killed in every test run
+USUAL_SECONDS = {"compose": 2, "prepare": 4, "train@mlp": 6, "sweep": 12, "train@rnn": 12}  # on an idle machine
+PARENT = "mlflow.parentRunId"
+SWEEP = ["python", "-m", "digits.sweep", "-m", "model=sgd,mlp"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    is_of_sweep = "sweep" in metafunc.function.__name__
+    own = {stage: count for stage, count in KILLS.items() if (stage == "sweep") == is_of_sweep}
+    parametrize_draws(metafunc, own, {stage: 1 for stage in FEW if stage in own})
+
+
+@pytest.fixture(scope="module")
+def seconds(base: Project, is_campaign: bool, tmp_path_factory: pytest.TempPathFactory, forget: Any) -> Any:
+    """Gives how long a command takes when nothing disturbs it, in a campaign measured once."""
+    known: dict[str, float] = {} if is_campaign else {**USUAL_SECONDS}
+
+    def measure(stage: str) -> float:
+        if stage not in known:
+            project = base.copy(tmp_path_factory.mktemp("measured") / "clone")
+            if stage != "sweep":
+                forget(project, stage)
+            start = time.monotonic()
+            assert Command(project, command(stage)).process.wait() == 0
+            known[stage] = time.monotonic() - start
+        return known[stage]
+
+    return measure
+
+
+def command(stage: str) -> list[str]:
+    return SWEEP if stage == "sweep" else ["dvc", "repro", stage]
+
+
+def kill(make: Callable[[], Project], draw: Draw, seconds: float) -> tuple[Project, Hit, list[psutil.Process]]:
+    """Kill a command of a clone at the drawn moment; where it was over by then, earlier in another clone.
+
+    Returns:
+        The clone, what was hit, and the processes that the command had.
+    """
+    moment = draw.moment * seconds
+    while True:
+        project = make()
+        started = Command(project, command(draw.stage))
+        if started.runs_for(moment):
+            processes = psutil.Process(started.process.pid).children(recursive=True)
+            return project, started.kill(draw), processes
+        assert started.process.returncode == 0, started.output
+        moment *= 0.8
+
+
+def test_a_killed_stage_is_made_good_by_the_same_command(
+    draw: Draw,
+    base: Project,
+    tmp_path: Path,
+    fault: Any,
+    seconds: Any,
+    forget: Any,
+    repair: Any,
+    assert_same: Any,
+    runs: Any,
+) -> None:
+    clones = iter(range(100))
+
+    def make() -> Project:
+        project = base.copy(tmp_path / str(next(clones)))
+        forget(project, draw.stage)
+        return project
+
+    project, hit, orphans = kill(make, draw, seconds(draw.stage))
+    fault.inject(f"SIGKILL: {draw.stage}", str(hit))
+    ended = len(finished(project, draw.stage, runs)) if (project.root / "mlflow.db").exists() else 0
+
+    repair(project, "--quick")
+    result = project.succeed(*command(draw.stage))
+
+    _, alive = psutil.wait_procs(orphans, timeout=60)
+    assert not alive
+    assert_same(project)
+    if draw.stage != "compose":  # which logs no run
+        # DVC runs a stage again whose end it could not note: that is a second run.
+        again = ended if draw.stage in result.stages_run else 0
+        assert len(finished(project, draw.stage, runs, strictly=True)) == 1 + again, hit
+
+
+def finished(project: Project, stage: str, runs: Any, *, strictly: bool = False) -> list[Any]:
+    every = runs(project, strictly=strictly)
+    return [run for run in every if run.info.run_name == stage and run.info.status == "FINISHED"]
+
+
+def test_a_killed_sweep_is_resumed(
+    draw: Draw, base: Project, tmp_path: Path, fault: Any, seconds: Any, runs: Any, expected: dict[str, str]
+) -> None:
+    clones = iter(range(100))
+    project, hit, orphans = kill(lambda: base.copy(tmp_path / str(next(clones))), draw, seconds("sweep"))
+    fault.inject("SIGKILL: sweep", str(hit))
+    assert "Traceback" not in (project.repository / ".git" / LOG).read_text()
+
+    folder = resumed(project)
+
+    _, alive = psutil.wait_procs(orphans, timeout=60)
+    assert not alive
+    for number, name in enumerate(("sgd", "mlp")):
+        model = f"models/{name}/model.pickle"
+        assert sha256_file(folder / str(number) / model) == expected[model]
+    every = runs(project, "digits-sweeps", strictly=True)
+    (parent,) = [run for run in every if run.info.status == "FINISHED" and PARENT not in run.data.tags]
+    trials = [run for run in every if run.data.tags.get(PARENT) == parent.info.run_id]
+    assert parent.info.run_name == f"sweep {folder.name}"
+    assert sorted((run.info.run_name, run.info.status) for run in trials) == [("mlp", "FINISHED"), ("sgd", "FINISHED")]
+
+
+def resumed(project: Project) -> Path:
+    """Resume the sweep, or start it again where it had not begun, as a user does; return its folder."""
+    begun = [path.parent for path in (project.root / "sweeps").glob("*/sweep.json")]
+    if begun:
+        project.succeed("python", "-m", "digits", "resume", str(begun[0]), PYTHONPATH="src")
+        return Path(begun[0])
+    result = project.succeed(*SWEEP, PYTHONPATH="src")
+    (name,) = re.findall(r"^sweep (\S+): the trials are in", result.output, re.MULTILINE)
+    return Path(project.root, "sweeps", name)
