@@ -34,6 +34,7 @@ def install(root: Path) -> None:
             load = hydra.config_loader.load_configuration
             hydra.config_loader.load_configuration = partial(_checked, root, load)
 
+    sys.path.insert(0, str(root / "src"))  # this tree's code, also where another is installed
     GlobalHydra.set_instance(CheckingHydra())
 
 
