@@ -15,12 +15,17 @@ from dvc.exceptions import DvcException
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from accord.compose import resolved
-from accord.errors import UserError
-from accord.experiments import check_repository
-from accord.git import GitError, git
-from accord.settings import config_errors, self_contained
-from accord.variants import check_pipeline
+try:
+    from accord.compose import resolved
+    from accord.errors import UserError
+    from accord.experiments import check_repository
+    from accord.git import GitError, git
+    from accord.settings import config_errors, self_contained
+    from accord.variants import check_pipeline
+except ImportError as error:  # of a library; Hydra would only warn of it
+    raise DvcException(
+        f"{error}: this `dvc` lacks packages of the project: activate its environment, run it again"
+    ) from None
 
 _ORIGIN = "the experiment's configuration"
 
