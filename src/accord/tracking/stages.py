@@ -79,6 +79,10 @@ class TrainingStage(Stage):
             if self.request.checkpoints is None:
                 checkpoints.remove()
 
+    def _log_outputs(self, run: Run) -> None:
+        log_data_sets(run, self.inputs, Path(find_project().inputs))
+        super()._log_outputs(run)
+
 
 class Training:
     """A training that is at work."""
@@ -103,10 +107,10 @@ class Training:
         print(f"{self._name}  epoch {epoch}  {in_words(metric)} {metrics[metric]:.4f}", flush=True)
 
 
-def log_data_sets(run: Run, folder: Path) -> None:
-    """Log each file of a folder as a data set, by its digest."""
+def log_data_sets(run: Run, folder: Path, known_as: Path | None = None) -> None:
+    """Log each file of a folder as a data set, by its digest; `known_as` is the folder's path in each clone."""
     for name, digest in sha256_files(folder).items():
-        run.dataset(name, digest, folder, {}, Path(name).stem)
+        run.dataset(name, digest, known_as or folder, {}, Path(name).stem)
 
 
 def log_history(run: Run, path: Path) -> int:

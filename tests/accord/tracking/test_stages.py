@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,8 @@ def test_a_training_has_its_curve_its_selected_epoch_and_a_model(
     (model,) = logged.outputs.model_outputs
     assert {one.key for one in client.get_logged_model(model.model_id).metrics} >= {"selected.val.accuracy"}
     assert "train@counter seed=1  epoch 3  validation accuracy 0.6000\n" in capsys.readouterr().out
+    sources = {one.dataset.name: json.loads(one.dataset.source)["uri"] for one in logged.inputs.dataset_inputs}
+    assert sources == {"a.txt": "data/processed", "below/b.txt": "data/processed"}, "as the project names its inputs"
     assert not list(folder.glob("checkpoints/train@counter-seed=1/*/after-*")), "they are removed at the end"
 
 
