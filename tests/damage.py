@@ -31,9 +31,9 @@ def cache_entry(project: Project, name: str) -> Path:
     return cache / digest[:2] / digest[2:]
 
 
-def _flip(path: Path) -> None:
+def _flip(path: Path, part: float = 0.5) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[int(part * (len(content) - 1))] ^= 1
     path.write_bytes(content)
 
 
@@ -58,6 +58,7 @@ def _overwrite(path: Path, start: int, stop: int) -> None:
 
 _DAMAGES: dict[str, Callable[[Path], None]] = {
     "flip": _flip,  # one bit in the middle
+    "flip the end": lambda path: _flip(path, 1.0),  # behind any header
     "halve": _halve,
     "empty": _empty,
     "remove": _remove,

@@ -10,7 +10,7 @@ WEIGHTS = "models/rnn/seed-42.weights.h5"
 def test_damaged_data_are_refused_and_they_and_weights_made_anew(project: Any) -> None:
     before = project.output_hashes()
     for name in (WEIGHTS, "data/processed/test.labels.npy"):
-        damage_file(cache_entry(project, name), "flip")
+        damage_file(cache_entry(project, name), "flip the end")
         (project.root / name).unlink()
     assert project.run("dvc", "checkout").code == 0
 

@@ -17,7 +17,7 @@ def check(project: Project, *options: str) -> Result:
 def test_outputs_that_were_restored_from_damaged_objects_are_found_and_made_again(project: Project) -> None:
     before = project.output_hashes()
     for name in (MODEL, IMAGES):
-        damage_file(cache_entry(project, name), "flip")
+        damage_file(cache_entry(project, name), "flip the end")
         (project.root / name).unlink()
     assert project.run("dvc", "checkout").code == 0
     assert "up to date" in project.succeed("dvc", "status").output, "DVC notices nothing"
