@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 SCRIPT = Path(__file__).parents[2] / "deploy/slurm.sh"
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one")
 SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.mem_gb=null")
-MANY = 2500  # epochs, of a training that is longer than a job
+MANY = 5000  # epochs, of a training that is longer than a job
 ENDING = 20  # seconds in which what is left of a job on its node is gone
 RESUME = ("python", "-m", "seqmnist", "resume", "sweeps/one")
 
