@@ -3,9 +3,6 @@
 import urllib.parse
 from pathlib import Path
 
-import accord.tracking  # noqa: F401  (before MLflow is imported: it turns MLflow's telemetry off)
-
-# isort: split
 import mlflow
 from mlflow.entities import Run
 

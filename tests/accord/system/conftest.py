@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import accord.tracking  # noqa: F401  (before a test module imports MLflow: it turns MLflow's telemetry off)
 from tests.projects import EXAMPLE, Project, clone
 
 BELOW = "team/digits"  # the project's folder in its repository
