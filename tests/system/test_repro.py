@@ -51,10 +51,6 @@ def test_evaluation_of_the_saved_weights_agrees_with_training(reproduced: Any) -
         assert float(row["test.loss"]) == pytest.approx(selected["test"]["loss"], rel=1e-6)
 
 
-def test_repro_again_skips_every_stage(project: Any) -> None:
-    assert project.succeed("dvc", "repro").stages_skipped == STAGES
-
-
 def test_edit_of_one_cell_spares_the_other(project: Any) -> None:
     project.edit("conf/cell/lstm.yaml", "units: 8", "units: 9")
     result = project.succeed("dvc", "repro")
@@ -76,14 +72,6 @@ def test_deleted_outputs_come_back_from_the_run_cache(project: Any) -> None:
     assert project.metrics()["lstm"]
 
 
-def test_experiment_trains_with_its_own_values(project: Any) -> None:
-    project.succeed("dvc", "exp", "run", "-S", "train.epochs=1")
-    assert [len(project.history(cell)) for cell in ("rnn", "lstm")] == [1, 1]
-    assert project.succeed("dvc", "repro").stages_skipped == STAGES, "a plain repro keeps the experiment's results"
-    project.edit("conf/data/tiny.yaml", "validation: 10", "validation: 12")
-    assert "train.epochs 1 -> 2" in project.succeed("dvc", "repro", "compose").output, "an edit of conf/ drops them"
-
-
 def test_experiment_can_override_one_cell_s_recipe(project: Any) -> None:
     result = project.succeed("dvc", "exp", "run", "-S", "+cells.rnn.train.epochs=1")
     assert "train@lstm" in result.stages_skipped
@@ -97,14 +85,6 @@ def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
     assert result.stages_run == ["compose", "train@gru", "evaluate"]
     assert list(project.metrics()) == ["rnn", "lstm", "gru", "claims"]
     assert len(project.history("gru")) == 2
-
-
-def test_temporary_experiment_runs_the_code_of_its_own_tree(project: Any) -> None:
-    project.edit("src/seqmnist/stages/preprocess.py", "print(table(summary))", "print('edited', table(summary))")
-    result = project.succeed("dvc", "exp", "run", "--temp", "-S", "data.validation=12")
-    assert "edited split" in result.output
-    assert not (project.root / "mlartifacts" / "clone").exists()
-    assert (project.root / "mlflow.db").exists(), "runs of a temporary experiment belong to the repository's store"
 
 
 def test_same_seed_in_two_clones_gives_the_same_bytes(reproduced: Any, fresh: Any, tmp_path: Path) -> None:
@@ -128,17 +108,6 @@ def test_large_outputs_stay_out_of_git(reproduced: Any) -> None:
     assert "params.yaml" in tracked
     outputs = [name for name in tracked if name.startswith(("data/", "models/", "reports/", "mlflow", "mlartifacts"))]
     assert outputs == ["data/.gitignore"]
-
-
-def test_a_clone_without_data_shows_what_would_run(reproduced: Any, tmp_path: Path) -> None:
-    reproduced.succeed("git", "clone", "--quiet", str(reproduced.root), str(tmp_path / "clone"))
-    project = type(reproduced)(tmp_path / "clone")
-    dry = project.succeed("dvc", "repro", "--dry", "--allow-missing")
-    assert (dry.stages_run, dry.stages_skipped) == ([], STAGES)
-    project.edit("dvc.yaml", "stages.train ${item.cell}", "stages.train  ${item.cell}")
-    dry = project.run("dvc", "repro", "--dry", "--allow-missing")
-    assert dry.stages_skipped == STAGES[:3]
-    assert "failed to reproduce 'train@rnn'" in dry.output, "DVC shows now what comes after: docs/scale-remotes.md"
 
 
 def test_make_repro_is_dvc_repro(project: Any) -> None:
