@@ -1,4 +1,4 @@
-"""What MLflow holds of seqmnist's stages, and its page."""
+"""Runs, models and data sets of seqmnist in MLflow, and the page on this machine."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""What MLflow holds after the stages ran, or ended badly."""
+"""Runs, models and data sets in MLflow after stages that ran or failed."""
 
 import hashlib
 import json

@@ -97,7 +97,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _earlier(config: pytest.Config) -> dict[str, Any]:
-    """What earlier parts of this campaign did, of the same code."""
+    """Return the cases and minutes of earlier parts of this campaign, with the same code."""
     kept: dict[str, Any] = config.cache.get(KEPT, {})
     return kept if kept.get("code") == _code() else {"cases": {}, "minutes": 0.0}
 
@@ -187,7 +187,7 @@ def remove_from_cache(cache: Path, digest: str) -> None:
 
 @pytest.fixture(scope="session")
 def repair(package: str) -> Callable[..., None]:
-    """What a user runs where files may be damaged; with `--quick` it is what `make repro` begins with."""
+    """Runs `check --repair`, as a user does where files may be damaged; `make repro` begins with that and `--quick`."""
 
     def run(project: Project, *options: str) -> None:
         project.succeed("python", "-m", package, "check", "--repair", *options, PYTHONPATH="src")

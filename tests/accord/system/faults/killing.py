@@ -26,10 +26,10 @@ class Draw:
     """A kill.
 
     Attributes:
-        stage: of the pipeline, or `sweep`.
-        victim: of the pipeline DVC, its stage, or the group of both; of a sweep its driver, a worker or a trial.
-        moment: as a part of the command's duration.
-        number: of the kill among those of its stage.
+        stage: Stage of the pipeline, or `sweep`.
+        victim: DVC, its stage or both of a pipeline; driver, worker or trial of a sweep.
+        moment: Moment as a part of the command's duration, 0 to 1.
+        number: Number of the kill among those of its stage.
     """
 
     stage: str
@@ -42,9 +42,9 @@ def draws(stage: str, count: int, of: int) -> list[Draw]:
     """The first kills of a stage, the same ones each time.
 
     Args:
-        stage: of the pipeline, or `sweep`.
-        count: how many.
-        of: of how many: each of so many equal parts of the command's duration has one moment.
+        stage: Stage of the pipeline, or `sweep`.
+        count: Number of kills to return.
+        of: Number of kills planned: each of so many equal parts of the command's duration has one moment.
     """
     source = random.Random(f"{SEED} {stage}")
     victims = ("driver", "worker", "trial") if stage == "sweep" else ("DVC", "stage", "both")
@@ -67,18 +67,18 @@ def parametrize_draws(metafunc: pytest.Metafunc, kills: Mapping[str, int], few: 
 
 @dataclass(frozen=True)
 class Hit:
-    """What a kill hit.
+    """The process that a kill hit, and when.
 
     Attributes:
-        victim: as in `Draw`; of what was not there yet, or no longer, the command's first process is hit instead.
-        phase: how far the command was.
+        victim: Victim as in `Draw`; the command's first process where the drawn one was not there.
+        phase: Progress of the command, in words.
     """
 
     victim: str
     phase: str
 
     def __str__(self) -> str:
-        """As it is counted."""
+        """Return the words by which it is counted."""
         return f"{self.victim} {self.phase}"
 
 
@@ -101,16 +101,16 @@ class Command:
 
     @property
     def code(self) -> int | None:
-        """How it ended; None where it has not."""
+        """Exit code; None while it runs."""
         return self.process.returncode
 
     @property
     def output(self) -> str:
-        """What was printed until now."""
+        """Text printed until now."""
         return self._log.read_text()
 
     def runs_for(self, seconds: float) -> bool:
-        """Whether it is still at work after this time."""
+        """Return whether it is still at work after this time."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:

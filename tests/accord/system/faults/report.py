@@ -1,4 +1,4 @@
-"""What the campaign injects, and what came of it: docs/reliability.json and the table in docs/reliability.md."""
+"""The plan of the campaign and its results: docs/reliability.json and the table in docs/reliability.md."""
 
 import json
 import re
@@ -42,7 +42,7 @@ class Case:
         fault: a key of `PLAN`.
         outcome: recovered: the same command gave the same bytes; refused: one line said what is wrong, and with the
             cause gone the same command gave the same bytes; lost: anything else.
-        where: what was hit, and how far the command was.
+        where: Place of the fault, and progress of the command.
     """
 
     fault: str
@@ -78,7 +78,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def hits(results: dict[str, Any]) -> str:
-    """What the kills hit, as Markdown."""
+    """Return a Markdown table of the processes that the kills hit."""
     lines = ["| command | victim, and how far the command was |", "| --- | --- |"]
     for fault, one in results["faults"].items():
         if fault.startswith("SIGKILL"):
@@ -95,7 +95,7 @@ def with_tables(text: str, results: dict[str, Any]) -> str:
 
 
 def injected(root: Path) -> int:
-    """How many faults the results below a folder are of; 0 where there are none."""
+    """Return the number of faults in the results below a folder; 0 where there are none."""
     path = root / JSON
     return sum(one["injected"] for one in json.loads(path.read_text())["faults"].values()) if path.exists() else 0
 
