@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from accord.files import sha256_file
-from tests.accord.system.conftest import BELOW, EXAMPLE
-from tests.projects import Project, clone
+from tests.accord.system.conftest import BELOW
+from tests.projects import EXAMPLE, Project, clone
 
 STAGES = ["compose", "prepare", "train@sgd", "train@mlp", "evaluate"]
 
