@@ -76,7 +76,7 @@ def test_a_copied_environment_runs_the_code_of_the_copy(original: Repository, tm
     assert refused.returncode == 1
     assert refused.stderr == (
         f"error: this environment runs the code in {original.root}/src/accord, not that in {copy.root}/src/accord: "
-        "install that one (`make setup` or `pip install -e .`), and activate it again without PYTHONPATH\n"
+        "install that one (`make setup` or `pip install -e .`), or set PYTHONPATH=src\n"
     )
     script = copy.root / ".venv-cluster/bin/seqmnist"  # as pip writes it, and an earlier version left it
     script.write_text(f"#!{original.root}/.venv-cluster/bin/python\n" + script.read_text().partition("' '''\n")[2])

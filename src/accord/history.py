@@ -1,6 +1,7 @@
 """The history of a training: the metrics of each epoch, as a CSV file that DVC draws and MLflow's runs are made of."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,16 @@ History = Sequence[Mapping[str, float]]  # metrics by name, by epoch
 
 
 def write(path: Path, history: History) -> None:
-    """Write a row for each epoch, with its number as the first column."""
-    write_csv(path, [[EPOCH, *history[0]], *([number, *row.values()] for number, row in enumerate(history))])
+    """Write a row for each epoch, with its number as the first column.
+
+    Raises:
+        ValueError: An epoch has other metrics than the first.
+    """
+    names = [*history[0]]
+    for number, row in enumerate(history):
+        if row.keys() != history[0].keys():
+            raise ValueError(f"epoch {number} has the metrics {', '.join(row)}, epoch 0 {', '.join(names)}")
+    write_csv(path, [[EPOCH, *names], *([number, *map(row.get, names)] for number, row in enumerate(history))])
 
 
 def read(path: Path) -> History:
@@ -25,8 +34,9 @@ def read(path: Path) -> History:
 def selected(path: Path) -> dict[str, float]:
     """Return the metrics, by their names in MLflow, of the epoch that a history selects, and its number.
 
-    It is the epoch with the highest value of the project's metric, the first on ties.
+    It is the epoch with the highest value of the project's metric, the first on ties; NaN is below all numbers.
     """
     history, metric = read(path), find_project().metric
-    best = max(range(len(history)), key=lambda number: history[number][metric])
+    values = [-math.inf if math.isnan(row[metric]) else row[metric] for row in history]
+    best = values.index(max(values))
     return {SELECTED + EPOCH: best} | {SELECTED + name: value for name, value in history[best].items()}

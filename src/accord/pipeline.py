@@ -1,7 +1,8 @@
 """The stages of dvc.yaml, as far as other tools must agree with them."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from posixpath import join, normpath
 from typing import Any, cast
 
 from accord.errors import UserError
@@ -12,7 +13,7 @@ _FILE = Path("dvc.yaml")
 def check_matrix(variant: str, configured: Iterable[str]) -> None:
     """Refuse, with a `UserError`, variants that a stage's matrix lacks or has besides.
 
-    It would only show as a missing file at the end.
+    Otherwise a stage would fail on a missing file after all training.
     """
     for stage in _stages().values():
         trained = (stage.get("matrix") or {}).get(variant)
@@ -28,15 +29,20 @@ def maker(folder: str) -> tuple[str, set[str]]:
     """
     stages = _stages()
     makers = {path: name for name, stage in stages.items() for path in _paths(stage, "outs")}
+
+    def made_by(path: str) -> str:
+        places = [path, *map(str, PurePosixPath(path).parents)]  # a dep may be a part of an output
+        return next((makers[place] for place in places if place in makers), "")
+
     sections: set[str] = set()
-    waiting, seen = [makers.get(folder, "")], {""}
+    waiting, seen = [made_by(normpath(folder))], {""}
     while waiting:
         if (name := waiting.pop()) in seen:
             continue
         seen.add(name)
         sections |= {one.partition(".")[0] for one in stages[name].get("params") or () if isinstance(one, str)}
-        waiting += [makers.get(path, "") for path in _paths(stages[name], "deps")]
-    return makers.get(folder, ""), sections
+        waiting += map(made_by, _paths(stages[name], "deps"))
+    return made_by(normpath(folder)), sections
 
 
 def _stages() -> dict[str, Mapping[str, Any]]:
@@ -50,5 +56,6 @@ def _stages() -> dict[str, Mapping[str, Any]]:
 
 
 def _paths(stage: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the paths of a stage's `deps` or `outs`, which may have options."""
-    return [one if isinstance(one, str) else str(next(iter(one))) for one in stage.get(kind) or ()]
+    """Return the paths of a stage's `deps` or `outs`, which may have options, from the folder of dvc.yaml."""
+    names = [one if isinstance(one, str) else str(next(iter(one))) for one in stage.get(kind) or ()]
+    return [normpath(join(stage.get("wdir") or "", name)) for name in names]

@@ -60,7 +60,7 @@ def require_project() -> None:
     for there in sorted(file.parent for file in root.glob("src/*/__init__.py")):
         spec = find_spec(there.name) if there.name.isidentifier() else None
         if spec and spec.origin and not there.samefile(own := Path(spec.origin).parent):
-            remedy = "install that one (`make setup` or `pip install -e .`), and activate it again without PYTHONPATH"
+            remedy = "install that one (`make setup` or `pip install -e .`), or set PYTHONPATH=src"
             raise UserError(f"this environment runs the code in {own}, not that in {there}: {remedy}")
 
 

@@ -38,16 +38,19 @@ class Project:
 
     name: str  # of the package, whose modules `NAME` and `NAME.sweep` are the project's commands
     config: str  # MODULE:CLASS of the pydantic model of params.yaml; its module imports nothing heavy
-    functions: str  # the module of functions, whose whole package a trial may need
+    functions: str  # the module of functions; its package is sent with a trial to other machines
     metric: str  # of an epoch, which chooses epochs and trials; the highest is the best
     variant: str  # group of conf/ whose option a trial's name begins with; its key `type` has the option's name
-    inputs: str  # folder that trials read, relative to the repository
+    inputs: str  # folder that trials read, relative to that of dvc.yaml
     description: str = ""  # text above the runs on MLflow's page, as Markdown
     reported: tuple[str, ...] = ()  # further metrics of the selected epoch that tables show, and nothing is chosen by
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Call one of the functions by its name; return None where the module lacks one that it only may have."""
-        module = import_module(self.functions)
+        try:
+            module = import_module(self.functions)
+        except ModuleNotFoundError as error:
+            raise UserError(f"functions = {self.functions!r} of the project can't be imported: {error}") from None
         if hasattr(module, function):
             return getattr(module, function)(*arguments)
         if function not in _OPTIONAL:
@@ -60,7 +63,10 @@ class Project:
 
     def config_model(self) -> type[BaseModel]:
         """Return the model of params.yaml."""
-        model: type[BaseModel] = resolve_name(self.config)
+        try:
+            model: type[BaseModel] = resolve_name(self.config)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(f"config = {self.config!r} of the project can't be imported: {error}") from None
         return model
 
 
@@ -70,7 +76,7 @@ def own_command(arguments: str) -> str:
 
 
 def mend() -> str:
-    """Return what mends a damaged file, to be shown to a user: DVC alone may trust it."""
+    """Return what mends a damaged file that only DVC writes, to be shown to a user."""
     return f"run {own_command('check --repair')}, then `dvc repro`"
 
 

@@ -20,9 +20,10 @@ from accord.settings import FILE_NAME, Tracking, flatten, validate_tracking
 from accord.sweep.folders import SweepRequest, former_folder
 from accord.sweep.summary import configurations, score
 from accord.tracking.sweeps import Sweep, Trial, read_run
-from accord.variants import SEED, SEEDS, own_sections, plural, training
+from accord.variants import SEED, SEEDS, own_sections, plural, sections
 
 EXPERIMENTS = CONF / "experiment"
+_OTHER = object()  # differs from every value
 
 
 def promote(source: str, name: str | None) -> None:
@@ -43,7 +44,7 @@ def promote(source: str, name: str | None) -> None:
     # The first that needs the fewest settings: its figures come again without another seed.
     trial, values, needed, remarks = min(promoted, key=lambda one: len(one[2]))
     words = [word for word in trial.name.split() if not word.startswith(f"{SEED}=")]
-    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words))
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words).replace("+", ""))
     path = EXPERIMENTS / f"{name}.yaml"
     settings = chain.from_iterable(("-S", setting) for setting in (f"experiment={path.stem}", *needed))
     command = shlex.join(["dvc", "exp", "run", *settings])
@@ -70,13 +71,13 @@ def promotion(trial: Mapping[str, Any], pipeline: Mapping[str, Any]) -> tuple[di
     if plural() in pipeline:
         _refuse_unknown(kind, pipeline)
         own = {group, *own_sections(pipeline[plural()][kind], pipeline)}  # sections in the file; all share the others
-        ours, base = flatten(training(pipeline, kind)), f"{plural()}.{kind}."
+        ours, base = flatten(sections(pipeline, kind)), f"{plural()}.{kind}."
     else:
         own, base = {*pipeline} - inputs - {"tracking"}, ""
-        ours = flatten(training(pipeline, kind))
+        ours = flatten(sections(pipeline, kind))
         if kind != pipeline[group]["type"]:  # another option of the group, with all of its values
             content["defaults"] = [{f"override /{group}": kind}]
-            of_group = dict.fromkeys(key for key in trial if _section(key) == group)
+            of_group = {key: _OTHER for key in trial if _section(key) == group}
             ours = {key: value for key, value in ours.items() if _section(key) != group} | of_group
     if lacking := [key for key in ours if _section(key) in own and key not in trial]:
         raise UserError(f"the trial has no {', '.join(lacking)}: an earlier version trained it; run the sweep again")

@@ -51,7 +51,7 @@ def as_pipeline(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(named.get(key, (key, value)) for key, value in values.items())
 
 
-def training(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+def sections(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the sections that one variant of a pipeline is trained by, with its own values merged into shared ones."""
     project = find_project()
     variant = dict(values[plural()][name] if plural() in values else values[project.variant])
@@ -63,5 +63,5 @@ def training(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def own_sections(variant: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    """Return the shared sections of which a variant may have own values."""
+    """Return the shared sections of which this variant has, or may have, its own values."""
     return [key for key in variant if isinstance(variant[key], dict) and isinstance(values.get(key), dict)]

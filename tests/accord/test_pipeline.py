@@ -22,6 +22,12 @@ stages:
     deps: [data/prepared]
     params: [train]
     outs: ["models/${item.cell}"]
+  scale:
+    wdir: below
+    cmd: scale
+    deps: [../data/raw/images.csv]
+    params: [scale.by]
+    outs: [./out]
   score:
     foreach: [a, b]
     do:
@@ -45,6 +51,9 @@ def _pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("data/prepared", "prepare", {"source", "data"}),
         ("models/${item.cell}", "train", {"source", "data", "train"}),
         ("scores/${item}", "score", {"score"}),
+        ("data/prepared/", "prepare", {"source", "data"}),
+        ("data/raw/images", "fetch", {"source"}),
+        ("below/out", "scale", {"source", "scale"}),
         ("elsewhere", "", set()),
     ],
 )

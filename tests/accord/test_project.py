@@ -94,6 +94,14 @@ def test_a_function_that_a_project_must_have_is_named() -> None:
             lacking.call(name)
 
 
+def test_what_a_project_names_wrongly_is_told_of() -> None:
+    with pytest.raises(UserError, match=r"functions = 'digits\.trails' of the project can't be imported: No module"):
+        replace(DIGITS, functions="digits.trails").call("train")
+    for name in ("digits.config:Confg", "digits.confg:Config", "digits.config:Config:"):
+        with pytest.raises(UserError, match=rf"config = '{name}' of the project can't be imported: "):
+            replace(DIGITS, config=name).check_values({}, "there")
+
+
 def test_values_are_checked_by_the_model_that_the_project_names() -> None:
     with pytest.raises(UserError, match=r"\Athere: .*the key is missing"):
         SEQMNIST.check_values({}, "there")

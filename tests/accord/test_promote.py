@@ -1,6 +1,7 @@
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,21 @@ def test_a_trial_of_an_earlier_version_is_refused(add_trial: Any, monkeypatch: p
     assert not Path("conf").exists(), "nothing is written"
 
 
+def test_a_run_that_is_no_training_is_refused(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = add_trial()
+    trial.metrics.clear()
+    with pytest.raises(UserError, match="no trial of it is finished"):
+        promoted(monkeypatch, trial)
+
+
+def test_a_name_is_another_for_another_exponent(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, file in (("sgd lr=1e+30", "sgd_lr-1e30"), ("sgd lr=1e-30", "sgd_lr-1e-30")):
+        trial = replace(add_trial(cell__units=9), name=name)
+        monkeypatch.setattr(module, "read_run", lambda _tracking, _source, trial=trial: trial)
+        promote("a run", None)
+        assert Path(f"conf/experiment/{file}.yaml").is_file()
+
+
 def test_a_sweep_without_a_finished_trial_is_refused(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     del add_trial
     with pytest.raises(UserError, match="no trial of it is finished"):
@@ -190,6 +206,12 @@ def test_another_option_of_the_group_is_chosen_with_all_of_its_values() -> None:
         "train": {"epochs": 7},
     }
     assert settings == []
+
+
+@pytest.mark.usefixtures("flat")
+def test_a_null_of_another_option_is_written_too() -> None:
+    values, _, _ = promotion(of_flat(model__type="sgd", model__units=None), FLAT)
+    assert values["model"] == {"type": "sgd", "rate": 0.1, "units": None}
 
 
 @pytest.mark.usefixtures("flat")

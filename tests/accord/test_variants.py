@@ -52,7 +52,7 @@ def test_own_values_win_over_shared_ones() -> None:
         "seeds": [1],
         "tracking": {},
     }
-    assert variants.training(values, "rnn") == {
+    assert variants.sections(values, "rnn") == {
         "cell": {"type": "rnn", "units": 3, "names": {}},
         "train": {"epochs": 9, "rate": 0.1},
         "data": {"name": "tiny"},

@@ -1,5 +1,6 @@
 """examples/digits as it stands: short, current, and with deps that name its own files."""
 
+import hashlib
 from pathlib import Path
 
 import grimp
@@ -42,6 +43,15 @@ def test_params_are_what_its_configuration_composes_to() -> None:
     config = Config.model_validate(values)
     code = [f"src/{name}" for name in train(config, "mlp").code]
     assert code == [dep for dep in STAGES["train"]["deps"] if dep.startswith("src/")]
+
+
+def test_results_are_locked_with_the_present_code() -> None:
+    stages = yaml.safe_load((EXAMPLE / "dvc.lock").read_text())["stages"]
+    assert {name.partition("@")[0] for name in stages} == {*STAGES}
+    locked = {dep["path"]: dep["md5"] for stage in stages.values() for dep in stage["deps"]}
+    for path, md5 in locked.items():
+        if path.startswith("src/"):
+            assert hashlib.md5((EXAMPLE / path).read_bytes()).hexdigest() == md5, path
 
 
 @pytest.mark.parametrize(("kind", "rate"), [("sgd", 0.1), ("mlp", 0.03)])

@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -55,7 +56,8 @@ def _selected(trial: Trial, metric: str) -> float | None:
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
     """Return the finished trials, the best one first and the earlier one on ties."""
-    finished = [trial for trial in trials if trial.status == "FINISHED"]
+    selected = SELECTED + find_project().metric
+    finished = [trial for trial in trials if trial.status == "FINISHED" and selected in trial.metrics]
     return sorted(finished, key=lambda trial: (-score(trial), trial.number))
 
 
@@ -116,6 +118,13 @@ def trials_with_result(sweep: Path) -> list[Trial]:
         name = TrialSettings.read(folder).name
         trials.append(Trial(int(folder.name), "", name, result.status, result.error, math.nan, "", {}, metrics))
     return trials
+
+
+def forget_runs(sweep: Path) -> None:
+    """Note of each result that MLflow lacks it: the store does not have the sweep, and trials then send theirs."""
+    for folder, result in _results(sweep):
+        if result.is_logged:
+            replace(result, is_logged=False).write(folder)
 
 
 def unsent(sweep: Path) -> int:

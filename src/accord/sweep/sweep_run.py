@@ -71,6 +71,8 @@ class SweepRun(Callback):
         with user_errors(uri):
             sweep = Sweep.configured(tracking, folder, former_folder(folder))
             SweepRun._lock = claim(folder)
+            if sweep.run_id is None and folder.is_dir():
+                summary.forget_runs(folder)
             sweep.start(f"sweep {folder.name}", {COMMAND: command, **identity_tags(), **run_tags})
         request.write(folder)
         SweepRun._folder, SweepRun._uri, SweepRun._sweep = folder, uri, sweep
@@ -111,10 +113,9 @@ class SweepRun(Callback):
             trials = connection.attempt(partial(_recorded, sweep, stopped=stopped))
         if trials is None:
             trials = summary.trials_with_result(cls._folder)
-        if not trials:
-            return ""
-        print(summary.table(trials), flush=True)
         how = f"{resume} runs what is missing"
+        if trials:
+            print(summary.table(trials), flush=True)
         if stopped:
             print(f"{name}: stopped; {how}", flush=True)
         failed = [trial for trial in trials if trial.status != "FINISHED"]

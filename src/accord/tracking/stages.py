@@ -70,6 +70,8 @@ class TrainingStage(Stage):
 
         A trial's checkpoints stay; those of the pipeline, in the repository's folder, are removed at the end.
         """
+        if not self.inputs.is_dir():
+            raise UserError(f"{self.inputs} is missing: run `dvc repro`")
         key, name = training_key(self.params, sha256_files(self.inputs), self.code, self.libraries), self.request.name
         folder = self.request.checkpoints or repository() / "checkpoints"
         with Checkpoints(folder / name.replace(" ", "-"), key) as checkpoints:
@@ -101,6 +103,8 @@ class Training:
     def add(self, metrics: dict[str, float]) -> None:
         """Add the metrics of the next epoch: to the history, a checkpoint, the run and the terminal."""
         epoch, metric = len(self.history), find_project().metric
+        if metric not in metrics:
+            raise UserError(f"epoch {epoch} has no {metric}, the project's metric; it has {', '.join(metrics)}")
         self.history.append(metrics)
         self._checkpoints.save(metrics, self._state, self.run.id)
         self.run.metrics(metrics, step=epoch)

@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Logged
 
 from accord import history
+from accord.errors import UserError
 from accord.files import write_text
 from accord.settings import Tracking
 from accord.tracking.models import log_model
@@ -193,3 +194,17 @@ def test_a_training_of_something_else_starts_anew(folder: Path, tracking: Tracki
     assert len(logged) == 2
     assert points(client, run.id, "val.accuracy") == CURVE
     assert counter.total == 6
+
+
+def test_a_training_without_inputs_or_the_projects_metric_is_refused(folder: Path, tracking: Tracking) -> None:
+    with pytest.raises(UserError, match=r"\Adata is missing: run `dvc repro`"):
+        train(Counter(), rate=1)
+    assert runs(tracking)[1] == []
+    write_outputs()
+    stage = training(None, rate=1)
+    with (
+        pytest.raises(UserError, match=r"\Aepoch 0 has no val\.accuracy, the project's metric; it has accuracy, loss"),
+        stage.training(Counter()) as at_work,
+    ):
+        at_work.add({"accuracy": 1.0, "loss": 0.0})
+    assert not list(folder.glob("checkpoints/*/*/after-*"))

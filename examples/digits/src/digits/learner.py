@@ -41,7 +41,7 @@ class Learner:
                 self._classifier.partial_fit(pixels[part], labels[part], classes=_CLASSES)
             measured = {name: scores(self._classifier, split) for name, split in splits.items()}
         except ValueError as error:  # of numbers that are too large
-            raise UserError(f"training diverged in epoch {number} ({error}): lower model.learning_rate") from None
+            raise UserError(f"training diverged in epoch {number} ({error}): lower its learning_rate") from None
         metrics = flatten(measured)
         content = pickle.dumps(self._classifier)
         self._classifier = pickle.loads(content)  # as after a resume, so that both give the same bytes

@@ -11,7 +11,7 @@ from accord.tracking import registry
 from accord.tracking.models import log_model
 from accord.tracking.runs import Run, RunRequest
 from accord.tracking.stages import Stage, TrainingStage, log_data_sets, log_history
-from accord.variants import training as sections
+from accord.variants import sections
 from digits.config import Config
 
 PREPARED = Path("data/prepared")

@@ -6,15 +6,15 @@ from accord import history
 from accord.settings import load
 from accord.tracking.runs import RunRequest
 from digits import runs
-from digits import train as stages
 from digits.config import Config
+from digits.train import train as train_model
 
 
 def train(request: RunRequest, inputs: Path, _threads: int) -> tuple[dict[str, float], bool]:
-    """Train the one model of the working directory's params.yaml, with one thread."""
+    """Train the one model of the working directory's params.yaml."""
     config = load(Config)
     stage = runs.train(config, next(iter(config.models)), inputs, request)
-    is_logged = stages.train(config, stage)
+    is_logged = train_model(config, stage)
     return history.selected(stage.outputs[1]), is_logged
 
 
