@@ -107,6 +107,25 @@ def test_the_terminal_shows_each_trial_and_the_best(swept: Project) -> None:
     assert "Warning" not in output
 
 
+def test_a_sweep_whose_store_was_lost_is_sent_to_a_new_one_by_resume(swept: Project, tmp_path: Path) -> None:
+    project = swept.copy(tmp_path / "clone")
+    assert not (project.root / "mlflow.db").exists()
+    folder = sweep_folder(project)
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/*")}
+
+    output = project.succeed("python", "-m", "digits", "resume", str(folder), PYTHONPATH="src").output
+
+    parent, trials = parent_and_trials(project)
+    before = parent_and_trials(swept)
+    assert {name: run.data.metrics for name, run in trials.items()} == {
+        name: run.data.metrics for name, run in before[1].items()
+    }
+    assert all(steps(project, run, "val.accuracy") == [0, 1, 2] for run in trials.values())
+    assert (parent.info.status, parent.data.tags["best.trial"]) == ("FINISHED", before[0].data.tags["best.trial"])
+    assert "trial " in output, "there is a table"
+    assert times == {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/*")}, "nothing was trained again"
+
+
 def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swept: Project, tmp_path: Path) -> None:
     project = swept.copy(tmp_path / "clone")
     for name in ("mlflow.db", "mlartifacts"):
