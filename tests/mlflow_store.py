@@ -9,6 +9,18 @@ from mlflow.entities import Run
 from tests.projects import Project
 
 PARENT = "mlflow.parentRunId"
+# A program that prints, of the store in its working directory, the metrics of each model as [name, value, step], and
+# the folder of each data set by name.
+LOOK = """
+import json, mlflow, mlflow.data
+from mlflow import MlflowClient
+client = MlflowClient("sqlite:///mlflow.db")
+ids = [one.experiment_id for one in client.search_experiments()]
+models = [[(m.key, m.value, m.step) for m in one.metrics] for one in client.search_logged_models(ids)]
+runs = client.search_runs(ids)
+sources = {i.dataset.name: mlflow.data.get_source(i).load() for run in runs for i in run.inputs.dataset_inputs}
+print(json.dumps([models, sources]))
+"""
 
 
 def client(project: Project) -> mlflow.MlflowClient:
@@ -40,3 +52,21 @@ def parent_and_trials(project: Project, experiment: str) -> tuple[Run, dict[str,
 def artifacts(run: Run) -> Path:
     """Return the folder of a run's artifacts in a local store."""
     return Path(urllib.parse.unquote(urllib.parse.urlsplit(run.info.artifact_uri).path))
+
+
+def runs_in(project: Project, experiment: str, **tags: str) -> list[Run]:
+    """Return the runs of an experiment, which must be there, with these tags, newest first."""
+    assert client(project).get_experiment_by_name(experiment) is not None
+    return runs(project, experiment, " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items()))
+
+
+def runs_by_name(project: Project, experiment: str) -> dict[str, Run]:
+    """Return the runs of an experiment by name, of which there must be one each."""
+    found = runs_in(project, experiment)
+    assert len({run.info.run_name for run in found}) == len(found), [run.info.run_name for run in found]
+    return {str(run.info.run_name): run for run in found}
+
+
+def curve(project: Project, run: Run, metric: str) -> list[tuple[int, float]]:
+    """Return step and value of each point of a metric."""
+    return [(point.step, point.value) for point in client(project).get_metric_history(run.info.run_id, metric)]

@@ -4,8 +4,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from tests.mlflow_store import LOOK
 from tests.projects import Project
-from tests.stores import LOOK
 
 
 def test_sync_below_the_root_logs_models_and_data_sets_as_at_the_root(project: Project) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.stores import curve, runs_by_name, runs_in
+from tests.mlflow_store import curve, runs_by_name, runs_in
 
 STAGES = {"download", "preprocess", "train@rnn", "train@lstm", "evaluate"}
 

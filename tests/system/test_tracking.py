@@ -16,7 +16,7 @@ import mlflow
 import numpy as np
 from mlflow.entities import Run
 
-from tests.stores import curve, runs_in
+from tests.mlflow_store import curve, runs_in
 
 
 def runs(project: Any, **tags: str) -> list[Run]:

@@ -5,8 +5,8 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from tests.mlflow_store import LOOK
 from tests.projects import Project
-from tests.stores import LOOK
 
 FOLDER = "conf/model"
 TO_ROOT = "../.."

@@ -6,8 +6,8 @@ from pathlib import Path
 from mlflow.entities import Run
 
 from accord.files import sha256_file
+from tests.mlflow_store import curve, runs_by_name, runs_in
 from tests.projects import Project, Result
-from tests.stores import curve, runs_by_name, runs_in
 
 STAGES = {"prepare", "train@sgd", "train@mlp", "evaluate"}
 SYNC = ("python", "-m", "digits", "sync")

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from accord.files import sha256_files
+from tests.mlflow_store import curve, runs_by_name, runs_in
 from tests.projects import Project
-from tests.stores import curve, runs_by_name, runs_in
 
 MODELS = ("sgd", "mlp")
 PREDICT = """

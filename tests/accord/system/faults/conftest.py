@@ -18,10 +18,10 @@ import yaml
 from mlflow.entities import Run
 
 from accord.files import sha256_file, sha256_json
+from tests import mlflow_store
 from tests.accord.system.faults import report
 from tests.accord.system.faults.report import Case
 from tests.projects import Project
-from tests.stores import client_of
 
 ROOT = Path(__file__).parents[4]
 SOURCES = ("src", "examples/digits/src")
@@ -211,13 +211,11 @@ def runs(package: str) -> Callable[..., list[Run]]:
     """The runs of a clone's store. Strictly: it must hold each metric once a step, and none may be RUNNING."""
 
     def read(project: Project, experiment: str = package, *, strictly: bool = False) -> list[Run]:
-        client = client_of(project)
-        found = client.get_experiment_by_name(experiment)
-        every = list(client.search_runs([found.experiment_id])) if found else []
+        every = mlflow_store.runs(project, experiment)
         assert not strictly or [run.info.run_name for run in every if run.info.status == "RUNNING"] == []
         for run in every if strictly else []:
             for metric in run.data.metrics:
-                steps = [point.step for point in client.get_metric_history(run.info.run_id, metric)]
+                steps = mlflow_store.steps(project, run, metric)
                 assert len(steps) == len(set(steps)), (run.info.run_name, metric)
         return every
 
