@@ -123,7 +123,7 @@ def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
         ("train", ["rnn"], "data/processed/train.images.npy"),
         ("evaluate", [], "reports/train/rnn/history.csv"),
     ]:
-        result = unrun.stage(stage, *arguments)
+        result = unrun.run("python", "-m", f"seqmnist.stages.{stage}", *arguments, PYTHONPATH="src")
         assert result.code == 1
         (line,) = result.output.splitlines()
         assert line.startswith(f"error: {missing} is missing: run `dvc repro`")
