@@ -106,6 +106,27 @@ class Project:
         shutil.copytree(self.repository, target, ignore=unwanted, symlinks=True)
         return Project(target, self.below)
 
+    def reproduce(self, target: Path) -> "Project":
+        """A copy in another folder after its first `dvc repro`, with its commit of the results."""
+        project = self.copy(target)
+        project.succeed("dvc", "repro")
+        project.succeed("git", "add", "--all")
+        project.succeed("git", "commit", "--quiet", "--message", "Add results")
+        return project
+
+    def refuses_edit(self, file: str, old: str, new: str, expected: list[str]) -> None:
+        """Check that a mistake in a file stops `dvc repro` in one line with these parts, and changes nothing."""
+        before = (self.root / "params.yaml").read_bytes()
+        self.edit(file, old, new)
+        result = self.run("dvc", "repro")
+        assert result.code != 0
+        assert result.stages_run == ["compose"]
+        (error,) = [line for line in result.output.splitlines() if line.startswith("error: ")]
+        for part in expected:
+            assert part in error
+        assert "Traceback" not in result.output
+        assert (self.root / "params.yaml").read_bytes() == before
+
     def history(self, variant: str) -> list[dict[str, str]]:
         with (self.root / "reports" / "train" / variant / "history.csv").open(newline="") as file:
             return list(csv.DictReader(file))

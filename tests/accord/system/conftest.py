@@ -22,11 +22,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def reproduced(fresh: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project after its first `dvc repro`, with its commit of the results. Tests copy it, they don't change it."""
-    project = fresh.copy(tmp_path_factory.mktemp("reproduced") / "clone")
-    project.succeed("dvc", "repro")
-    project.succeed("git", "add", "--all")
-    project.succeed("git", "commit", "--quiet", "--message", "Add results")
-    return project
+    return fresh.reproduce(tmp_path_factory.mktemp("reproduced") / "clone")
 
 
 @pytest.fixture
