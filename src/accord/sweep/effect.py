@@ -46,9 +46,10 @@ def replaced_value(values: Mapping[str, Any], overrides: Sequence[str], searched
     """
     group = find_project().variant
     variant, given = values[group], {key_of(override) for override in overrides}
+    replaceable = own_sections(variant, values)
     for override in [*(one for one in searched if f"{group}.{key_of(one)}" not in given), *overrides]:
         section, _, name = key_of(override).partition(".")
-        if section in own_sections(variant, values) and name in variant[section]:
+        if section in replaceable and name in variant[section]:
             kind, value = variant["type"], override.partition("=")[2]
             own = f"{group}.{section}.{name}"
             return f"{section}.{name} = {value} has no effect on {kind}, whose own {section} has it: set {own}"
