@@ -5,91 +5,55 @@ SHELL := /bin/sh
 # The first interpreter that the dependencies support; `make PYTHON=/path/to/python3.12 ...` chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
-VENV := .venv
-READY := $(VENV)/.ready
-CLUSTER_READY := .venv-cluster/.ready
 
 # Stage commands say `python`: it is the one of the environment, as after `. .venv/bin/activate`.
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Else this project's modules are compiled anew in each process. (Those of .venv are when it is made.)
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup setup-cluster repro example ui serve demo figures evidence tuned bench bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## create .venv from requirements.lock (every other target does this when needed)
+setup: ## create .venv from requirements.lock (every other target does this when needed)
+	@$(call install,.venv,requirements.lock)
 
-setup-cluster: $(CLUSTER_READY) ## create .venv-cluster, which has what Ray, Slurm, PostgreSQL, SSH and S3 need besides
+setup-cluster: ## create .venv-cluster, which has what Ray, Slurm, PostgreSQL, SSH and S3 need besides
+	@$(call install,.venv-cluster,requirements-cluster.lock)
 
-# $(call moved,ENVIRONMENT): `moved` where one was made elsewhere, since the repository was moved or copied. It is then
-# repaired from the packages that it holds. A link leads elsewhere on purpose.
-moved = $(shell cd ./$(1) 2>/dev/null && test ! -L ../$(1) && test -f .ready && ! grep -qsF " -m venv $$(pwd -P)" pyvenv.cfg && echo moved)
-.PHONY: moved
-moved: ;
+# $(call install,ENVIRONMENT,LOCK): does nothing where all is there. A Python that was asked for is taken, or refused in a line.
+install = test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or run make PYTHON=/path/to/python" >&2; exit 1; }; \
+	$(PYTHON) tools/install.py $(if $(filter command,$(origin PYTHON)),--same-python )$(1) $(2)
 
-# Scripts begin with the path of their interpreter: let them find it beside them, wherever the repository goes.
-define RELATIVE
-import pathlib, re, sys
-header = b"#!/bin/sh\n'''exec' \"$$(dirname -- \"$$(realpath -- \"$$0\" 2>/dev/null || printf %s \"$$0\")\")/python\" \"$$0\" \"$$@\"\n' '''\n"
-for script in filter(pathlib.Path.is_file, pathlib.Path(sys.argv[1]).iterdir()):
-    text = script.read_bytes()
-    new = re.sub(rb"\A#!(/.*/python[0-9.]*|/bin/sh\n'''exec' .*\n' ''')\n", lambda _: header, text)
-    if new != text: script.write_bytes(new)
-endef
-export RELATIVE
-
-# $(call install,LOCK): what a lock file names and this package, into the environment that the target is in. Source
-# distributions are built with the locked, hash-checked setuptools rather than with one fetched for the build: hence two
-# passes. Byte code is compiled even where the environment asks Python not to write any: importing TensorFlow without it
-# takes several times as long.
-define install
-case "$$(pwd -P)" in *[':"$$`\%']*) printf 'error: %s: %s\n' "$$(pwd -P)" 'an environment cannot be below a path with one of : " $$ ` \ %: move the repository' >&2; exit 1;; esac; \
-test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one or run make PYTHON=/path/to/python" >&2; exit 1; }; \
-$(PYTHON) -m venv $(@D) || { echo "error: $(PYTHON) can't create a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }; \
-pip="$(@D)/bin/python -m pip --disable-pip-version-check install -qq --no-deps --no-compile"; \
-awk '/^[a-z0-9]/ {keep = /^(setuptools|wheel)==/} keep' $(1) > $(@D)/build.lock && \
-echo "$(if $(filter moved,$^),$(@D) was moved or copied here: mending it,installing $(1) into $(@D))" && \
-$$pip --require-hashes -r $(@D)/build.lock && \
-$$pip --require-hashes --no-build-isolation -r $(1) && \
-$$pip --no-build-isolation --editable src/accord --editable . --editable examples/digits && \
-$(@D)/bin/python -c "$$RELATIVE" $(@D)/bin && \
-{ $(@D)/bin/python -m compileall -q -j 0 $(@D)/lib >/dev/null || true; } && \
-touch $@
-endef
-
-$(READY): requirements.lock pyproject.toml src/accord/pyproject.toml examples/digits/pyproject.toml $(call moved,$(VENV))
-	@$(call install,requirements.lock)
-
-$(CLUSTER_READY): requirements-cluster.lock pyproject.toml src/accord/pyproject.toml examples/digits/pyproject.toml $(call moved,.venv-cluster)
-	@$(call install,requirements-cluster.lock)
-
-repro: $(READY) ## run the whole pipeline: data, both cells, figures (what did not change is skipped)
+repro: setup ## run the whole pipeline: data, both cells, figures (what did not change is skipped)
 	@PYTHONPATH=src python -m seqmnist check --quick --repair && python -m dvc repro && PYTHONPATH=src python -m seqmnist sync
 
-example: $(READY) ## run the pipeline of examples/digits: two models in half a minute, without TensorFlow
+example: setup ## run the pipeline of examples/digits: two models in half a minute, without TensorFlow
 	@cd examples/digits && dvc repro && digits sync
 
-ui: $(READY) ## open MLflow's page on this machine; prints links to the runs and to the cells compared
+ui: setup ## open MLflow's page on this machine; prints links to the runs and to the cells compared
 	@PYTHONPATH=src python -m seqmnist.ui
 
-serve: $(READY) ## answer requests with the best model, MLflow's champion, on this machine
+serve: setup ## answer requests with the best model, MLflow's champion, on this machine
 	@PYTHONPATH=src python -m seqmnist.serve
 
-demo: $(READY) ## open a page on this machine to draw a digit on, and watch the cells read it
+demo: setup ## open a page on this machine to draw a digit on, and watch the cells read it
 	@PYTHONPATH=src python -m seqmnist.demo
 
 figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/
 
-evidence: $(READY) ## train six seeds of both cells beside the default results; writes docs/evidence.json, tables and figures
+evidence: setup ## train six seeds of both cells beside the default results; writes docs/evidence.json, tables and figures
 	@PYTHONPATH=src python -m seqmnist.report.publish evidence
 
-tuned: $(READY) ## the same by the recipe that was tuned, over an hour; writes docs/tuned.json, tables and figures
+tuned: setup ## the same by the recipe that was tuned, over an hour; writes docs/tuned.json, tables and figures
 	@PYTHONPATH=src python -m seqmnist.report.publish tuned
 
-bench: $(READY) ## measure against Keras, PyTorch (where installed) and the matrix-product floor: half an hour or more
+bench: setup ## measure against Keras, PyTorch (where installed) and the matrix-product floor: half an hour or more
 	@python -m benchmarks.run
 
-bench-quick: $(READY) ## the same in two minutes: two cells, a tenth of the images
+bench-quick: setup ## the same in two minutes: two cells, a tenth of the images
 	@python -m benchmarks.run --quick
 
 # Debian's Chromium opens the pages in tests. Where it can't be installed those tests are skipped (with CI set they fail).
@@ -107,13 +71,13 @@ clock:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime >/dev/null; } || \
 		echo "faketime is not there, and needs apt-get and root to be installed: clocks are not set back"
 
-# A process for each core, up to four: each needs 2 GB. Tests of one file stay together, which share what they prepare.
-PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# A process for each core, up to four: each needs 2 GB.
+PYTEST := python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-test: $(READY) browser clock ## run the tests, but for those that are too long for every change
+test: setup ## run the tests for every change, in under five minutes
 	@$(PYTEST) -m "not slow"
 
-test-all: $(READY) browser clock ## run all tests, as continuous integration does
+test-all: setup browser clock ## run all tests, as continuous integration does
 	@$(PYTEST)
 
 # What tests/cluster runs: Slurm, PostgreSQL, sshd, and the namespaces that keep a node's folders its own.
@@ -124,35 +88,35 @@ cluster-programs:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge postgresql openssh-server openssh-client openssl util-linux >/dev/null; } || \
 		echo "some of slurm-wlm, munge, postgresql and openssh-server are not there, and need apt-get and root to be installed"
 
-test-cluster: $(CLUSTER_READY) cluster-programs ## run tests/cluster: Ray, Slurm, PostgreSQL, remotes; all real, on this machine
+test-cluster: setup-cluster cluster-programs ## run tests/cluster: Ray, Slurm, PostgreSQL, remotes; all real, on this machine
 	@PATH="$(CURDIR)/.venv-cluster/bin:$$PATH:/usr/sbin" python -m pytest --cluster --timeout 600 tests/cluster
 
-faults: $(READY) clock ## inject faults for up to an hour; writes docs/reliability.json and the tables in docs/reliability.md
-	@python -m pytest -n logical --maxprocesses 4 --dist worksteal --campaign tests/accord/system/faults tests/system/faults
+faults: setup clock ## inject faults for up to an hour; writes docs/reliability.json and the tables in docs/reliability.md
+	@$(PYTEST) --campaign tests/accord/system/faults tests/system/faults
 
 # Built in a copy without what earlier builds left: the wheels hold what is there now, and bytes depend on nothing else. No
 # zip file can hold a time before 1980.
-wheels: $(READY) ## build the wheels of accord and seqmnist in dist/; the same files give the same bytes
+wheels: setup ## build the wheels of accord and seqmnist in dist/; the same files give the same bytes
 	@rm -rf dist && copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && \
 		cp -R README.md pyproject.toml src "$$copy" && chmod -R u=rwX,go=rX "$$copy" && \
 		rm -rf "$$copy"/src/*.egg-info "$$copy"/src/accord/*.egg-info "$$copy"/src/accord/build && \
 		SOURCE_DATE_EPOCH=315532800 python -m pip --disable-pip-version-check wheel -qq --no-deps --no-build-isolation \
 			--wheel-dir dist "$$copy"/src/accord "$$copy" && ls dist/*.whl
 
-lint: $(READY) ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
+lint: setup ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
 	@ruff check && ruff format --check && lint-imports && deptry src/seqmnist && deptry --config src/accord/pyproject.toml src/accord && \
 		deptry --config examples/digits/pyproject.toml examples/digits/src/digits
 
-types: $(READY) ## check types
+types: setup ## check types
 	@mypy
 
-licences: $(READY) ## list the licences of all packages that requirements.lock installs here in docs/licences.md
+licences: setup ## list the licences of all packages that requirements.lock installs here in docs/licences.md
 	@{ printf '%s\n' '# Licences' '' 'Of every package that `make setup` installs, as its metadata gives them; `make licences` writes this page.' \
 		'UNKNOWN: the metadata names none, the file LICENSE in the package does.' ''; \
 		python -m piplicenses --from=mixed --format=markdown --with-system --no-version --ignore-packages accord digits seqmnist pip; } > docs/.licences.md && \
 		mv docs/.licences.md docs/licences.md
 
-lock: $(READY) ## resolve the lock files anew from both pyproject.toml and deploy/requirements.in (needs uv)
+lock: setup ## resolve the lock files anew from both pyproject.toml and deploy/requirements.in
 	@$(call resolve,pyproject.toml --extra dev,requirements.lock) && cp requirements.lock requirements-cluster.lock && \
 		$(call resolve,pyproject.toml --extra dev --extra dev-cluster --extra cluster,requirements-cluster.lock) && \
 		cp requirements-cluster.lock deploy/requirements.lock && $(call resolve,deploy/requirements.in,deploy/requirements.lock)

@@ -39,7 +39,7 @@ def environment(*unwanted: str) -> dict[str, str]:
 def wheels(root: Path) -> dict[str, Path]:
     """Build the wheels in a copy, with the packages of this environment; return their paths by package."""
     with_python = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = ["make", "--silent", "--old-file=.venv/.ready", "wheels"]
+    command = ["make", "--silent", "--old-file=setup", "wheels"]
     subprocess.run(command, cwd=root, env=environment("PYTHON", "MAKE") | with_python, check=True)
     return {path.name.partition("-")[0]: path for path in (root / "dist").iterdir()}
 

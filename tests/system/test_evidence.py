@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_the_evidence_goes_into_docs_and_leaves_the_default_results_alone(project: Any) -> None:
     project.edit("conf/experiment/evidence.yaml", "[42, 43, 44, 45, 46, 47]", "[42, 43]")
     outputs, params, metrics = project.output_hashes(), (project.root / "params.yaml").read_bytes(), project.metrics()
 
-    result = project.succeed("make", "-o", ".venv/.ready", "evidence")
+    result = project.succeed("make", "-o", "setup", "evidence")
 
     assert project.output_hashes() == outputs
     assert (project.root / "params.yaml").read_bytes() == params

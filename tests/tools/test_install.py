@@ -1,0 +1,360 @@
+"""`make setup` makes an environment, and mends one that was moved, copied or left half-made."""
+
+import hashlib
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sysconfig
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
+
+import pytest
+
+from tests.projects import ROOT
+from tools.install import HEADER, make_scripts_relative, uv_variables
+
+UNWANTED = ("__pycache__", "*.egg-info", ".dvc", "mlflow.db*", "mlartifacts", "sweeps")
+ENVIRONMENTS = (".venv", ".venv-cluster")
+MENDED = "".join(f"{name} was moved or copied here: mending it\n" for name in ENVIRONMENTS)
+UV = Path(sysconfig.get_path("scripts"), "uv")
+REAL = f'exec {UV} "$@"'
+# At its first call it leaves a half of a package, says so, and waits until it may go on.
+CUT_SHORT = f"""\
+test -s "$CALLS" || first=1
+test -z "$first" || touch "$(dirname "$0")"/../lib/half-a-package
+echo "$@" >> "$CALLS"
+test -z "$first" || read -r _ < "$GATE"
+{REAL}
+"""
+FAILING = "echo 'no such network' >&2; exit 2"
+
+
+def make_wheel(folder: Path, name: str, files: dict[str, str]) -> str:
+    """Make the wheel of a package of one version; return its line of a lock file."""
+    wheel = folder / f"{name}-1.0-py3-none-any.whl"
+    about = f"{name}-1.0.dist-info"
+    files = files | {
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/RECORD": "",
+    }
+    files[f"{about}/RECORD"] = "".join(f"{path},,\n" for path in files)
+    with ZipFile(wheel, "w") as opened:
+        for path, text in files.items():
+            entry = ZipInfo(path)
+            entry.external_attr = (stat.S_IFREG | 0o755) << 16
+            opened.writestr(entry, text)
+    return f"{name}==1.0 \\\n    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+class Repository:
+    """A repository whose lock files ask for uv, and for a package by which an environment has this one's packages."""
+
+    def __init__(self, root: Path, packages: Path | None = None) -> None:
+        self.root, self.packages = root, packages or root.parent / "packages"
+
+    @classmethod
+    def made(cls, root: Path, uv: str = REAL) -> "Repository":
+        unwanted = shutil.ignore_patterns(*UNWANTED)
+        for name in ("src/accord", "src/seqmnist", "examples/digits", "tools"):
+            shutil.copytree(ROOT / name, root / name, ignore=unwanted)
+        (root / ".dvc").mkdir()
+        for name in ("Makefile", "pyproject.toml", "README.md"):
+            shutil.copy2(ROOT / name, root)
+        repository = cls(root)
+        repository.packages.mkdir()
+        repository.lock(uv)
+        return repository
+
+    def lock(self, uv: str) -> None:
+        """Write lock files and what they name, in which the commands of a shell stand for uv."""
+        for wheel in self.packages.iterdir():
+            wheel.unlink()
+        pins = make_wheel(self.packages, "shared", {"shared.pth": sysconfig.get_path("purelib")})
+        pins += make_wheel(self.packages, "uv", {"uv-1.0.data/scripts/uv": f"#!/bin/sh\n{uv}\n"})
+        for name in ("requirements.lock", "requirements-cluster.lock"):
+            (self.root / name).write_text(pins)
+
+    def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
+        unwanted = ("PYTHON", "MAKE", "VIRTUAL_ENV", "PIP_", "UV_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+        settings = self.packages.with_name("pip.conf")
+        settings.write_text(f"[global]\nno-index = true\n[install]\nfind-links = {self.packages}\n")
+        environment |= {"PIP_CONFIG_FILE": str(settings), "UV_CACHE_DIR": str(self.packages.with_name("cache"))}
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        with self.start(*command, **variables) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    def setup(self) -> str:
+        """Set up both environments, which must go well; return what is printed."""
+        result = self.run("make", "setup", "setup-cluster")
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout
+
+    def code(self, command: str) -> Path:
+        """The folder of the package that a command in a shell here imports."""
+        result = self.run("sh", "-c", f"{command} -c 'import seqmnist; print(seqmnist.__file__)'")
+        return Path(result.stdout.strip()).parent
+
+    def works(self) -> bool:
+        """Whether the environment runs the code here, with the packages of the lock file."""
+        half = list(self.root.glob(".venv/lib/half*"))
+        return self.code(".venv/bin/python") == self.root / "src/seqmnist" and not half
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    repository = Repository.made(tmp_path_factory.mktemp("original") / "seqmnist")
+    assert repository.setup() == "".join(
+        f"installing {lock} into {name}\n"
+        for name, lock in zip(ENVIRONMENTS, ("requirements.lock", "requirements-cluster.lock"), strict=True)
+    )
+    assert repository.works()
+    return repository
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> dict[str, str]:
+    """The variables of an installation that waits in the middle until something is written to GATE."""
+    os.mkfifo(tmp_path / "gate")
+    (tmp_path / "calls").touch()
+    return {"GATE": str(tmp_path / "gate"), "CALLS": str(tmp_path / "calls")}
+
+
+@pytest.mark.slow
+def test_a_copied_environment_runs_the_code_of_the_copy(original: Repository, tmp_path: Path) -> None:
+    name = "mü (1) #2/it's [x]; &/far " + "away" * 40
+    copy = Repository(Path(shutil.copytree(original.root, tmp_path / name, symlinks=True)), original.packages)
+    refused = copy.run(".venv/bin/seqmnist", "sync")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"error: this environment runs the code in {original.root}/src/accord, not that in {copy.root}/src/accord: "
+        "install that one (`make setup` or `pip install -e .`), or set PYTHONPATH=src\n"
+    )
+    script = copy.root / ".venv-cluster/bin/seqmnist"  # as pip writes it, and an earlier version left it
+    script.write_text(f"#!{original.root}/.venv-cluster/bin/python\n" + script.read_text().partition("' '''\n")[2])
+
+    assert copy.setup() == MENDED
+
+    for environment in ENVIRONMENTS:
+        for command in (f"{environment}/bin/python", f". {environment}/bin/activate && python"):
+            assert copy.code(command) == copy.root / "src/seqmnist", command
+        entered = copy.run(
+            "sh", "-c", f". {environment}/bin/activate && cd / && command -v seqmnist && seqmnist --help"
+        )
+        assert entered.stdout.startswith(f"{copy.root}/{environment}/bin/seqmnist\nusage: seqmnist")
+    assert copy.run(".venv/bin/seqmnist", "sync").stderr.startswith("error: params.yaml is missing")
+    assert copy.setup() == ""
+    assert original.code(".venv/bin/python") == original.root / "src/seqmnist"
+    assert original.setup() == ""
+
+
+@pytest.mark.slow
+def test_a_link_to_an_environment_elsewhere_is_left_alone(original: Repository, tmp_path: Path) -> None:
+    other = Repository.made(tmp_path / "other")
+    for environment in ENVIRONMENTS:
+        (other.root / environment).symlink_to(original.root / environment)
+    for name in ("requirements.lock", "requirements-cluster.lock"):
+        shutil.copy2(original.root / name, other.root)
+    assert other.setup() == ""
+    assert original.code(".venv/bin/python") == original.root / "src/seqmnist"
+
+
+@pytest.mark.parametrize("name", ["a:b", 'a"b', "a$b", "a`b", "a\\b", "a%20b"])
+def test_a_path_that_an_environment_cannot_have_is_refused_in_a_line(tmp_path: Path, name: str) -> None:
+    repository = Repository.made(tmp_path / name / "it")
+    refused = repository.run("make", "setup")
+    assert refused.returncode == 2
+    line, *_ = refused.stderr.splitlines()
+    assert line == (
+        f'error: {repository.root}: an environment cannot be below a path with one of : " $ ` \\ %: move the repository'
+    )
+    assert not (repository.root / ".venv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["all", "make"])
+def test_a_killed_installation_is_begun_anew(tmp_path: Path, gate: dict[str, str], whom: str) -> None:
+    """Also where uv outlives make: the next one waits for it."""
+    repository = Repository.made(tmp_path / "it", uv=CUT_SHORT)
+    with repository.start("make", "setup", **gate) as process:
+        while not Path(gate["CALLS"]).read_text():
+            assert process.poll() is None
+        half = repository.root / ".venv/lib/half-a-package"
+        assert half.exists()
+        if whom == "all":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            subprocess.run(["pkill", "-KILL", "--session", str(process.pid), "--full", "install.py"], check=True)
+            process.kill()
+    repository.lock(REAL)
+    with repository.start("make", "setup") as process:
+        assert process.stdout is not None
+        if whom == "make":
+            assert process.stdout.readline() == "waiting for the installation into .venv that is under way\n"
+            assert half.exists()
+            Path(gate["GATE"]).write_text("\n")
+        output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert output == "the installation into .venv was cut short: beginning anew\n"
+    assert repository.works()
+
+
+@pytest.mark.slow
+def test_two_at_once_install_once(tmp_path: Path, gate: dict[str, str]) -> None:
+    repository = Repository.made(tmp_path / "it", uv=CUT_SHORT.replace("half-a-package", "a-package"))
+    with repository.start("make", "setup", **gate) as first:
+        while not Path(gate["CALLS"]).read_text():
+            assert first.poll() is None
+        with repository.start("make", "-j2", "setup", "help", **gate) as second:
+            assert second.stdout is not None
+            waiting = "waiting for the installation into .venv that is under way\n"
+            while second.stdout.readline() != waiting:
+                assert second.poll() is None
+            Path(gate["GATE"]).write_text("\n")
+            assert second.communicate()[1] == ""
+        assert first.communicate() == ("installing requirements.lock into .venv\n", "")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert Path(gate["CALLS"]).read_text().count("--require-hashes") == 1
+    assert repository.works()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_of_and_mended_later(tmp_path: Path) -> None:
+    repository = Repository.made(tmp_path / "it")
+    large = make_wheel(repository.packages, "large", {"large.py": "x" * 3_000_000})
+    with (repository.root / "requirements.lock").open("a") as file:
+        file.write(large)
+    full = repository.run("sh", "-c", "ulimit -f 5000 && make setup")  # of 512 bytes
+    assert full.returncode == 2
+    assert (
+        "error: requirements.lock can't be installed into .venv (see above); the next `make` begins anew\n"
+        in full.stderr
+    )
+    assert "Traceback" not in full.stderr.replace("pip/", "")
+    assert not (repository.root / ".venv/.ready").exists()
+    mended = repository.run("make", "setup")
+    assert (mended.returncode, mended.stderr) == (0, "")
+    assert mended.stdout == "the installation into .venv was cut short: beginning anew\n"
+    assert repository.works()
+
+
+@pytest.mark.slow
+def test_where_uv_fails_pip_installs_the_same(tmp_path: Path) -> None:
+    repository = Repository.made(tmp_path / "it", uv=FAILING)
+    result = repository.run("make", "setup")
+    assert result.returncode == 0
+    assert result.stderr == "no such network\n"
+    assert result.stdout.endswith("uv can't install here (see above): pip does it, which takes longer\n")
+    assert repository.works()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("uv", [REAL, FAILING], ids=["by uv", "by pip"])
+@pytest.mark.parametrize("package", ["uv", "shared"])
+def test_a_file_that_is_not_the_one_locked_is_never_installed(tmp_path: Path, uv: str, package: str) -> None:
+    repository = Repository.made(tmp_path / "it", uv=uv)
+    lock = repository.root / "requirements.lock"
+    locked = lock.read_text()
+    make_wheel(
+        repository.packages, package, {"other.pth": "/", f"{package}-1.0.data/scripts/uv": f"#!/bin/sh\n{REAL}\n"}
+    )
+    result = repository.run("make", "setup")
+    assert lock.read_text() == locked
+    assert not list(repository.root.glob(".venv/lib/*/site-packages/other.pth"))
+    if package == "shared":
+        assert result.returncode == 2
+        assert "error: requirements.lock can't be installed into .venv (see above)" in result.stderr
+        assert not (repository.root / ".venv/.ready").exists()
+
+
+@pytest.mark.slow
+def test_an_interpreter_that_is_gone_is_noticed(original: Repository, tmp_path: Path) -> None:
+    copy = Repository(Path(shutil.copytree(original.root, tmp_path / "it", symlinks=True)), original.packages)
+    interpreter = copy.root / ".venv/bin/python"
+    interpreter.unlink()
+    interpreter.symlink_to("/no/such/python")
+    result = copy.run("make", "setup")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "the Python that .venv was made with is gone: beginning anew\n"
+    assert copy.works()
+
+
+@pytest.mark.slow
+def test_a_python_that_was_asked_for_is_not_ignored(original: Repository) -> None:
+    python = shutil.which("python3")
+    assert original.run("make", "setup", f"PYTHON={python}").returncode == 0
+    settings = original.root / ".venv/pyvenv.cfg"
+    text = settings.read_text()
+    settings.write_text(text.replace("version = 3.", "version = 2."))
+    refused = original.run("make", "setup", f"PYTHON={python}")
+    settings.write_text(text)
+    assert refused.returncode == 2
+    assert "remove it first (rm -r .venv)" in refused.stderr.splitlines()[0]
+
+
+@pytest.mark.slow
+def test_a_lock_file_that_changed_is_installed(tmp_path: Path) -> None:
+    repository = Repository.made(tmp_path / "it")
+    assert repository.run("make", "setup").returncode == 0
+    (repository.root / ".venv/bin/mine").write_text("#!/bin/sh\n")
+    os.utime(repository.root / "requirements.lock")  # as a checkout does
+    assert repository.run("make", "setup").stdout == ""
+    more = make_wheel(repository.packages, "more", {"more.py": ""})
+    with (repository.root / "requirements.lock").open("a") as file:
+        file.write(more)
+    assert repository.run("make", "setup").stdout == "installing requirements.lock into .venv\n"
+    assert repository.run(".venv/bin/python", "-c", "import more").returncode == 0
+    assert (repository.root / ".venv/bin/mine").exists()
+
+
+def test_uv_gets_the_settings_of_pip() -> None:
+    settings = """\
+:env:.cert='/of/the/environment.pem'
+:env:.find-links='one\\ntwo'
+global.cert='/of/all.pem'
+global.extra-index-url='file:///a file:///b'
+global.index-url='file:///main'
+global.timeout='99'
+install.index-url='file:///to/install'
+install.trusted-host='here'
+wheel.index-url='file:///to/build'
+global.constraint='/constraints.txt'
+"""
+    assert uv_variables(settings.splitlines()) == {
+        "SSL_CERT_FILE": "/of/the/environment.pem",
+        "UV_DEFAULT_INDEX": "file:///to/install",
+        "UV_FIND_LINKS": "one,two",
+        "UV_HTTP_TIMEOUT": "99",
+        "UV_INDEX": "file:///a file:///b",
+        "UV_INSECURE_HOST": "here",
+    }
+
+
+def test_a_script_is_replaced_not_written_into(tmp_path: Path) -> None:
+    """uv's cache has the same file."""
+    (tmp_path / "bin").mkdir()
+    script, cached, binary = tmp_path / "bin/one", tmp_path / "cached", tmp_path / "bin/program"
+    cached.write_bytes(b"#!/old/place/bin/python3.11\nprint()\n")
+    cached.chmod(0o755)
+    script.hardlink_to(cached)
+    binary.write_bytes(b"\x7fELF")
+    make_scripts_relative(tmp_path / "bin")
+    assert script.read_bytes() == HEADER + b"print()\n"
+    assert script.stat().st_mode & 0o777 == 0o755
+    assert cached.read_bytes() == b"#!/old/place/bin/python3.11\nprint()\n"
+    assert binary.read_bytes() == b"\x7fELF"
+    assert len(list((tmp_path / "bin").iterdir())) == 2
