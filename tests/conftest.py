@@ -1,8 +1,10 @@
 """A data set of 80 images and a configuration that trains on it in a moment."""
 
 import copy
+import fcntl
 import gzip
 import hashlib
+import os
 import pickle
 import shutil
 import sys
@@ -19,7 +21,7 @@ from accord.compose import compose
 from accord.project import Project, find_project
 from accord.settings import Tracking
 from seqmnist.config import Config, Data, validate
-from tests.projects import EXAMPLE, as_project
+from tests.projects import EXAMPLE, Once, as_project
 from tests.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -49,11 +51,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is for a campaign alone."""
+    """Leave out what is for a campaign alone; begin with what takes longest, so that all processes end together."""
     if not config.getoption("campaign"):
         left_out = [item for item in items if item.get_closest_marker("campaign")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+    items.sort(key=lambda item: "system" not in item.path.parts)
 
 
 def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -77,15 +80,36 @@ def pickle_gz(value: object) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def tiny_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a folder, known by a name, once for all processes of a test session; returns its path."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, made = base / name, base / f"{name}.made"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # another process failed in its midst
+                make(folder)
+                made.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def tiny_raw(once: Once) -> Path:
     """A folder with the four raw IDX files. Tests read it; to change files they use `raw_copy`."""
-    folder = tmp_path_factory.mktemp("tiny") / "raw"
-    folder.mkdir()
-    for seed, (split, prefix) in enumerate([("train", "train"), ("test", "t10k")]):
-        images, labels = draw_images(COUNTS[split], seed)
-        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
-        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
-    return folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        for seed, (split, prefix) in enumerate([("train", "train"), ("test", "t10k")]):
+            images, labels = draw_images(COUNTS[split], seed)
+            (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
+            (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
+
+    return once("tiny raw", make)
 
 
 @pytest.fixture

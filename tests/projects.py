@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import yaml
 
 from accord.project import Project as AccordProject
 from accord.project import find_project
+
+Once = Callable[[str, Callable[[Path], object]], Path]  # what the fixture `once` is
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples/digits"

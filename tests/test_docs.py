@@ -63,3 +63,9 @@ def test_each_function_in_a_picture_is_in_its_file(page: Path) -> None:
     for file, name in re.findall(r"([\w/]+\.py):([\w.]+)", page.read_text()):
         (found,) = [folder / file for folder in (SOURCES, SOURCES / "seqmnist") if (folder / file).exists()]
         assert defines(found, name), f"{file}:{name}"
+
+
+def test_each_folder_of_tests_says_what_belongs_there_and_how_fast_it_is() -> None:
+    tests = ROOT / "tests"
+    rows = re.findall(r"^\| `([\w./]+)` \| .+ \| .+ \|$", (tests / "README.md").read_text(), re.MULTILINE)
+    assert rows == sorted({str(path.parent.relative_to(tests)) for path in tests.rglob("test_*.py")})

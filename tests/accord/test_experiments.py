@@ -379,6 +379,7 @@ def test_a_stage_does_no_work_in_a_tree_whose_result_would_be_lost(
     assert not list((folder / ".dvc/cache").rglob("*.dir"))
 
 
+@pytest.mark.slow
 def test_a_queued_experiment_that_would_be_lost_fails_and_its_log_says_why(project: Path) -> None:
     folder = shallow(project)
     dvc(folder, "exp", "run", "--queue", "--name", "trial", "-S", "seeds=[7]")

@@ -114,6 +114,7 @@ def test_outside_of_a_project_a_line_says_so(tmp_path: Path, command: str) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_commands_that_need_no_project_work_anywhere(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "seqmnist", "move-store", "no-database", "/a"]
     variables = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}

@@ -8,6 +8,7 @@ from benchmarks.workload import Workload
 TINY = Workload("lstm", units=4, batch=10, images=25)
 
 
+@pytest.mark.slow
 def test_variants_are_measured_in_turn_and_their_processes_end(capsys: pytest.CaptureFixture[str]) -> None:
     result = compare(TINY, ("fast", "keras"), rounds=2)
 

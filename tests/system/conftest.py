@@ -12,7 +12,7 @@ import yaml
 from playwright.sync_api import Page, sync_playwright
 
 from seqmnist.config import Data
-from tests.projects import ROOT, Project, clone
+from tests.projects import ROOT, Once, Project, clone
 from tests.skipping import skip
 
 
@@ -28,17 +28,15 @@ def make_tiny(project: Project, data: Data) -> None:
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory, tiny_data: Data) -> Project:
+def fresh(once: Once, tiny_data: Data) -> Project:
     """A clone in which nothing has run. Tests copy it, they don't change it."""
-    project = clone(tmp_path_factory.mktemp("fresh") / "clone")
-    make_tiny(project, tiny_data)
-    return project
+    return Project(once("fresh", lambda target: make_tiny(clone(target), tiny_data)))
 
 
 @pytest.fixture(scope="session")
-def reproduced(fresh: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def reproduced(fresh: Project, once: Once) -> Project:
     """A clone after its first `dvc repro`, with its commit of the results. Tests copy it, they don't change it."""
-    return fresh.reproduce(tmp_path_factory.mktemp("reproduced") / "clone")
+    return Project(once("reproduced", fresh.reproduce))
 
 
 @pytest.fixture

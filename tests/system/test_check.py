@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.damage import cache_entry, damage_file
+
+pytestmark = pytest.mark.slow
 
 WEIGHTS = "models/rnn/seed-42.weights.h5"
 

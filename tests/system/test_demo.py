@@ -12,6 +12,8 @@ from seqmnist.cells import saved
 from seqmnist.measure.beliefs import beliefs
 from seqmnist.training.runtime import start_tensorflow
 
+pytestmark = pytest.mark.slow
+
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 ONE = [(0.5, 0.2), (0.5, 0.5), (0.5, 0.8)]
 ZERO = [(0.5 + 0.2 * math.sin(k / 5), 0.5 - 0.3 * math.cos(k / 5)) for k in range(32)]

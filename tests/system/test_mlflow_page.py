@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WIDE = {"width": 1600, "height": 1100}  # MLflow's assistant takes the right side
 PHONE = {"width": 390, "height": 844}
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.projects import ROOT, Project
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "[core]\n    analytics = false\n[hydra]\n    enabled = true\n    config_dir = conf\n    config_name = config\n"
 PIPELINE = """\
 stages:

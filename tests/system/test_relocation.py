@@ -3,7 +3,11 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.projects import Project
+
+pytestmark = pytest.mark.slow
 
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "train.epochs=1", "hydra.sweep.dir=sweeps/x")
 

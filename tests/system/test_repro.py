@@ -51,6 +51,7 @@ def test_evaluation_of_the_saved_weights_agrees_with_training(reproduced: Any) -
         assert float(row["test.loss"]) == pytest.approx(selected["test"]["loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_edit_of_one_cell_spares_the_other(project: Any) -> None:
     project.edit("conf/cell/lstm.yaml", "units: 8", "units: 9")
     result = project.succeed("dvc", "repro")
@@ -59,6 +60,7 @@ def test_edit_of_one_cell_spares_the_other(project: Any) -> None:
     assert "params.yaml: cells.lstm.units 8 -> 9" in result.output
 
 
+@pytest.mark.slow
 def test_deleted_outputs_come_back_from_the_run_cache(project: Any) -> None:
     before = project.output_hashes()
     (project.root / "dvc.lock").unlink()
@@ -72,12 +74,14 @@ def test_deleted_outputs_come_back_from_the_run_cache(project: Any) -> None:
     assert project.metrics()["lstm"]
 
 
+@pytest.mark.slow
 def test_experiment_can_override_one_cell_s_recipe(project: Any) -> None:
     result = project.succeed("dvc", "exp", "run", "-S", "+cells.rnn.train.epochs=1")
     assert "train@lstm" in result.stages_skipped
     assert [len(project.history(cell)) for cell in ("rnn", "lstm")] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
     project.edit("conf/config.yaml", "lstm: lstm\n", "lstm: lstm\n  - cell@cells.gru: gru\n")
     project.edit("dvc.yaml", "cell: [rnn, lstm]", "cell: [rnn, lstm, gru]")
@@ -87,6 +91,7 @@ def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
     assert len(project.history("gru")) == 2
 
 
+@pytest.mark.slow
 def test_same_seed_in_two_clones_gives_the_same_bytes(reproduced: Any, fresh: Any, tmp_path: Path) -> None:
     other = fresh.copy(tmp_path / "other" / "folder")
     other.succeed("dvc", "repro", "--no-run-cache")
@@ -110,12 +115,14 @@ def test_large_outputs_stay_out_of_git(reproduced: Any) -> None:
     assert outputs == ["data/.gitignore"]
 
 
+@pytest.mark.slow
 def test_make_repro_is_dvc_repro(project: Any) -> None:
     (project.root / ".venv").symlink_to(sys.prefix)
-    result = project.succeed("make", "-o", ".venv/.ready", "repro")
+    result = project.succeed("make", "-o", "setup", "repro")
     assert result.stages_skipped == STAGES
 
 
+@pytest.mark.slow
 def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
     unrun.succeed("python", "-m", "seqmnist", "compose", PYTHONPATH="src")
     for stage, arguments, missing in [
@@ -129,6 +136,7 @@ def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
         assert line.startswith(f"error: {missing} is missing: run `dvc repro`")
 
 
+@pytest.mark.slow
 def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Any) -> None:
     outputs = ["data/raw", "data/processed", "models/rnn", "reports/train/lstm", "reports/figures"]
     folders = ["conf", "conf/train", "models", "reports/train", *outputs]

@@ -7,10 +7,12 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.projects import Project
 from tests.trainings import Training
 
-EPOCHS = 150
+EPOCHS = 50
 LSTM = Training("lstm", "seqmnist", "lstm-seed-42", f" {{}}/{EPOCHS - 1} ", EPOCHS)
 
 
@@ -18,17 +20,18 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(project: Pro
     project.edit("conf/train/default.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
     straight = project.copy(tmp_path / "straight")
     straight.succeed("dvc", "repro", LSTM.stage)
-    checkpoints = LSTM.kill(project, epoch=20)
+    checkpoints = LSTM.kill(project, epoch=10)
     assert len(checkpoints) == 2
 
     result = project.succeed("dvc", "repro", LSTM.stage)
 
     (epoch,) = re.findall(r"^train@lstm: resuming at epoch (\d+)$", result.output, re.MULTILINE)
-    assert int(epoch) >= 20
+    assert int(epoch) >= 10
     assert LSTM.printed(int(epoch) - 1) not in result.output, "no epoch is trained twice"
     LSTM.assert_as_if_never_stopped(project, straight)
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_the_number_of_cores(project: Project) -> None:
     before = {path: (project.root / path).read_bytes() for path in ("models/lstm/seed-42.weights.h5",)}
     core = min(os.sched_getaffinity(0))

@@ -14,6 +14,8 @@ from seqmnist.cells import saved
 from seqmnist.training.graph import ScoringGraph
 from seqmnist.training.runtime import start_tensorflow
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(reproduced: Any, serving: Any) -> Iterator[tuple[str, str]]:

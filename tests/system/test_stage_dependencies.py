@@ -53,6 +53,7 @@ def test_nothing_is_stale_at_first(repo: Any) -> None:
     assert repo.status() == {}
 
 
+@pytest.mark.slow
 def test_an_edit_of_any_listed_file_makes_its_stages_stale_and_no_other_s(repo: Any) -> None:
     stages = {stage.addressing: [Path(dep.def_path) for dep in stage.deps] for stage in repo.index.stages}
     listed = {path for deps in stages.values() for path in deps if SOURCES in path.parents}

@@ -4,8 +4,12 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.mlflow_store import LOOK
 from tests.projects import Project
+
+pytestmark = pytest.mark.slow
 
 
 def test_sync_below_the_root_logs_models_and_data_sets_as_at_the_root(project: Project) -> None:

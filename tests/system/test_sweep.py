@@ -10,7 +10,9 @@ import pytest
 from mlflow.entities import Run
 
 from tests.mlflow_store import artifacts, parent_and_trials, steps
-from tests.projects import Project
+from tests.projects import Once, Project
+
+pytestmark = pytest.mark.slow
 
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m")
 
@@ -25,12 +27,10 @@ def sweep_folder(project: Project) -> Path:
 
 
 @pytest.fixture(scope="module")
-def swept(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def swept(reproduced: Project, once: Once) -> Project:
     """A clone after a sweep over learning rates with two epochs, which the tests of this module read."""
-    project = reproduced.copy(tmp_path_factory.mktemp("swept") / "clone")
     values = ["cell=lstm", "train.learning_rate=1e-3,2e-2", "train.epochs=2"]
-    project.succeed(*SWEEP, *values, PYTHONPATH="src")
-    return project
+    return Project(once("swept", lambda target: reproduced.copy(target).succeed(*SWEEP, *values, PYTHONPATH="src")))
 
 
 def test_a_trial_with_the_pipelines_values_has_its_very_weights(swept: Project) -> None:

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.mlflow_store import curve, runs_by_name, runs_in
+
+pytestmark = pytest.mark.slow
 
 STAGES = {"download", "preprocess", "train@rnn", "train@lstm", "evaluate"}
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pytest
 from mlflow.entities import Run
 
 from tests.mlflow_store import curve, runs_in
@@ -70,6 +71,7 @@ def test_each_cells_graph_is_there_as_a_picture_and_for_tensorboard(reproduced: 
         assert b"cell" in events.read_bytes()
 
 
+@pytest.mark.slow
 def test_logged_model_loads_where_the_package_is_not(reproduced: Any, tmp_path: Path) -> None:
     (run,) = runs(reproduced, stage="train", cell="lstm")
     model = f"models:/{run.outputs.model_outputs[0].model_id}"
@@ -87,6 +89,7 @@ def test_logged_model_loads_where_the_package_is_not(reproduced: Any, tmp_path: 
     assert predicted == [int(line.split(",")[3]) for line in table]
 
 
+@pytest.mark.slow
 def test_diverged_training_ends_at_once_as_failed(project: Any) -> None:
     project.edit("conf/train/notebook.yaml", "learning_rate: 0.001", "learning_rate: 1.0e+38")
     result = project.run("dvc", "repro", "train@rnn")
@@ -100,6 +103,7 @@ def test_diverged_training_ends_at_once_as_failed(project: Any) -> None:
     assert run.data.tags["error"] in error
 
 
+@pytest.mark.slow
 def test_page_serves_on_this_machine_only_and_prints_links(reproduced: Any) -> None:
     process = reproduced.start("python", "-m", "seqmnist.ui", PYTHONPATH="src")
     assert process.stdout is not None

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.servers import Server, kill_when, told
+
+pytestmark = pytest.mark.slow
 
 ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # a slow machine has time
 SYNC = ("python", "-m", "seqmnist", "sync")

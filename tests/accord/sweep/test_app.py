@@ -41,6 +41,7 @@ def test_options_that_cannot_go_together_are_a_line(
     assert told in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from accord.errors import UserError
 from accord.files import sha256_file
-from accord.project import find_project
+from accord.project import Project
 from accord.settings import Section
 from accord.sweep import trial as module
 from accord.sweep.folders import Result, TrialSettings
@@ -17,6 +17,7 @@ from accord.tracking import sweeps
 from accord.tracking.connection import ServerAway
 from accord.tracking.runs import RunRequest
 from seqmnist.project import PROJECT
+from tests.projects import as_project
 
 METRICS = {"selected.score": 0.75, "selected.epoch": 3, "last.score": 0.5}
 CALLS: list[tuple[Any, ...]] = []
@@ -46,19 +47,22 @@ MINE = replace(PROJECT, config=f"{__name__}:Config", functions=__name__, metric=
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a trial on its own, of a project that trains nothing."""
+def _mine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """The project trains nothing."""
+    yield from as_project(f"{__name__}:MINE", monkeypatch)
+
+
+@pytest.fixture
+def folder(_mine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a trial on its own."""
     CALLS.clear()
-    monkeypatch.setenv("ACCORD_PROJECT", f"{__name__}:MINE")
-    find_project.cache_clear()
     folder = tmp_path / "a trial"
     (folder / "checkpoints/one").mkdir(parents=True)
     (folder / "params.yaml").write_text("data: digits\ntracking: {uri: null, experiment: mine}\n")
     TrialSettings("svm rate=1", None, 0, "/inputs", 2).write(folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["trial", str(folder), "1"])
-    yield folder
-    find_project.cache_clear()
+    return folder
 
 
 def finished(folder: Path) -> Result:

@@ -5,24 +5,27 @@ from pathlib import Path
 import pytest
 
 import accord.tracking  # noqa: F401  (before a test module imports MLflow: it turns MLflow's telemetry off)
-from tests.projects import EXAMPLE, Project, clone
+from tests.projects import EXAMPLE, Once, Project, clone
 
 BELOW = "team/digits"  # the project's folder in its repository
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def fresh(once: Once) -> Project:
     """A project in which nothing has run, with three epochs. Tests copy it, they don't change it."""
-    project = clone(tmp_path_factory.mktemp("fresh") / "clone", EXAMPLE, BELOW)
-    project.edit("conf/train/default.yaml", "epochs: 20", "epochs: 3")
-    project.succeed("git", "commit", "--quiet", "--all", "--message", "Train for a moment")
-    return project
+
+    def make(target: Path) -> None:
+        project = clone(target, EXAMPLE, BELOW)
+        project.edit("conf/train/default.yaml", "epochs: 20", "epochs: 3")
+        project.succeed("git", "commit", "--quiet", "--all", "--message", "Train for a moment")
+
+    return Project(once("fresh digits", make), BELOW)
 
 
 @pytest.fixture(scope="session")
-def reproduced(fresh: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def reproduced(fresh: Project, once: Once) -> Project:
     """A project after its first `dvc repro`, with its commit of the results. Tests copy it, they don't change it."""
-    return fresh.reproduce(tmp_path_factory.mktemp("reproduced") / "clone")
+    return Project(once("reproduced digits", fresh.reproduce), BELOW)
 
 
 @pytest.fixture

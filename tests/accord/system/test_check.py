@@ -2,8 +2,12 @@
 
 import os
 
+import pytest
+
 from tests.damage import cache_entry, damage_file
 from tests.projects import Project, Result
+
+pytestmark = pytest.mark.slow
 
 MODEL = "models/sgd/model.pickle"
 IMAGES = "data/prepared/test.npy"

@@ -34,6 +34,7 @@ def test_experiment_with_an_impossible_value_is_refused(project: Project) -> Non
     assert (project.root / "params.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_nothing_reports_to_its_makers(reproduced: Project) -> None:
     assert reproduced.succeed("dvc", "config", "core.analytics").output.strip() == "false"
     assert reproduced.succeed("dvc", "config", "core.check_update").output.strip() == "false"

@@ -8,6 +8,8 @@ import pytest
 
 from tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "xK9-a-long-token"  # the value of a variable, which is to be found nowhere
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.mlflow_store import runs
 from tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
 ALPHAS = ("0.002", "0.003")
 MOST_LOOKS = 300
 

@@ -3,10 +3,13 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from accord.files import sha256_files
 from tests.projects import Project
+
+pytestmark = pytest.mark.slow
 
 NAME = "mu\u0308ller (1) #2 %20 it's [x]; ?"
 SWEEP = ("python", "-m", "digits.sweep", "-m", "model=sgd", "seed=1,2", "train.epochs=1", "hydra.sweep.dir=sweeps/x")

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from accord.files import sha256_file
 from tests.accord.system.conftest import BELOW
 from tests.projects import EXAMPLE, Project, clone
@@ -14,6 +16,7 @@ def test_repro_again_skips_every_stage(project: Project) -> None:
     assert project.succeed("dvc", "repro").stages_skipped == STAGES
 
 
+@pytest.mark.slow
 def test_edit_of_one_model_spares_the_other(project: Project) -> None:
     project.edit("conf/model/mlp.yaml", "alpha: 0.0001", "alpha: 0.001")
     result = project.succeed("dvc", "repro")
@@ -34,6 +37,7 @@ def test_deleted_outputs_come_back_from_the_run_cache(project: Project) -> None:
     assert set(project.metrics()) == {"sgd", "mlp"}
 
 
+@pytest.mark.slow
 def test_experiment_trains_with_its_own_values(project: Project) -> None:
     project.succeed("dvc", "exp", "run", "-S", "train.epochs=1")
     assert [len(project.history(model)) for model in ("sgd", "mlp")] == [1, 1]
@@ -42,6 +46,7 @@ def test_experiment_trains_with_its_own_values(project: Project) -> None:
     assert "train.epochs 1 -> 3" in project.succeed("dvc", "repro", "compose").output, "an edit of conf/ drops them"
 
 
+@pytest.mark.slow
 def test_temporary_experiment_runs_the_code_of_its_own_tree(project: Project) -> None:
     project.edit("src/digits/prepare.py", 'print(f"{name}: ', 'print(f"edited {name}: ')
     result = project.succeed("dvc", "exp", "run", "--temp", "-S", "data.validation=290")
@@ -97,6 +102,7 @@ def test_a_clone_that_git_would_give_windows_line_ends_has_the_same_bytes(projec
     assert "up to date" in other.succeed("dvc", "status").output
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_folder_is_a_project_as_the_root_of_its_repository(reproduced: Project, tmp_path: Path) -> None:
     copied = clone(tmp_path / "mine", EXAMPLE)
     copied.edit("conf/train/default.yaml", "epochs: 20", "epochs: 3")

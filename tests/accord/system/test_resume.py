@@ -3,10 +3,11 @@
 import fcntl
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.projects import Project
+from tests.projects import Once, Project
 from tests.trainings import Training
 
 EPOCHS = 60
@@ -17,12 +18,15 @@ TRAIN = ("python", "-m", "digits.train", "mlp")
 
 
 @pytest.fixture(scope="module")
-def straight(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def straight(reproduced: Project, once: Once) -> Project:
     """A project in which both models were trained for many epochs without a break."""
-    project = reproduced.copy(tmp_path_factory.mktemp("straight") / "clone")
-    lengthen(project)
-    project.succeed("dvc", "repro", "train")
-    return project
+
+    def make(target: Path) -> None:
+        project = reproduced.copy(target)
+        lengthen(project)
+        project.succeed("dvc", "repro", "train")
+
+    return Project(once("straight digits", make), reproduced.below)
 
 
 @pytest.fixture
@@ -36,6 +40,7 @@ def lengthen(project: Project) -> None:
     project.edit("conf/train/default.yaml", "epochs: 3\n", f"epochs: {EPOCHS}\n")
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(long: Project, straight: Project) -> None:
     checkpoints = MLP.kill(long, epoch=10)
     assert len(checkpoints) == 2
@@ -49,6 +54,7 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(long: Projec
     MLP.assert_as_if_never_stopped(long, straight)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_one_epoch(long: Project, straight: Project) -> None:
     before, newest = SGD.kill(long, epoch=10)
     state = newest / "learner.pickle"
@@ -64,6 +70,7 @@ def test_a_damaged_checkpoint_costs_one_epoch(long: Project, straight: Project) 
     SGD.assert_as_if_never_stopped(long, straight)
 
 
+@pytest.mark.slow
 def test_two_damaged_checkpoints_let_the_training_start_anew(long: Project, straight: Project) -> None:
     before, newest = SGD.kill(long, epoch=10)
     state = before / "learner.pickle"
@@ -78,6 +85,7 @@ def test_two_damaged_checkpoints_let_the_training_start_anew(long: Project, stra
     SGD.assert_same_outputs(long, straight)
 
 
+@pytest.mark.slow
 def test_another_configuration_starts_anew_and_clears_up(long: Project) -> None:
     checkpoints = SGD.kill(long, epoch=5)
     assert checkpoints
@@ -94,6 +102,7 @@ def test_another_configuration_starts_anew_and_clears_up(long: Project) -> None:
     assert (finished.info.status, stale.info.status) == ("FINISHED", "KILLED")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
 def test_a_stopped_training_is_killed_in_mlflow_and_says_how_to_go_on(
     project: Project, signal_: signal.Signals
@@ -114,6 +123,7 @@ def test_a_stopped_training_is_killed_in_mlflow_and_says_how_to_go_on(
     assert [run.info.status for run in MLP.runs(project)] == ["KILLED"]
 
 
+@pytest.mark.slow
 def test_a_second_process_leaves_the_checkpoints_of_a_living_one_alone(long: Project) -> None:
     checkpoints = MLP.kill(long, epoch=5)
     with (checkpoints[0].parent / "lock").open("w") as held:

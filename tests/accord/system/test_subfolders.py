@@ -5,8 +5,12 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.mlflow_store import LOOK
 from tests.projects import Project
+
+pytestmark = pytest.mark.slow
 
 FOLDER = "conf/model"
 TO_ROOT = "../.."

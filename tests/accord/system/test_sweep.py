@@ -14,10 +14,10 @@ from mlflow.entities import Run
 
 from tests import mlflow_store
 from tests.mlflow_store import artifacts, client, steps
-from tests.projects import Project, Result
+from tests.projects import Once, Project, Result
 
 SWEEP = ("python", "-m", "digits.sweep", "-m")
-EPOCHS = 100
+EPOCHS = 40
 MANY = 4000  # epochs: a training that does not end while a test looks at it
 LINE = r"^#\d (sgd|mlp) lr=\S+: validation accuracy 0\.\d+ \(epoch \d\)$"
 
@@ -54,13 +54,16 @@ def processes_in(project: Project) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def swept(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def swept(reproduced: Project, once: Once) -> Project:
     """A project after a sweep over models and learning rates, which the tests of this module read."""
-    project = reproduced.copy(tmp_path_factory.mktemp("swept") / "clone")
-    result = sweep(project, "model=sgd,mlp", "model.learning_rate=0.01,0.1", "train.epochs=3")
-    assert result.code == 0, result.output
-    (project.root / "output.txt").write_text(result.output)
-    return project
+
+    def make(target: Path) -> None:
+        project = reproduced.copy(target)
+        result = sweep(project, "model=sgd,mlp", "model.learning_rate=0.01,0.1", "train.epochs=3")
+        assert result.code == 0, result.output
+        (project.root / "output.txt").write_text(result.output)
+
+    return Project(once("swept digits", make), reproduced.below)
 
 
 def test_each_combination_is_a_trial_named_by_what_was_swept(swept: Project) -> None:
@@ -107,6 +110,7 @@ def test_the_terminal_shows_each_trial_and_the_best(swept: Project) -> None:
     assert "Warning" not in output
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_store_was_lost_is_sent_to_a_new_one_by_resume(swept: Project, tmp_path: Path) -> None:
     project = swept.copy(tmp_path / "clone")
     assert not (project.root / "mlflow.db").exists()
@@ -126,6 +130,7 @@ def test_a_sweep_whose_store_was_lost_is_sent_to_a_new_one_by_resume(swept: Proj
     assert times == {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/*")}, "nothing was trained again"
 
 
+@pytest.mark.slow
 def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swept: Project, tmp_path: Path) -> None:
     project = swept.copy(tmp_path / "clone")
     for name in ("mlflow.db", "mlartifacts"):
@@ -157,6 +162,7 @@ def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swep
     assert (project.root / "models/mlp/model.pickle").read_bytes() != before["mlp"]
 
 
+@pytest.mark.slow
 def test_of_a_whole_sweep_the_best_configuration_is_promoted(swept: Project, tmp_path: Path) -> None:
     parent, _ = parent_and_trials(swept)
     folder = sweep_folder(swept)
@@ -171,6 +177,7 @@ def test_of_a_whole_sweep_the_best_configuration_is_promoted(swept: Project, tmp
     assert f"Validation accuracy {parent.data.metrics['best.val.accuracy']:.4f}" in written[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -186,6 +193,7 @@ def test_a_wrong_source_is_told_in_one_line(swept: Project, arguments: list[str]
     assert line.startswith(f"error: {message}")
 
 
+@pytest.mark.slow
 def test_trials_that_fail_do_not_disturb_the_others(project: Project) -> None:
     result = sweep(project, "model=mlp", "model.alpha=-1,0.01", "model.learning_rate=0.01,1e308")
 
@@ -257,6 +265,7 @@ def exact_epochs(project: Project, epochs: int) -> int:
     return len(trials)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "basic"])
 def test_ctrl_c_ends_the_trials_and_closes_the_sweep(project: Project, launcher: str) -> None:
     arguments = ["model=mlp", "seed=1,2", f"train.epochs={MANY}", f"hydra/launcher={launcher}"]
@@ -277,6 +286,7 @@ def test_ctrl_c_ends_the_trials_and_closes_the_sweep(project: Project, launcher:
     assert list(sweep_folder(project).glob("*/checkpoints/*/*/after-*")), "they can go on"
 
 
+@pytest.mark.slow
 def test_trials_end_when_the_sweep_is_killed(project: Project) -> None:
     process = project.start(*SWEEP, "model=mlp", "seed=1,2", f"train.epochs={MANY}", PYTHONPATH="src")
     wait_for_epochs(project, process)
@@ -288,12 +298,14 @@ def test_trials_end_when_the_sweep_is_killed(project: Project) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_eight_trials_at_once_lose_no_metric(project: Project) -> None:
     result = sweep(project, "model=mlp", "seed=range(0,8)", "train.epochs=20", "hydra.launcher.n_jobs=8")
     assert result.code == 0, result.output
     assert exact_epochs(project, 20) == 8
 
 
+@pytest.mark.slow
 def test_optuna_looks_for_the_best_values(project: Project) -> None:
     project.edit("conf/sweep.yaml", "  - _self_\n", "  - _self_\n  - search: null\n")
     search = {
@@ -323,6 +335,7 @@ def test_optuna_looks_for_the_best_values(project: Project) -> None:
     assert accuracy == parent.data.metrics["best.val.accuracy"]
 
 
+@pytest.mark.slow
 def test_without_m_it_is_one_trial_that_shows_its_epochs(project: Project) -> None:
     result = project.run("python", "-m", "digits.sweep", "model=mlp", "model.alpha=0.0001", PYTHONPATH="src")
     assert result.code == 0, result.output
@@ -339,6 +352,7 @@ def test_without_m_it_is_one_trial_that_shows_its_epochs(project: Project) -> No
     assert "Traceback" not in failed.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -359,6 +373,7 @@ def test_a_sweep_that_cannot_work_leaves_nothing(project: Project, overrides: li
     assert runs(project) == []
 
 
+@pytest.mark.slow
 def test_a_trial_without_a_result_is_run_again_by_resume_and_no_other_is(swept: Project, tmp_path: Path) -> None:
     project = swept.copy(tmp_path / "clone")
     folder = sweep_folder(project)

@@ -3,11 +3,14 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from mlflow.entities import Run
 
 from accord.files import sha256_file
 from tests.mlflow_store import curve, runs_by_name, runs_in
 from tests.projects import Project, Result
+
+pytestmark = pytest.mark.slow
 
 STAGES = {"prepare", "train@sgd", "train@mlp", "evaluate"}
 SYNC = ("python", "-m", "digits", "sync")

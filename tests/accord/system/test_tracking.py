@@ -5,6 +5,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from accord.files import sha256_files
 from tests.mlflow_store import curve, runs_by_name, runs_in
 from tests.projects import Project
@@ -31,6 +33,7 @@ def test_each_stage_logs_one_finished_run(reproduced: Project) -> None:
     assert names == dict.fromkeys(["prepare", "train@sgd", "train@mlp", "evaluate"], "FINISHED")
 
 
+@pytest.mark.slow
 def test_store_is_at_the_root_whatever_the_working_directory(project: Project) -> None:
     conf = Project(project.repository, f"{project.below}/conf")
     conf.succeed("dvc", "repro", "--force", "--single-item", "../dvc.yaml:prepare")
@@ -39,6 +42,7 @@ def test_store_is_at_the_root_whatever_the_working_directory(project: Project) -
     assert run.info.artifact_uri.startswith((project.root / "mlartifacts").as_uri())
 
 
+@pytest.mark.slow
 def test_environment_chooses_another_store(project: Project, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/elsewhere/runs.db"
     project.succeed("dvc", "repro", "--force", "--single-item", "prepare", MLFLOW_TRACKING_URI=uri)
@@ -95,6 +99,7 @@ def test_logged_model_loads_where_the_packages_are_not(reproduced: Project) -> N
     assert len(set(predicted)) > 1
 
 
+@pytest.mark.slow
 def test_diverged_training_ends_at_once_as_failed(project: Project) -> None:
     project.edit("conf/model/mlp.yaml", "learning_rate: 0.01", "learning_rate: 1.0e+300")
     result = project.run("dvc", "repro", "train@mlp")

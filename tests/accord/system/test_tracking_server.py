@@ -1,9 +1,13 @@
 """A tracking server that dies while the real commands run, and what MLflow has when it is back."""
 
+import pytest
+
 from seqmnist.localhost import HOST
 from tests.ports import free_port
 from tests.projects import Project
 from tests.servers import Server, kill_when, told
+
+pytestmark = pytest.mark.slow
 
 ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # a slow machine has time
 SYNC = ("python", "-m", "digits", "sync")

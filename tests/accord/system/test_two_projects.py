@@ -10,6 +10,8 @@ import pytest
 from tests.mlflow_store import runs
 from tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
 RECIPE = "conf/train/default.yaml"
 
 

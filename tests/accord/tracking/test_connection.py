@@ -222,6 +222,7 @@ def log_model(run_id: str) -> None:
     Model.log(artifact_path=None, flavor=Flavour, model_id=made.model_id, run_id=run_id)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_cut_off_is_logged_again(remote: Tracking, proxy: Any) -> None:
     def tell(run: Run) -> None:
         def picture() -> None:

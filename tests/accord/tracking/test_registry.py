@@ -170,6 +170,7 @@ register(tracking, sys.argv[2], "Models of digits.", sys.argv[3:], "the validati
 """
 
 
+@pytest.mark.slow
 def test_evaluations_at_the_same_time_make_one_version_of_a_model_and_the_best_champion(
     tracking: Tracking, name: str, train: Train
 ) -> None:

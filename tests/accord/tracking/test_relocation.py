@@ -246,6 +246,7 @@ def test_a_database_elsewhere_keeps_its_artifacts_beside_it(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_moved_store_together_rewrite_it_once(original: Path, tmp_path: Path) -> None:
     target = Path(shutil.move(original, tmp_path / "target"))
     environment = os.environ | {"DVC_ROOT": str(target)}

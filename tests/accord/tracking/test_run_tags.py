@@ -176,6 +176,7 @@ def test_a_resumed_run_says_what_git_says_now(
     assert states == [said, {"git.error"}, said]
 
 
+@pytest.mark.slow
 def test_a_git_that_hangs_stops_no_run(tracking: Tracking, project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     """In a process of its own: MLflow asks git once in each."""
     hang_git(tmp_path, monkeypatch)

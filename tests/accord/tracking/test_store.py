@@ -187,6 +187,7 @@ def test_another_experiment_is_added_to_a_store_that_exists(project: Path) -> No
     assert client.get_experiment(other).artifact_location == (project / "mlartifacts").as_uri()
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_share_one_store(tmp_path: Path) -> None:
     environment = os.environ | {"DVC_ROOT": str(tmp_path)}
 
@@ -344,6 +345,7 @@ def test_a_database_that_may_only_be_read_is_refused_in_a_line(
         open_store(Tracking(uri=None, experiment="new"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_of_in_one_line(tmp_path: Path, database: bytes) -> None:
     (tmp_path / "mlflow.db").write_bytes(database)
     environment = os.environ | {"DVC_ROOT": str(tmp_path)}

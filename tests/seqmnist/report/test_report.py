@@ -67,6 +67,7 @@ def test_curves_are_means_over_seeds_under_names_without_dots() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cells", "view", "gates"), [(["rnn"], "columns", False), (["rnn", "lstm", "gru"], "permuted_pixels", True)]
 )

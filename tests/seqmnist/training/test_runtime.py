@@ -26,6 +26,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_process_starts_tensorflow_quietly_on_the_threads_asked_for(tmp_path: Path) -> None:
     environment = os.environ | {"KERAS_BACKEND": "jax", "TMPDIR": str(tmp_path / "tmp")}  # of another project
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

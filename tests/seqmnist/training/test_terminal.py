@@ -50,6 +50,7 @@ def test_a_pipe_gets_one_plain_line_an_epoch(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr() == (f"{LINE}\n", "")
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_the_line_and_a_bar_over_all_batches() -> None:
     shown = shown_on_a_terminal(0)
 
@@ -57,6 +58,7 @@ def test_a_terminal_gets_the_line_and_a_bar_over_all_batches() -> None:
     assert "2/60" in shown
 
 
+@pytest.mark.slow
 def test_the_cursor_comes_back_when_training_fails() -> None:
     hide, show = "\x1b[?25l", "\x1b[?25h"
 

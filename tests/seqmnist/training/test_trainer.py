@@ -267,6 +267,7 @@ def best_of(epochs: list[Epoch]) -> Row:
     return selected([Row(SEED, epoch.number, epoch.metrics) for epoch in epochs])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("stop", [0, 3, 5])
 def test_a_training_that_is_loaded_goes_on_as_if_it_had_not_been_stopped(

@@ -9,6 +9,8 @@ from tests.accord.system.faults.test_kills import (  # noqa: F401  (of seqmnist'
     test_a_killed_stage_is_made_good_by_the_same_command,
 )
 
+pytestmark = pytest.mark.slow
+
 FEW = {"train@rnn": 1}  # where one is killed in every test run
 
 

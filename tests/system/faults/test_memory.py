@@ -10,6 +10,8 @@ import yaml
 
 from seqmnist.data.idx import parse_idx
 
+pytestmark = pytest.mark.slow
+
 TIMES = 10
 TRAININGS = 3
 _PEAK = (

@@ -21,7 +21,7 @@ from accord.files import sha256_file, sha256_json
 from tests import mlflow_store
 from tests.accord.system.faults import report
 from tests.accord.system.faults.report import Case
-from tests.projects import Project
+from tests.projects import Once, Project
 
 ROOT = Path(__file__).parents[4]
 SOURCES = ("src", "examples/digits/src")
@@ -119,19 +119,20 @@ def package() -> str:
 
 
 @pytest.fixture(scope="session")
-def base(reproduced: Project, is_campaign: bool, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def base(reproduced: Project, is_campaign: bool, package: str, once: Once) -> Project:
     """The undisturbed clone. In a campaign its training is long enough to be hit in its midst."""
-    if not is_campaign:
-        return reproduced
-    project = reproduced.copy(tmp_path_factory.mktemp("base") / "clone")
-    recipe = project.root / "conf/train/default.yaml"
-    recipe.write_text(re.sub(r"^epochs: \d+$", f"epochs: {EPOCHS}", recipe.read_text(), flags=re.MULTILINE))
-    project.succeed("dvc", "repro")
-    assert yaml.safe_load((project.root / "params.yaml").read_text())["train"]["epochs"] == EPOCHS
-    project.succeed("git", "add", "--all")
-    # A half-written dvc.lock goes back to this commit.
-    project.succeed("git", "commit", "--quiet", "--message", "Train longer")
-    return project
+
+    def make(target: Path) -> None:
+        project = reproduced.copy(target)
+        recipe = project.root / "conf/train/default.yaml"
+        recipe.write_text(re.sub(r"^epochs: \d+$", f"epochs: {EPOCHS}", recipe.read_text(), flags=re.MULTILINE))
+        project.succeed("dvc", "repro")
+        assert yaml.safe_load((project.root / "params.yaml").read_text())["train"]["epochs"] == EPOCHS
+        project.succeed("git", "add", "--all")
+        # A half-written dvc.lock goes back to this commit.
+        project.succeed("git", "commit", "--quiet", "--message", "Train longer")
+
+    return Project(once(f"longer {package}", make), reproduced.below) if is_campaign else reproduced
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from tests.accord.system.faults.killing import STAGE, Command
 from tests.projects import Project
 from tests.skipping import skip
 
+pytestmark = pytest.mark.slow
+
 POLL_SECONDS = 0.05
 BACK = "-1d"
 SECOND = "second.txt"

@@ -8,6 +8,8 @@ from tests.accord.system.faults.killing import STAGE, Command
 from tests.damage import cache_entry, damage_file
 from tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
 # An output, what is done to it, and whether it is tried in every test run.
 OUTPUTS = [
     ("models/sgd/model.pickle", "flip", True),

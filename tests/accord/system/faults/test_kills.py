@@ -14,6 +14,8 @@ from tests.accord.system.faults.killing import LOG, Command, Draw, Hit, parametr
 from tests.accord.system.faults.report import KILLS
 from tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
 FEW = ("compose", "prepare", "train@mlp", "sweep")  # where one is killed in every test run
 USUAL_SECONDS = {"compose": 2, "prepare": 4, "train@mlp": 6, "sweep": 12, "train@rnn": 12}  # on an idle machine
 PARENT = "mlflow.parentRunId"

@@ -5,8 +5,11 @@ import re
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.projects import Project
+
+pytestmark = pytest.mark.slow
 
 TRIALS = 200
 

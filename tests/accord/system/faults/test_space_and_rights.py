@@ -13,6 +13,8 @@ import pytest
 from tests.projects import Project
 from tests.skipping import skip
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261
 ROOM_MIB = 64  # of the small disk
 LEFT = 12  # up to 2 ** 12 kibibytes are left of it
