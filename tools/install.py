@@ -23,12 +23,13 @@ from typing import IO
 PACKAGES = ("src/accord", ".", "examples/digits")
 BUILD = ("setuptools", "wheel")  # source distributions are built by these: no others are fetched for it
 FORBIDDEN = ':"$`\\%'  # activate, or Python's import system, fails below such a path
+NO_INDEX = "--no-index"  # for this uv has an option alone
 # pip's settings, and uv's variables for the same. uv reads none of pip's files.
 SETTINGS = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
-    "no-index": "UV_NO_INDEX",
+    "no-index": NO_INDEX,
     "trusted-host": "UV_INSECURE_HOST",
     "keyring-provider": "UV_KEYRING_PROVIDER",
     "cert": "SSL_CERT_FILE",
@@ -68,7 +69,7 @@ def main() -> None:
     except (InstallError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{environment}: stopped; the next `make` begins anew")
+        sys.exit(f"{environment}: stopped; the next `make` goes on")
 
 
 def state(environment: Path, lock: Path) -> str:
@@ -79,7 +80,7 @@ def state(environment: Path, lock: Path) -> str:
 
 
 def is_ready(environment: Path, lock: Path) -> bool:
-    """Whether an installation ended well, here and with these files, and its interpreter is still there."""
+    """Return whether an installation ended well, here and with these files, and its interpreter is still there."""
     ready = environment / ".ready"
     return ready.exists() and ready.read_text() == state(environment, lock) and (environment / "bin/python").exists()
 
@@ -99,7 +100,13 @@ def install(environment: Path, lock: Path) -> None:
         ready.unlink(missing_ok=True)
         mark.write("unfinished\n")
         mark.flush()
-        Installer(environment, mark).install(lock)
+        before = installed(environment)
+        try:
+            Installer(environment, mark).install(lock)
+        except (InstallError, KeyboardInterrupt):
+            if installed(environment) == before:  # as without a network: what was there works as before
+                mark.truncate(0)
+            raise
         make_scripts_relative(environment / "bin")
         temporary = ready.with_suffix(".new")
         temporary.write_text(state(environment, lock))
@@ -158,6 +165,11 @@ def purpose(environment: Path, lock: Path) -> str:
     return f"installing {lock} into {environment}"
 
 
+def installed(environment: Path) -> set[str]:
+    """Return the names of what is installed; a version is a part of them."""
+    return {path.name for path in environment.glob("lib/*/site-packages/*")}
+
+
 def clear(environment: Path) -> None:
     """Remove all that an installation left half-written."""
     for path in environment.iterdir():
@@ -193,13 +205,13 @@ class Installer:
                 install = self._pip
                 if not self._pip(*options):
                     raise self._failed(lock)
-                self._run(self.python, "-m", "compileall", "-q", "-j", "0", self.environment / "lib")
+                self._run(self.python, "-m", "compileall", "-qq", "-j", "0", self.environment / "lib")
         if not install("--no-build-isolation", *(part for package in PACKAGES for part in ("--editable", package))):
             raise self._failed("this repository's packages")
 
     def _failed(self, what: Path | str) -> InstallError:
         reason = f"{what} can't be installed into {self.environment}"
-        return InstallError(f"{reason} (see above); the next `make` begins anew")
+        return InstallError(f"{reason} (see above); the next `make` tries again")
 
     def _pip(self, *arguments: str | Path) -> bool:
         options = ["--disable-pip-version-check", "install", "-qq", "--no-deps", "--no-compile"]
@@ -213,6 +225,8 @@ class Installer:
         command: list[str | Path] = [self.environment / "bin/uv", "pip", "install", "-q", "--python", self.python]
         # Any index may have the file whose hash is asked for.
         options = ["--no-deps", "--compile-bytecode", "--index-strategy", "unsafe-best-match"]
+        if variables.pop(NO_INDEX, "").lower() in {"1", "on", "t", "true", "y", "yes"}:
+            options.append(NO_INDEX)
         return self._run(*command, *options, *arguments, env=variables)
 
     def _run(self, *command: str | Path, env: Mapping[str, str] = os.environ) -> bool:

@@ -214,6 +214,22 @@ def test_a_killed_installation_is_begun_anew(tmp_path: Path, gate: dict[str, str
 
 
 @pytest.mark.slow
+def test_ctrl_c_is_told_in_a_line_and_mended(tmp_path: Path, gate: dict[str, str]) -> None:
+    repository = Repository.made(tmp_path / "it", uv=CUT_SHORT)
+    with repository.start("make", "setup", **gate) as process:
+        while not Path(gate["CALLS"]).read_text():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
+    assert ".venv: stopped; the next `make` goes on\n" in errors
+    assert "Traceback" not in errors
+    assert process.returncode != 0
+    repository.lock(REAL)
+    assert repository.run("make", "setup").stdout == "the installation into .venv was cut short: beginning anew\n"
+    assert repository.works()
+
+
+@pytest.mark.slow
 def test_two_at_once_install_once(tmp_path: Path, gate: dict[str, str]) -> None:
     repository = Repository.made(tmp_path / "it", uv=CUT_SHORT.replace("half-a-package", "a-package"))
     with repository.start("make", "setup", **gate) as first:
@@ -241,7 +257,7 @@ def test_a_full_disk_is_told_of_and_mended_later(tmp_path: Path) -> None:
     full = repository.run("sh", "-c", "ulimit -f 5000 && make setup")  # of 512 bytes
     assert full.returncode == 2
     assert (
-        "error: requirements.lock can't be installed into .venv (see above); the next `make` begins anew\n"
+        "error: requirements.lock can't be installed into .venv (see above); the next `make` tries again\n"
         in full.stderr
     )
     assert "Traceback" not in full.stderr.replace("pip/", "")
@@ -307,6 +323,25 @@ def test_a_python_that_was_asked_for_is_not_ignored(original: Repository) -> Non
 
 
 @pytest.mark.slow
+def test_without_a_network_what_was_there_stays(tmp_path: Path) -> None:
+    repository = Repository.made(tmp_path / "it")
+    assert repository.run("make", "setup").returncode == 0
+    lock = repository.root / "requirements.lock"
+    more = make_wheel(repository.packages, "more", {"more.py": ""})
+    wheel = (repository.packages / "more-1.0-py3-none-any.whl").rename(tmp_path / "elsewhere")
+    lock.write_text(lock.read_text() + more)
+    for _ in range(2):
+        refused = repository.run("make", "setup")
+        assert refused.returncode == 2
+        assert "error: requirements.lock can't be installed into .venv (see above)" in refused.stderr
+        assert "beginning anew" not in refused.stdout
+        assert repository.works()
+    wheel.rename(repository.packages / "more-1.0-py3-none-any.whl")
+    assert repository.run("make", "setup").stdout == "installing requirements.lock into .venv\n"
+    assert repository.run(".venv/bin/python", "-c", "import more").returncode == 0
+
+
+@pytest.mark.slow
 def test_a_lock_file_that_changed_is_installed(tmp_path: Path) -> None:
     repository = Repository.made(tmp_path / "it")
     assert repository.run("make", "setup").returncode == 0
@@ -328,6 +363,7 @@ def test_uv_gets_the_settings_of_pip() -> None:
 global.cert='/of/all.pem'
 global.extra-index-url='file:///a file:///b'
 global.index-url='file:///main'
+global.no-index='true'
 global.timeout='99'
 install.index-url='file:///to/install'
 install.trusted-host='here'
@@ -335,6 +371,7 @@ wheel.index-url='file:///to/build'
 global.constraint='/constraints.txt'
 """
     assert uv_variables(settings.splitlines()) == {
+        "--no-index": "true",
         "SSL_CERT_FILE": "/of/the/environment.pem",
         "UV_DEFAULT_INDEX": "file:///to/install",
         "UV_FIND_LINKS": "one,two",
