@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("campaign")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: "system" not in item.path.parts)
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, "system" not in item.path.parts))
 
 
 def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -17,6 +17,7 @@ import venv
 from ast import literal_eval
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -197,10 +198,11 @@ class Installer:
             ) from error
         with tempfile.TemporaryDirectory() as folder:
             build, uv, rest = split(lock, Path(folder))
-            if not self._pip("--require-hashes", "-r", build):
+            has_uv = self._pip("--require-hashes", "-r", build, "-r", uv)
+            if not has_uv and not self._pip("--require-hashes", "-r", build):
                 raise self._failed(lock)
             install, options = self._uv, ("--require-hashes", "--no-build-isolation", "-r", rest)
-            if not (self._pip("--require-hashes", "-r", uv) and self._uv(*options)):
+            if not has_uv or not self._uv(*options):
                 print("uv can't install here (see above): pip does it, which takes longer", flush=True)
                 install = self._pip
                 if not self._pip(*options):
@@ -218,16 +220,19 @@ class Installer:
         return self._run(self.python, "-m", "pip", *options, *arguments)
 
     def _uv(self, *arguments: str | Path) -> bool:
-        settings = subprocess.run(
-            [self.python, "-m", "pip", "config", "list"], stdout=subprocess.PIPE, text=True, check=False
-        )
-        variables = {**uv_variables(settings.stdout.splitlines()), **os.environ}
+        variables = {**self._variables, **os.environ}
         command: list[str | Path] = [self.environment / "bin/uv", "pip", "install", "-q", "--python", self.python]
         # Any index may have the file whose hash is asked for.
         options = ["--no-deps", "--compile-bytecode", "--index-strategy", "unsafe-best-match"]
         if variables.pop(NO_INDEX, "").lower() in {"1", "on", "t", "true", "y", "yes"}:
             options.append(NO_INDEX)
         return self._run(*command, *options, *arguments, env=variables)
+
+    @cached_property
+    def _variables(self) -> dict[str, str]:
+        command: list[str | Path] = [self.python, "-m", "pip", "config", "list"]
+        settings = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        return uv_variables(settings.stdout.splitlines())
 
     def _run(self, *command: str | Path, env: Mapping[str, str] = os.environ) -> bool:
         """Run a command; the lock is its own too: where this process is killed, it is held until the command ends."""

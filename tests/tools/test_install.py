@@ -186,46 +186,43 @@ def test_a_path_that_an_environment_cannot_have_is_refused_in_a_line(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whom", ["all", "make"])
-def test_a_killed_installation_is_begun_anew(tmp_path: Path, gate: dict[str, str], whom: str) -> None:
-    """Also where uv outlives make: the next one waits for it."""
+def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: dict[str, str]) -> None:
+    """By Ctrl-C; by a kill of all; by one of make alone: uv then lives on, and the next one waits for it."""
     repository = Repository.made(tmp_path / "it", uv=CUT_SHORT)
-    with repository.start("make", "setup", **gate) as process:
-        while not Path(gate["CALLS"]).read_text():
+    calls, half = Path(gate["CALLS"]), repository.root / ".venv/lib/half-a-package"
+
+    def start() -> subprocess.Popen[str]:
+        """Set up until half of a package is there."""
+        calls.write_text("")
+        process = repository.start("make", "setup", **gate)
+        while not calls.read_text():
             assert process.poll() is None
-        half = repository.root / ".venv/lib/half-a-package"
         assert half.exists()
-        if whom == "all":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            subprocess.run(["pkill", "-KILL", "--session", str(process.pid), "--full", "install.py"], check=True)
-            process.kill()
-    repository.lock(REAL)
-    with repository.start("make", "setup") as process:
-        assert process.stdout is not None
-        if whom == "make":
-            assert process.stdout.readline() == "waiting for the installation into .venv that is under way\n"
-            assert half.exists()
-            Path(gate["GATE"]).write_text("\n")
-        output, errors = process.communicate()
-    assert (process.returncode, errors) == (0, "")
-    assert output == "the installation into .venv was cut short: beginning anew\n"
-    assert repository.works()
+        return process
 
-
-@pytest.mark.slow
-def test_ctrl_c_is_told_in_a_line_and_mended(tmp_path: Path, gate: dict[str, str]) -> None:
-    repository = Repository.made(tmp_path / "it", uv=CUT_SHORT)
-    with repository.start("make", "setup", **gate) as process:
-        while not Path(gate["CALLS"]).read_text():
-            assert process.poll() is None
+    with start() as process:
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate()
+        output, errors = process.communicate()
+    assert output == "installing requirements.lock into .venv\n"
     assert ".venv: stopped; the next `make` goes on\n" in errors
     assert "Traceback" not in errors
     assert process.returncode != 0
-    repository.lock(REAL)
-    assert repository.run("make", "setup").stdout == "the installation into .venv was cut short: beginning anew\n"
+    with start() as process:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+    anew = "the installation into .venv was cut short: beginning anew\n"
+    assert output == anew
+    with start() as process:
+        subprocess.run(["pkill", "-KILL", "--session", str(process.pid), "--full", "install.py"], check=True)
+        process.kill()
+        repository.lock(REAL)
+        with repository.start("make", "setup") as following:
+            assert following.stdout is not None
+            assert following.stdout.readline() == "waiting for the installation into .venv that is under way\n"
+            assert half.exists()
+            Path(gate["GATE"]).write_text("\n")
+            assert following.communicate() == (anew, "")
+    assert following.returncode == 0
     assert repository.works()
 
 
@@ -279,9 +276,12 @@ def test_where_uv_fails_pip_installs_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("uv", [REAL, FAILING], ids=["by uv", "by pip"])
-@pytest.mark.parametrize("package", ["uv", "shared"])
-def test_a_file_that_is_not_the_one_locked_is_never_installed(tmp_path: Path, uv: str, package: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "uv"),
+    [("uv", REAL), ("shared", REAL), ("shared", FAILING)],
+    ids=["uv itself", "by uv", "by pip"],
+)
+def test_a_file_that_is_not_the_one_locked_is_never_installed(tmp_path: Path, package: str, uv: str) -> None:
     repository = Repository.made(tmp_path / "it", uv=uv)
     lock = repository.root / "requirements.lock"
     locked = lock.read_text()

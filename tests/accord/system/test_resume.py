@@ -11,6 +11,7 @@ from tests.projects import Once, Project
 from tests.trainings import Training
 
 EPOCHS = 60
+MANY = 2000  # a training that does not end while a test looks at it
 LINE = "  epoch {}  "
 MLP = Training("mlp", "digits", "train@mlp", f"train@mlp{LINE}", EPOCHS)
 SGD = Training("sgd", "digits", "train@sgd", f"train@sgd{LINE}", EPOCHS)
@@ -107,7 +108,7 @@ def test_another_configuration_starts_anew_and_clears_up(long: Project) -> None:
 def test_a_stopped_training_is_killed_in_mlflow_and_says_how_to_go_on(
     project: Project, signal_: signal.Signals
 ) -> None:
-    project.edit("params.yaml", "epochs: 3", "epochs: 2000")
+    project.edit("params.yaml", "epochs: 3", f"epochs: {MANY}")
     process = project.start(*TRAIN, PYTHONPATH="src")
     result = project.interrupt(process, MLP.printed(1), signal_)
     assert result.code == {signal.SIGINT: 130, signal.SIGTERM: 143}[signal_]
@@ -124,13 +125,14 @@ def test_a_stopped_training_is_killed_in_mlflow_and_says_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_a_second_process_leaves_the_checkpoints_of_a_living_one_alone(long: Project) -> None:
-    checkpoints = MLP.kill(long, epoch=5)
+def test_a_second_process_leaves_the_checkpoints_of_a_living_one_alone(project: Project) -> None:
+    project.edit("conf/train/default.yaml", "epochs: 3\n", f"epochs: {MANY}\n")
+    checkpoints = MLP.kill(project, epoch=5)
     with (checkpoints[0].parent / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # as if the first process lived
 
-        process = long.start(*TRAIN, PYTHONPATH="src")
-        result = long.interrupt(process, MLP.printed(1), signal.SIGINT)
+        process = project.start(*TRAIN, PYTHONPATH="src")
+        result = project.interrupt(process, MLP.printed(1), signal.SIGINT)
 
     assert "train@mlp: another process trains the same" in result.output
     assert "resuming" not in result.output
