@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ FILES = {
     "dvc.yaml": f"""\
 stages:
   work:
-    cmd: PYTHONPATH={SRC} python stage.py
+    cmd: PYTHONPATH={shlex.quote(str(SRC))} python stage.py
     deps: [stage.py]
     params: [seeds]
     outs: [reports]
