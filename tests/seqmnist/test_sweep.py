@@ -6,6 +6,7 @@ its configuration, loader, callbacks and task function. Commit a1e15dc made it f
 
 import pickle
 import shutil
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="Slurm's job holds byte code of Python 3.11")
 def test_a_job_of_before_runs(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def process(folder: Path, *_: Any) -> int:
         Result("FINISHED", sha256_file(folder / "params.yaml"), 0.75, 3).write(folder)
