@@ -35,7 +35,7 @@ def follow(database: Path) -> None:
     database that can't be written keeps its addresses, and a line says so. Its path is absolute and without links.
     """
     root = database.parent
-    with closing(sqlite3.connect(database, _LOCK_TIMEOUT_SECONDS, isolation_level=None)) as store:
+    with closing(sqlite3.connect(database, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None)) as store:
         if (recorded := _recorded(store)) and _is_in(recorded, database):
             return
         try:
