@@ -4,6 +4,7 @@ MLflow has no command for it; pgloader makes tables of other types, and leaves o
 """
 
 import sqlite3
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy import JSON, Boolean, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from accord.errors import UserError
 from accord.tracking.connection import reason, shown
@@ -57,7 +59,9 @@ def move_store(source: Path, target: str, destination: str) -> None:
 
 def _reader(source: Path) -> Engine:
     """Return an engine that can't write the file."""
-    return create_engine("sqlite://", creator=lambda: sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True))
+    # Without a pool a connection that is closed is closed.
+    connect = partial(sqlite3.connect, f"{source.as_uri()}?mode=ro", uri=True)
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
 def _move(source: Path, target: Engine, destination: ArtifactRepository) -> None:
