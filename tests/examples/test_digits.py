@@ -1,12 +1,14 @@
 """examples/digits as it stands: short, current, and with deps that name its own files."""
 
 import hashlib
+import signal
 from pathlib import Path
 
 import grimp
 import numpy as np
 import pytest
 import yaml
+from sklearn.neural_network import MLPClassifier
 
 from accord.compose import compose
 from digits.config import Config, Model
@@ -70,3 +72,18 @@ def test_a_learner_that_was_saved_goes_on_to_the_same_bytes(tmp_path: Path, kind
     assert second.best == whole.best
     assert metrics[-1]["val.accuracy"] > 0.9
     assert Learner(model, seed=2).epoch(0, 7, splits) != metrics[0]
+
+
+def test_ctrl_c_within_scikit_learn_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its network ends a fit at Ctrl-C with a warning, and goes on."""
+    learner = Learner(Model(type="mlp", learning_rate=0.01, alpha=0.0001), seed=1)
+    backprop, numbers = MLPClassifier._backprop, np.random.default_rng(0)
+
+    def interrupted(*arguments: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return backprop(*arguments)
+
+    monkeypatch.setattr(MLPClassifier, "_backprop", interrupted)
+    split = numbers.random((20, 64)), np.arange(20) % 10
+    with pytest.raises(KeyboardInterrupt):
+        learner.epoch(0, 10, {"train": split, "val": split})

@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 
 from accord.errors import UserError
+from accord.process import signals_waiting
 from accord.settings import flatten
 from digits.config import Model
 from digits.prepare import Split
@@ -38,7 +39,8 @@ class Learner:
         order = np.random.default_rng([self._seed, number]).permutation(len(labels))
         try:
             for part in np.split(order, range(batch_size, len(order), batch_size)):
-                self._classifier.partial_fit(pixels[part], labels[part], classes=_CLASSES)
+                with signals_waiting():  # at Ctrl-C scikit-learn's network would end its fit, and go on
+                    self._classifier.partial_fit(pixels[part], labels[part], classes=_CLASSES)
             measured = {name: scores(self._classifier, split) for name, split in splits.items()}
         except ValueError as error:  # of numbers that are too large
             raise UserError(f"training diverged in epoch {number} ({error}): lower its learning_rate") from None
