@@ -82,6 +82,16 @@ def test_experiment_can_override_one_cell_s_recipe(project: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
+    project.edit("conf/config.yaml", "lstm: lstm\n", "lstm: lstm\n  - cell@cells.gru: gru\n")
+    project.edit("dvc.yaml", "cell: [rnn, lstm]", "cell: [rnn, lstm, gru]")
+    result = project.succeed("dvc", "repro")
+    assert result.stages_run == ["compose", "train@gru", "evaluate"]
+    assert list(project.metrics()) == ["rnn", "lstm", "gru", "claims"]
+    assert len(project.history("gru")) == 2
+
+
+@pytest.mark.slow
 def test_same_seed_in_two_clones_gives_the_same_bytes(reproduced: Any, fresh: Any, tmp_path: Path) -> None:
     other = fresh.copy(tmp_path / "other" / "folder")
     other.succeed("dvc", "repro", "--no-run-cache")
