@@ -176,7 +176,7 @@ def test_lock_file_pins_all_requirements_of_all_distributions(lock: str, extras:
         pins.setdefault(name, []).append(version)
     assert not pins.keys() & DISTRIBUTIONS.keys(), "they are installed from the tree"
     wanted = [*requirements("seqmnist", *extras), *requirements("digits")]
-    assert {"keras", "dvc", "hydra-optuna-sweeper", "pytest"} <= {one.name for one in wanted}
+    assert {"keras", "dvc", "optuna", "pytest"} <= {one.name for one in wanted}
     for one in wanted:
         assert one.name in pins, f"{one} is not locked"
         assert all(one.specifier.contains(version) for version in pins[one.name]), f"{one} is {pins[one.name]}"

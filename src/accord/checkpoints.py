@@ -34,6 +34,17 @@ class State(Protocol):
         """Read the files that `save` wrote, by their names: the folder may have further ones."""
 
 
+def finished_epochs(folder: Path) -> list[dict[str, float]]:
+    """Return the metrics of each finished epoch of the training whose checkpoints are below a folder.
+
+    It may be at work. Of several recipes that shared the folder it is the one that was last written.
+    """
+    with suppress(FileNotFoundError):  # removed meanwhile
+        files = sorted(folder.rglob(_METRICS), key=lambda path: path.stat().st_mtime_ns)
+        return [dict(record["metrics"]) for record in _intact_records(files[-1].read_bytes())] if files else []
+    return []
+
+
 def training_key(
     recipe: Mapping[str, Any], data: Mapping[str, str], code: Iterable[str], libraries: Iterable[str]
 ) -> str:

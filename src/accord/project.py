@@ -44,6 +44,7 @@ class Project:
     inputs: str  # folder that trials read, relative to that of dvc.yaml
     description: str = ""  # text above the runs on MLflow's page, as Markdown
     reported: tuple[str, ...] = ()  # further metrics of the selected epoch that tables show, and nothing is chosen by
+    cores: int | None = None  # the most that one training can use; None if there is no limit
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Call one of the functions by its name; return None where the module lacks one that it only may have."""

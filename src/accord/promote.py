@@ -123,8 +123,12 @@ def _trials(source: str, tracking: Tracking) -> list[Trial]:
         found: Trial | list[Trial] = Sweep.configured(sweep_tracking, folder, former_folder(folder)).trials()
     else:
         found = read_run(tracking, source)
-    if not (groups := configurations(found if isinstance(found, list) else [found])):
-        raise UserError(f"{source}: no trial of it is finished")
+    trials = found if isinstance(found, list) else [found]
+    if not (groups := configurations(trials)):
+        pruned = (
+            " (pruned trials were not trained to their end)" if any(one.pruned is not None for one in trials) else ""
+        )
+        raise UserError(f"{source}: no trial of it is finished{pruned}")
     return groups[0]
 
 

@@ -21,5 +21,6 @@ PROJECT = Project(
     metric=VALIDATION_ACCURACY,
     reported=(TEST_ACCURACY,),
     variant="cell",
+    cores=2,  # shards of a batch
     inputs=str(PROCESSED),
 )

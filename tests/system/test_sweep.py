@@ -92,13 +92,24 @@ def test_a_sweep_of_before_the_package_was_split_is_resumed(swept: Project, tmp_
     assert changed == {"0"}, "the other was not run again"
 
 
-def test_the_search_of_conf_looks_for_the_best_values(project: Project) -> None:
-    search = ["search=optuna", "cell=rnn", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2"]
-    units = "cell.units=choice(0,8)"  # 0 is impossible: that trial fails and the search goes on
+def test_the_search_of_conf_looks_for_the_best_values_and_ends_bad_trials_early(project: Project) -> None:
+    search = ["search=optuna", "cell=rnn", "train.epochs=4", "hydra.sweeper.n_trials=6"]
+    search += ["hydra.sweeper.n_startup_trials=2", "hydra.sweeper.pruner=percentile", "hydra.sweeper.percentile=10"]
+    units = "cell.units=choice(2,8)"
     result = project.run(*SWEEP, *search, units, PYTHONPATH="src")
+    assert result.code == 0, result.output
     assert "Traceback" not in result.output
     parent, trials = trials_of(project)
-    assert len(trials) == 4
-    assert len({re.findall(r"lr=(\S+)", name)[0] for name in trials}) == 4
-    best = (sweep_folder(project) / "optimization_results.yaml").read_text()
-    assert float(re.findall(r"best_value: (\S+)", best)[0]) == parent.data.metrics["best.val.accuracy"]
+    assert len({re.findall(r"lr=(\S+)", name)[0] for name in trials}) == 6
+    pruned = {name: run for name, run in trials.items() if "pruned" in run.data.tags}
+    assert 0 < len(pruned) < 5, "the first two are whole"
+    for run in trials.values():
+        epochs = steps(project, run, "val.accuracy")
+        assert epochs == list(range(len(epochs)))
+        assert int(run.data.tags.get("pruned", 3)) < len(epochs)
+        assert run.info.status == "FINISHED"
+    whole = [run for name, run in trials.items() if name not in pruned]
+    best = max(run.data.metrics["selected.val.accuracy"] for run in whole)
+    assert parent.data.metrics["best.val.accuracy"] == best
+    pictures = {path.name for path in artifacts(parent).glob("*.png")}
+    assert pictures >= {"history.png", "importances.png", "parallel_coordinates.png", "slices.png"}

@@ -1,4 +1,4 @@
-"""Check what a configuration has Hydra call: its launchers, sweepers, samplers and our callback alone are allowed.
+"""Check what a configuration has Hydra call: its launchers, sweepers and our callback alone are allowed.
 
 Hydra calls what `_target_` and logging's `()` name right after it has composed a configuration, with no hook between.
 So its loader is replaced by one that checks what it composed, for the sweep and again for each trial.
@@ -17,14 +17,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from accord.settings import in_one_line
 from accord.sweep.effect import ineffective
+from accord.sweep.search.settings import TARGET
 
 _PLUGIN = r"(?!.*ray_aws)(hydra_plugins|hydra\._internal\.core_plugins)(\.[a-z_]\w*)+\.\w+"
 _HANDLER = r"logging(\.handlers)?\.\w*Handler|logging\.Formatter|colorlog\.ColoredFormatter"
 _CALLBACKS = "accord.sweep.sweep_run.SweepRun or one of hydra.experimental.callbacks"
 _ALLOWED = {  # by the key that it must stand below
     "hydra.launcher.": rf"{_PLUGIN}Launcher",
-    "hydra.sweeper.": rf"{_PLUGIN}Sweeper",
-    "hydra.sweeper.sampler.": r"optuna\.samplers\.\w+Sampler",
+    "hydra.sweeper.": rf"{_PLUGIN}Sweeper|{re.escape(TARGET)}",
     "hydra.callbacks.": r"accord\.sweep\.sweep_run\.SweepRun|hydra\.experimental\.callbacks\.\w+Callback",
     "hydra.hydra_logging.": _HANDLER,
     "hydra.job_logging.": _HANDLER,

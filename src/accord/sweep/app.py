@@ -28,6 +28,7 @@ from accord.sweep.names import folder_value
 from accord.sweep.processes import end_trials, name_driver
 from accord.sweep.ray import cluster
 from accord.sweep.ray.cluster import ray_errors
+from accord.sweep.search import sweeper
 from accord.sweep.slurm import jobs
 from accord.sweep.sweep_run import SweepRun
 
@@ -42,6 +43,7 @@ def main() -> None:
         raise UserError(f"{Path.cwd()} has no folder {CONF}: `git checkout {CONF}` brings it back")
     check_options()
     name_driver()
+    sweeper.register()
     sys.argv[1:] = map(_from_root, sys.argv[1:])
     command = hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="sweep")(run_trial)
     with _ending_trials():

@@ -4,7 +4,9 @@
 <sweep>/<number>/trial.json  what the trial's process must know besides
 <sweep>/<number>/params.yaml the trial as a pipeline of one cell and one seed
 <sweep>/<number>/trial.log   what it printed
+<sweep>/<number>/pruned.json where a search gave up on it
 <sweep>/<number>/result.json what came out
+<sweep>/study.journal        what a search asked for and was told, as Optuna keeps it
 <sweep>/<number>/models, reports, checkpoints
 """
 
@@ -12,7 +14,7 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from accord.errors import UserError
 from accord.files import sha256_file, write_json
@@ -28,17 +30,17 @@ LOG = Path("trial.log")
 class _Written:
     """Base of dataclasses that are JSON files in a folder."""
 
-    _file: ClassVar[Path]
+    file: ClassVar[Path]
     _what: ClassVar[str]  # the folder's kind, for people
 
     def write(self, folder: Path) -> None:
         """Write it into its folder."""
-        write_json(folder / self._file, asdict(self))  # type: ignore[call-overload]  # every subclass is a dataclass
+        write_json(folder / self.file, asdict(self))  # type: ignore[call-overload]  # every subclass is a dataclass
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read it from its folder; refuse a folder that has none, or a broken one."""
-        path = folder / cls._file
+        path = folder / cls.file
         try:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, NotADirectoryError):
@@ -56,7 +58,7 @@ class SweepRequest(_Written):
     tracking: dict[str, Any]  # configuration of the store that the sweep is in
     searched: list[str] = field(default_factory=list)  # overrides in the file of conf/search, which no node of Ray has
 
-    _file, _what = Path("sweep.json"), "the folder of a sweep"
+    file, _what = Path("sweep.json"), "the folder of a sweep"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class TrialSettings(_Written):
     data: str  # folder of the inputs that trials read, absolute
     threads: int  # operations that may run side by side; no result depends on it
 
-    _file, _what = Path("trial.json"), "the folder of a trial"
+    file, _what = Path("trial.json"), "the folder of a trial"
 
 
 def former_folder(sweep: Path) -> Path | None:
@@ -81,25 +83,47 @@ def former_folder(sweep: Path) -> Path | None:
     return None
 
 
-@dataclass(frozen=True)
-class Result(_Written):
-    """Result of a trial."""
+class _OfTrial(_Written):
+    """Base of those that are of one trial: the same folder may be used again for another."""
 
-    status: "Status"  # of its run in MLflow
-    config: str  # SHA-256 of its params.yaml: the same folder may be used again for another trial
-    accuracy: float | None = None  # best value of the project's metric; None unless the trial is finished
-    epoch: int | None = None  # with that value
-    error: str = ""  # why it is not finished
-    is_logged: bool = True  # MLflow has all of it, which it has not where the server was away
-    metrics: dict[str, float] = field(default_factory=dict)  # by the names that MLflow has; earlier versions wrote none
-
-    _file, _what = Path("result.json"), "the folder of a trial that is over"
+    config: str  # SHA-256 of the trial's params.yaml
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:  # type: ignore[override]
         """Read it from the trial's folder; None where there is none, or one that is broken or of another trial."""
         try:
-            result = super().read(folder)
+            found = super().read(folder)
         except UserError:
             return None
-        return result if result.config == sha256_file(folder / PARAMS) else None
+        return found if found.config == sha256_file(folder / PARAMS) else None
+
+
+@dataclass(frozen=True)
+class Pruning(_OfTrial):
+    """Decision of a search to end a trial before its last epoch."""
+
+    epoch: int  # the last one that counts, from 0
+    config: str
+
+    file, _what = Path("pruned.json"), "the folder of a trial that was pruned"
+
+
+@dataclass(frozen=True)
+class Result(_OfTrial):
+    """Result of a trial."""
+
+    status: "Status | Literal['PRUNED']"  # of its run in MLflow, where a pruned one is FINISHED
+    config: str
+    accuracy: float | None = None  # best value of the project's metric; None where the training did not end by itself
+    epoch: int | None = None  # with that value, or in which it was pruned
+    error: str = ""  # why it is not finished
+    is_logged: bool = True  # MLflow has all of it, which it has not where the server was away
+    metrics: dict[str, float] = field(default_factory=dict)  # by the names that MLflow has; earlier versions wrote none
+    curve: list[float | None] = field(default_factory=list)  # the project's metric by epoch; None is not a number
+
+    file, _what = Path("result.json"), "the folder of a trial that is over"
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the trial needs no more training."""
+        return self.status in {"FINISHED", "PRUNED"}

@@ -4,6 +4,7 @@ The trial has a process of its own so that whatever kills it, or its memory, tak
 joblib's that dies loses every job of the sweep. The job itself never raises; a failed trial is a result.
 """
 
+import math
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from accord.paths import PARAMS
 from accord.project import find_project
 from accord.settings import Tracking, flatten, read_yaml
 from accord.sweep.effect import replaced_value, values_of_search
-from accord.sweep.folders import LOG, Result, SweepRequest, TrialSettings
+from accord.sweep.folders import LOG, Pruning, Result, SweepRequest, TrialSettings
 from accord.sweep.names import trial_name
 from accord.sweep.processes import MODULE
 from accord.sweep.trial_hosts import TrialHost, host_of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _WORST = 0.0  # sweepers of all kinds can deal with a number
 _POLL_SECONDS = 1.0  # between looks at whether the trial shall go on
+_PRUNED_LOOKS = 3  # at a trial that is pruned, until it must not wait for the end of its epoch any more
 
 
 def run_trial(config: DictConfig) -> float:
@@ -49,7 +51,7 @@ def run_trial(config: DictConfig) -> float:
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     trial = _prepare(folder, values, hydra, host)
     result = Result.read(folder)
-    if result is None or result.status != "FINISHED":
+    if result is None or not result.is_over:
         searched = SweepRequest.read(folder.parent).searched if host.sweep else values_of_search(hydra)
         if error := replaced_value(values, list(hydra.overrides.task), searched):
             result = _failed(folder, trial, "FAILED", error)
@@ -60,7 +62,7 @@ def run_trial(config: DictConfig) -> float:
         _process(folder, trial, host)  # which sends what MLflow lacks
         result = Result.read(folder) or result
     host.tell(_line(trial, result))
-    if result.accuracy is None and not trial.sweep:
+    if not (result.is_over or trial.sweep):
         sys.exit(1)
     return result.accuracy or _WORST
 
@@ -86,8 +88,12 @@ def _write_params(path: Path, values: dict[str, Any]) -> None:
 
 
 def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:
-    """Run the trial's process to its end and return its exit code; end it when it is not wanted any more."""
+    """Run the trial's process to its end and return its exit code; end it when it is not wanted any more.
+
+    A pruned trial ends by itself after its epoch, which may be a long one.
+    """
     command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
+    looks = -math.inf if Pruning.read(folder) else 0  # it was pruned earlier, and only sends what MLflow lacks
     with (folder / LOG).open("ab") as log:
         output = log if trial.sweep else None
         # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
@@ -96,7 +102,8 @@ def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:
                 try:
                     return process.wait(_POLL_SECONDS)
                 except subprocess.TimeoutExpired:
-                    if not host.is_wanted():
+                    looks += Pruning.read(folder) is not None
+                    if not host.is_wanted() or looks == _PRUNED_LOOKS:
                         process.terminate()
 
 
@@ -133,8 +140,10 @@ def _failure(code: int, folder: Path) -> "tuple[Status, str]":
 
 def _line(trial: TrialSettings, result: Result) -> str:
     number = f"#{trial.number} " if trial.sweep else ""
-    if result.accuracy is None:
+    if not result.is_over:
         return f"{number}{trial.name}: {result.status}: {result.error}"
+    if result.status == "PRUNED":
+        return f"{number}{trial.name}: pruned at epoch {result.epoch}"
     lack = "" if result.is_logged else ", not all of it in MLflow"
     metric = in_words(find_project().metric)
     return f"{number}{trial.name}: {metric} {result.accuracy:.4f} (epoch {result.epoch}){lack}"

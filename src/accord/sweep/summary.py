@@ -20,10 +20,15 @@ _MAX_CURVES = 5  # trials whose learning curves are drawn
 _MAX_ROWS = 10  # trials in the printed table
 
 
-def record(sweep: Sweep, trials: Sequence[Trial]) -> None:
-    """Log the table of all trials, the figures, and the best trial to the sweep's own run."""
+def record(sweep: Sweep, trials: Sequence[Trial], search: Path | None = None) -> None:
+    """Log the table of all trials, the figures, and the best trial to the sweep's own run.
+
+    A sweep that is a search has pictures of it, too: `search` is its folder.
+    """
     project, ranked = find_project(), best_first(trials)
-    metrics = {"trials.finished": float(len(ranked)), "trials.not_finished": float(len(trials) - len(ranked))}
+    pruned = sum(trial.pruned is not None for trial in trials)
+    metrics = {"trials.finished": float(len(ranked)), "trials.not_finished": float(len(trials) - len(ranked) - pruned)}
+    metrics |= {"trials.pruned": float(pruned)} if pruned else {}
     tags = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -36,6 +41,10 @@ def record(sweep: Sweep, trials: Sequence[Trial]) -> None:
             kind = f"{project.variant}.type"
             columns = {short(key) if key != kind else project.variant: one for key, one in varied(ranked).items()}
             project.call("sweep_figures", folder, curves, columns, [score(trial) for trial in ranked])
+        if search:
+            from accord.sweep.search.pictures import draw
+
+            draw(search, folder)
         sweep.record(metrics, tags, folder)
 
 
@@ -55,9 +64,10 @@ def _selected(trial: Trial, metric: str) -> float | None:
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the finished trials, the best one first and the earlier one on ties."""
+    """Return the trials that were trained to their end, the best one first and the earlier one on ties."""
     selected = SELECTED + find_project().metric
-    finished = [trial for trial in trials if trial.status == "FINISHED" and selected in trial.metrics]
+    whole = (trial for trial in trials if trial.status == "FINISHED" and trial.pruned is None)
+    finished = [trial for trial in whole if selected in trial.metrics]
     return sorted(finished, key=lambda trial: (-score(trial), trial.number))
 
 
@@ -83,13 +93,14 @@ def rows(trials: Sequence[Trial]) -> list[list[Any]]:
     table: list[list[Any]] = [["trial", "name", "status", *columns, *metrics, "minutes", "run_id", "error"]]
     for k, trial in enumerate(trials):
         values = [*(column[k] for column in columns.values()), *(_selected(trial, name) for name in metrics)]
+        status = trial.status if trial.pruned is None else f"PRUNED at epoch {trial.pruned}"
         end = [round(trial.minutes, 2), trial.run_id, trial.error]
-        table.append([trial.number, trial.name, trial.status, *values, *end])
+        table.append([trial.number, trial.name, status, *values, *end])
     return table
 
 
 def table(trials: Sequence[Trial]) -> str:
-    """Return the best of trials by number and all that did not finish, as text in columns."""
+    """Return the best of trials by number, how many were pruned, and all that did not finish, as text in columns."""
     ranked = best_first(trials)
     width = max(len(trial.name) for trial in trials)
     heads = {metric: f" {metric.replace('.', ' '):>8}" for metric in shown()}
@@ -99,6 +110,8 @@ def table(trials: Sequence[Trial]) -> str:
         lines.append(f"{trial.number:>5}  {trial.name:<{width}}{figures} {_text(trial.minutes, 1):>8}")
     if len(ranked) > _MAX_ROWS:
         lines.append(f"       ... and {len(ranked) - _MAX_ROWS} more")
+    if pruned := [trial.number for trial in trials if trial.pruned is not None]:
+        lines.append(f"       pruned: {', '.join(map(str, pruned))}")
     failed = [trial for trial in trials if trial.status != "FINISHED"]
     lines += [f"{trial.number:>5}  {trial.name:<{width}} {trial.status}: {trial.error}" for trial in failed]
     return "\n".join(lines)
@@ -116,8 +129,15 @@ def trials_with_result(sweep: Path) -> list[Trial]:
         if not metrics and result.accuracy is not None and result.epoch is not None:  # an earlier version wrote it
             metrics = {SELECTED + find_project().metric: result.accuracy, SELECTED + EPOCH: result.epoch}
         name = TrialSettings.read(folder).name
-        trials.append(Trial(int(folder.name), "", name, result.status, result.error, math.nan, "", {}, metrics))
+        status, pruned = ("FINISHED", result.epoch) if result.status == "PRUNED" else (result.status, None)
+        trials.append(Trial(int(folder.name), "", name, status, result.error, math.nan, "", {}, metrics, pruned))
     return trials
+
+
+def pruned_at(sweep: Path) -> dict[int, int]:
+    """Return the epoch in which its search gave up on a trial, by the trial's number."""
+    results = ((int(folder.name), result) for folder, result in _results(sweep) if result.status == "PRUNED")
+    return {number: result.epoch for number, result in results if result.epoch is not None}
 
 
 def forget_runs(sweep: Path) -> None:

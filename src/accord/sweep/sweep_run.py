@@ -21,8 +21,11 @@ from accord.sweep import summary
 from accord.sweep.allowed_targets import Refused
 from accord.sweep.effect import values_of_search
 from accord.sweep.folders import SweepRequest, former_folder
+from accord.sweep.launchers import RAY, SLURM, is_of
 from accord.sweep.processes import claim, wait_for_trials
-from accord.sweep.ray.cluster import Cluster, is_ray
+from accord.sweep.ray.cluster import Cluster
+from accord.sweep.search import sweeper
+from accord.sweep.search.settings import is_search
 from accord.sweep.slurm import jobs
 from accord.tracking.connection import StoreConnection, is_server, shown, user_errors
 from accord.tracking.run_tags import identity_tags
@@ -41,6 +44,7 @@ class SweepRun(Callback):
     _lock: ClassVar[TextIO]  # of the folder, from then on this driver's
     _sweep: ClassVar[Sweep | None] = None
     _cluster: ClassVar[Cluster | None] = None
+    _is_search: ClassVar[bool] = False
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Start the run; refuse a sweep that is at work already, or whose data or store can't be used."""
@@ -52,6 +56,9 @@ class SweepRun(Callback):
     def _start(self, values: DictConfig) -> None:
         overrides = list(values.hydra.overrides.task)
         spaces = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
+        SweepRun._is_search = is_search(values)
+        if SweepRun._is_search:
+            sweeper.check(values)
         project, params = find_project(), read_yaml(PARAMS)
         check_inputs(values, params, [*spaces, *overrides])
         project.check_values(params, str(PARAMS))
@@ -60,11 +67,11 @@ class SweepRun(Callback):
         tracking = validate_tracking(OmegaConf.to_container(values.tracking, resolve=True), "conf")
         uri = tracking_uri(tracking)
         wait_for_trials(folder)
-        if values.hydra.launcher.get("_target_") == jobs.LAUNCHER:
+        if is_of(values.hydra.launcher, SLURM):
             jobs.prepare(folder)
         given = list(values.hydra.overrides.hydra)
         request = SweepRequest(overrides, given, tracking.model_dump(), values_of_search(values.hydra))
-        if is_ray(values.hydra.launcher):
+        if is_of(values.hydra.launcher, RAY):
             SweepRun._cluster = Cluster(OmegaConf.to_container(values.hydra.launcher.ray.init, resolve=True))
             values.hydra.overrides.hydra.append(SweepRun._cluster.supply(folder, uri, request))
         command = shlex.join(["python", "-m", f"{project.name}.sweep", *sys.argv[1:]])  # as the user typed it
@@ -110,29 +117,37 @@ class SweepRun(Callback):
             connection.attempt(partial(sweep.end, "KILLED"))
             trials = None
         else:
-            trials = connection.attempt(partial(_recorded, sweep, stopped=stopped))
+            trials = connection.attempt(partial(cls._recorded, sweep, stopped=stopped))
         if trials is None:
             trials = summary.trials_with_result(cls._folder)
         how = f"{resume} runs what is missing"
         if trials:
             print(summary.table(trials), flush=True)
+        if cls._is_search:
+            from accord.sweep.search.pictures import importances
+
+            for key, share in importances(cls._folder).items():
+                print(f"importance of {key}: {share:.2f}", flush=True)
         if stopped:
             print(f"{name}: stopped; {how}", flush=True)
         failed = [trial for trial in trials if trial.status != "FINISHED"]
         return f"{len(failed)} of {len(trials)} trials did not finish: {how}" if failed else ""
 
-
-def _recorded(sweep: Sweep, *, stopped: bool) -> list[Trial]:
-    """End a sweep's run with the table and figures of its trials, which are returned; without any it is removed."""
-    sweep.settle_stale()
-    trials = sweep.trials()
-    if not trials:
-        sweep.remove()
-        return []
-    is_finished = all(trial.status == "FINISHED" for trial in trials)
-    summary.record(sweep, trials)
-    sweep.end("KILLED" if stopped else "FINISHED" if is_finished else "FAILED")
-    return trials
+    @classmethod
+    def _recorded(cls, sweep: Sweep, *, stopped: bool) -> list[Trial]:
+        """End a sweep's run with the table and figures of its trials, which are returned; without any it is removed."""
+        sweep.settle_stale()
+        trials, pruned = sweep.trials(), summary.pruned_at(cls._folder)
+        for k, trial in enumerate(trials):
+            if trial.pruned is None and trial.number in pruned:
+                trials[k] = sweep.mark_pruned(trial, pruned[trial.number])
+        if not trials:
+            sweep.remove()
+            return []
+        is_finished = all(trial.status == "FINISHED" for trial in trials)
+        summary.record(sweep, trials, cls._folder if cls._is_search else None)
+        sweep.end("KILLED" if stopped else "FINISHED" if is_finished else "FAILED")
+        return trials
 
 
 def check_inputs(values: DictConfig, params: dict[str, Any], overrides: list[str]) -> None:

@@ -3,6 +3,7 @@
 It works in the trial's folder as the train stage does in the repository's, and ends with the process of this number.
 """
 
+import math
 import os
 import shlex
 import shutil
@@ -12,16 +13,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from accord.checkpoints import finished_epochs
 from accord.files import sha256_file
 from accord.metric_names import EPOCH, SELECTED
 from accord.paths import PARAMS
 from accord.process import end_when, run_command
 from accord.project import find_project, own_command
 from accord.settings import Tracking, read_yaml, validate_tracking
-from accord.sweep.folders import CHECKPOINTS, Result, TrialSettings
+from accord.sweep.folders import CHECKPOINTS, Pruning, Result, TrialSettings
 from accord.sweep.names import folder_value
 from accord.tracking.connection import ServerAway, user_errors
-from accord.tracking.runs import RunRequest
+from accord.tracking.runs import Pruned, RunRequest
 from accord.tracking.store import tracking_uri
 from accord.tracking.sweeps import Sweep
 
@@ -35,16 +37,34 @@ def main() -> None:
     run_tags = project.call("run_tags", params) or {}
     request = _request(trial, validate_tracking(params.get("tracking"), str(PARAMS)), run_tags)
     done = Result.read(Path())
-    if done and done.status == "FINISHED":
+    if done and done.accuracy is not None:
         if request.away:
             raise request.away
-        metrics = project.call("restore", request, Path(trial.data))
+        metrics = project.call("restore", replace(request, pruned=lambda: None), Path(trial.data))
         replace(done, is_logged=True, metrics=metrics).write(Path())
-    else:
+        return
+    try:
         metrics, is_logged = project.call("train", request, Path(trial.data), trial.threads)
-        accuracy, epoch = metrics[SELECTED + project.metric], metrics[SELECTED + EPOCH]
-        Result("FINISHED", sha256_file(PARAMS), accuracy, epoch, is_logged=is_logged, metrics=metrics).write(Path())
-        shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
+    except Pruned as pruned:
+        print(f"{trial.name}: pruned at epoch {pruned.epoch}")
+        result = Result("PRUNED", sha256_file(PARAMS), None, pruned.epoch, is_logged=pruned.is_logged, curve=_curve())
+        result.write(Path())
+        return  # its checkpoints stay, since they alone have its curves for another store
+    accuracy, epoch = metrics[SELECTED + project.metric], metrics[SELECTED + EPOCH]
+    done = Result("FINISHED", sha256_file(PARAMS), accuracy, epoch, is_logged=is_logged, metrics=metrics)
+    replace(done, curve=_curve()).write(Path())
+    shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
+
+
+def _curve() -> list[float | None]:
+    """Return the project's metric by epoch."""
+    values = (epoch[find_project().metric] for epoch in finished_epochs(CHECKPOINTS))
+    return [None if math.isnan(value) else value for value in values]
+
+
+def _pruned_at() -> int | None:
+    pruning = Pruning.read(Path())
+    return pruning.epoch if pruning else None
 
 
 def _request(trial: TrialSettings, tracking: Tracking, run_tags: Mapping[str, str]) -> RunRequest:
@@ -57,6 +77,7 @@ def _request(trial: TrialSettings, tracking: Tracking, run_tags: Mapping[str, st
     request = RunRequest("train", trial.name, extra_tags=run_tags, remedy=remedy, checkpoints=CHECKPOINTS)
     if not trial.sweep:
         return request
+    request = replace(request, pruned=_pruned_at)
     try:
         with user_errors(tracking_uri(tracking)):
             sweep, digest = Sweep.configured(tracking, Path(trial.sweep)), sha256_file(PARAMS)

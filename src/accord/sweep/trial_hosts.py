@@ -3,16 +3,17 @@
 import os
 import shutil
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from accord.project import find_project
+from accord.sweep import cores
+from accord.sweep.launchers import RAY, is_of
 from accord.sweep.processes import DRIVER, driver_lives, is_worker, wait_for_trials
 from accord.sweep.ray import file_sync
-from accord.sweep.ray.cluster import NAME, is_ray
+from accord.sweep.ray.cluster import NAME
 from accord.sweep.ray.file_sync import Change
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 class TrialHost:
     """The driver's machine, where a trial runs in the sweep's own folder or on its own."""
 
-    def __init__(self, sweep: str | None, data: Path, cores: int) -> None:
-        """Name the sweep's folder on the driver's machine, absolute, if there is one, the inputs here, and cores."""
-        self.sweep, self.data, self.threads = sweep, str(data.resolve()), cores
+    def __init__(self, sweep: str | None, data: Path, threads: int) -> None:
+        """Name the sweep's folder on the driver's machine, absolute, if there is one, the inputs here, and threads."""
+        self.sweep, self.data, self.threads = sweep, str(data.resolve()), threads
 
     def is_wanted(self) -> bool:
         """Return whether the trial shall go on: whether the driver is still there. It is asked each second."""
@@ -40,7 +41,7 @@ class TrialHost:
 class RayNode(TrialHost):
     """A node of a Ray cluster, also the driver's own: all that a trial needs is exchanged with the driver."""
 
-    def __init__(self, folder: Path, number: int, exchange: Any, supplies: "Supplies", cores: int) -> None:
+    def __init__(self, folder: Path, number: int, exchange: Any, supplies: "Supplies", threads: int) -> None:
         """Bring into the trial's folder here what it starts with; the exchange is an actor on the driver's machine."""
         self._folder, self._number, self._attempt, self._exchange = folder, number, supplies.attempt, exchange
         _set_environment(supplies.environment)
@@ -50,20 +51,24 @@ class RayNode(TrialHost):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         file_sync.unpack(folder, Change(supplies.files, []))
         self._sent = {name: stamp for name, stamp in file_sync.stamps(folder).items() if name in supplies.files}
-        super().__init__(supplies.sweep, _inputs(supplies), cores)
+        super().__init__(supplies.sweep, _inputs(supplies), threads)
 
     def is_wanted(self) -> bool:
-        """Send what changed, and return whether the trial shall go on; the exchange ends with the driver."""
+        """Send what changed, take a search's decision, and return whether the trial shall go on.
+
+        The exchange ends with the driver.
+        """
         import ray
 
         now = file_sync.stamps(self._folder)
         change = file_sync.changed(self._folder, self._sent, now)
         try:
-            is_wanted = bool(_answer(self._exchange.take.remote(self._number, self._attempt, change)))
+            is_wanted, pruning = _answer(self._exchange.take.remote(self._number, self._attempt, change))
         except ray.exceptions.RayActorError:
             return False
+        file_sync.unpack(self._folder, Change(pruning, []))
         self._sent = now
-        return is_wanted
+        return bool(is_wanted)
 
     def tell(self, line: str) -> None:
         """Send the rest and let the driver print the line; nothing is left here."""
@@ -74,14 +79,14 @@ class RayNode(TrialHost):
 
 def host_of(folder: Path, number: int | None, launcher: DictConfig) -> TrialHost | None:
     """Prepare the host of the trial in a folder and return it; None if the trial shall not start any more."""
-    if number is not None and is_ray(launcher):
+    if number is not None and is_of(launcher, RAY):
         return _node(folder, number, launcher)
     if is_worker():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and ends the trials
     inputs = Path(find_project().inputs)
     if number is None:
-        return TrialHost(None, inputs, threads({}))
-    return TrialHost(str(folder.parent.resolve()), inputs, threads(launcher))
+        return TrialHost(None, inputs, cores.of_trial({}))
+    return TrialHost(str(folder.parent.resolve()), inputs, cores.of_trial(launcher))
 
 
 def _node(folder: Path, number: int, launcher: DictConfig) -> RayNode | None:
@@ -93,22 +98,12 @@ def _node(folder: Path, number: int, launcher: DictConfig) -> RayNode | None:
     if supplies is None:  # the sweep is being stopped
         shutil.rmtree(folder.parent)  # Hydra made it
         return None
-    return RayNode(folder, number, exchange, supplies, max(1, int(launcher.ray.remote.get("num_cpus") or 1)))
+    return RayNode(folder, number, exchange, supplies, cores.of_trial(launcher))
 
 
 def _answer(reference: Any) -> Any:
     """Wait for what a reference stands for; `ray.get` would lend this trial's core to another one meanwhile."""
     return reference.future().result()
-
-
-def threads(launcher: DictConfig | Mapping[str, Any]) -> int:
-    """Return a trial's share of the cores where a launcher runs several trials side by side."""
-    from joblib import effective_n_jobs
-
-    if "cpus_per_task" in launcher:  # a job of Slurm has cores of its own
-        return int(launcher["cpus_per_task"] or 1)
-    cores, workers = int(effective_n_jobs(-1)), int(effective_n_jobs(launcher.get("n_jobs", 1)))
-    return max(1, cores // workers)
 
 
 def _set_environment(variables: dict[str, str]) -> None:

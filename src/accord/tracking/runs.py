@@ -26,6 +26,7 @@ from accord.tracking.stale import end_stale_runs, process_tags
 from accord.tracking.store import open_store, tracking_uri
 
 ERROR = "error"  # the tag that says why a run failed
+PRUNED = "pruned"  # the tag that says in which epoch a search gave up on a trial
 _MAX_HEX_DIGITS = 32  # of a data set's digest, for which MLflow's column has room
 
 
@@ -43,10 +44,19 @@ class RunRequest:
     remedy: str | None = field(default_factory=lambda: f"{own_command('sync')} sends the rest")
     away: ServerAway | None = None  # the server is known to be away
     checkpoints: Path | None = None  # folder of a trial's checkpoints, which stay until its result is written
+    pruned: Callable[[], int | None] = lambda: None  # the epoch in which a search gave up on the trial, if it did
 
     def resumed(self, run_id: str) -> "RunRequest":
         """Return the request of a training whose checkpoint names a run, empty where there is no checkpoint."""
         return replace(self, resume=run_id or self.resume, starts_anew=not run_id)
+
+
+class Pruned(BaseException):
+    """The search that a trial is of has given up on it. Like KeyboardInterrupt it is no Exception."""
+
+    def __init__(self, epoch: int, *, is_logged: bool) -> None:
+        """Say in which epoch, and whether MLflow has all of the trial."""
+        self.epoch, self.is_logged = epoch, is_logged
 
 
 def whole_transactions() -> AbstractContextManager[None]:
@@ -67,6 +77,7 @@ class Run:
         self._logged: set[tuple[str, int]] = set()  # metrics and steps of a resumed run
         self._sent: set[tuple[str, int, float]] = set()
         self._has_model = False
+        self.pruned: Callable[[], int | None] = lambda: None  # that of its request
 
     def find_logged(self, logged: LoggedRun) -> None:
         """Find out what a resumed run has already; `logged` is the run as the store gave it."""
@@ -96,7 +107,11 @@ class Run:
         self._send(lambda _: mlflow.log_params(parameter_texts(values), run_id=self.id))
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics in one call, those of an epoch with its number as `step`."""
+        """Log metrics in one call, those of an epoch with its number as `step`.
+
+        Raises:
+            Pruned: The search that this trial is of has given up on it, in this epoch or before.
+        """
         now, at = int(time.time() * 1000), step or 0  # milliseconds
         new = {key: value for key, value in values.items() if (key, at) not in self._logged}
         points = [Metric(key, value, now, at) for key, value in new.items() if (key, at, value) not in self._sent]
@@ -104,6 +119,8 @@ class Run:
         if points:
             # Not `mlflow.log_metrics`, which also gives them to models of this step or of MLFLOW_ACTIVE_MODEL_ID.
             self._send(lambda client: client.log_batch(self.id, metrics=points))
+        if step is not None and (epoch := self.pruned()) is not None and epoch <= step:
+            raise Pruned(epoch, is_logged=self.is_whole)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
@@ -166,6 +183,7 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
 
     Raises:
         UserError: The store can't be used, or no longer. A server that is away is no error, unless `remedy` is None.
+        Pruned: A search gave up on the trial while the block was at work. The run is FINISHED and has a tag.
     """
     connection = StoreConnection(request.name, tracking_uri(tracking), request.remedy)
     own, given = identity_tags(), {**request.tags, **request.extra_tags}
@@ -176,12 +194,17 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
         connection.cut(request.away)
     known = None if request.starts_anew else request.resume  # the run where the store can't be asked for another
     run = connection.attempt(partial(_started, tracking, request, tags, connection)) or Run(known or "", connection)
+    run.pruned = request.pruned
     try:
         run.artifact(PARAMS)
         yield run
-    except (KeyboardInterrupt, Terminated):
-        run.end("KILLED")
-        raise
+    except (KeyboardInterrupt, Terminated, Pruned):
+        if (epoch := request.pruned()) is None:
+            run.end("KILLED")
+            raise
+        run.tags({PRUNED: str(epoch)})
+        run.end("FINISHED")
+        raise Pruned(epoch, is_logged=run.is_whole) from None
     except BaseException as error:
         with suppress(UserError):  # the error itself matters more
             run.tags({ERROR: one_line(error)})

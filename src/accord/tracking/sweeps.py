@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,7 +19,7 @@ from accord.errors import UserError
 from accord.project import find_project
 from accord.settings import Tracking
 from accord.tracking.run_tags import CODE, CONFIG
-from accord.tracking.runs import ERROR, reopen
+from accord.tracking.runs import ERROR, PRUNED, reopen
 from accord.tracking.stale import end_stale_runs, process_tags
 from accord.tracking.store import describe, open_store, quoted
 
@@ -49,6 +49,7 @@ class Trial:
     command: str
     parameters: dict[str, Any]  # by dotted name
     metrics: dict[str, float]
+    pruned: int | None = None  # epoch in which its search gave up on it
 
 
 class Sweep:
@@ -156,6 +157,11 @@ class Sweep:
         newest = {int(run.data.tags[TRIAL]): run for run in reversed(found)}  # the newest come first
         return [_trial(number, run) for number, run in sorted(newest.items())]
 
+    def mark_pruned(self, trial: Trial, epoch: int) -> Trial:
+        """Tag the run of a trial that ended before its search gave up on it, in an epoch before its last one."""
+        self._client.set_tag(trial.run_id, PRUNED, str(epoch))
+        return replace(trial, pruned=epoch)
+
     def curve(self, trial: Trial, metric: str) -> list[float]:
         """Return a trial's metric by epoch."""
         points = self._client.get_metric_history(trial.run_id, metric)
@@ -201,6 +207,7 @@ def _trial(number: int, run: Run) -> Trial:
         command=run.data.tags.get(COMMAND, ""),
         parameters={key: _value(text) for key, text in run.data.params.items()},
         metrics=dict(run.data.metrics),
+        pruned=int(run.data.tags[PRUNED]) if PRUNED in run.data.tags else None,
     )
 
 

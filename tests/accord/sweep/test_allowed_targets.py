@@ -13,8 +13,12 @@ from accord.errors import UserError
 from accord.sweep import app
 from accord.sweep.allowed_targets import Refused, checked, forbidden
 from accord.sweep.processes import DRIVER
+from accord.sweep.search import sweeper
 
 CONF = Path(__file__).parents[3] / "conf"
+
+
+sweeper.register()
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -27,7 +31,7 @@ def composed(*overrides: str) -> DictConfig:
     [
         [],
         ["search=optuna"],
-        ["hydra/sweeper=optuna", "hydra/sweeper/sampler=random"],
+        ["hydra/sweeper=optuna", "hydra.sweeper.sampler=random"],
         ["hydra/launcher=basic"],
         ["hydra/job_logging=default", "hydra/hydra_logging=default"],
         ["hydra/job_logging=disabled", "hydra/hydra_logging=disabled"],

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from mlflow.entities import Run
 
 from tests import mlflow_store
@@ -306,36 +305,6 @@ def test_eight_trials_at_once_lose_no_metric(project: Project) -> None:
     result = sweep(project, "model=mlp", "seed=range(0,8)", "train.epochs=5", "hydra.launcher.n_jobs=8")
     assert result.code == 0, result.output
     assert exact_epochs(project, 5) == 8
-
-
-@pytest.mark.slow
-def test_optuna_looks_for_the_best_values(project: Project) -> None:
-    project.edit("conf/sweep.yaml", "  - _self_\n", "  - _self_\n  - search: null\n")
-    search = {
-        "defaults": [{"override /hydra/sweeper": "optuna"}, {"override /hydra/sweeper/sampler": "tpe"}],
-        "hydra": {
-            "sweeper": {
-                "direction": "maximize",
-                "n_trials": 4,
-                "n_jobs": 2,
-                "sampler": {"seed": 1},  # two trials of each alpha
-                "params": {"model.learning_rate": "tag(log, interval(0.001, 0.1))", "model.alpha": "choice(0.1, 0.2)"},
-            }
-        },
-    }
-    (project.root / "conf/search").mkdir()
-    (project.root / "conf/search/optuna.yaml").write_text(f"# @package _global_\n{yaml.safe_dump(search)}")
-    alpha = "model.alpha=choice(-1,0.0001)"  # -1 is impossible: that trial fails and the search goes on
-    result = sweep(project, "search=optuna", "model=sgd", alpha)
-    assert "Traceback" not in result.output
-    parent, trials = parent_and_trials(project)
-    assert len(trials) == 4
-    assert {run.info.status for run in trials.values()} == {"FINISHED", "FAILED"}
-    rates = {re.findall(r"lr=(\S+)", name)[0] for name in trials}
-    assert len(rates) == 4
-    best = (sweep_folder(project) / "optimization_results.yaml").read_text()
-    accuracy = float(re.findall(r"best_value: (\S+)", best)[0])
-    assert accuracy == parent.data.metrics["best.val.accuracy"]
 
 
 @pytest.mark.slow

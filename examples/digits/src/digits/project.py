@@ -10,5 +10,6 @@ PROJECT = Project(
     metric="val.accuracy",
     reported=("test.accuracy",),
     variant="model",
+    cores=1,
     inputs="data/prepared",
 )

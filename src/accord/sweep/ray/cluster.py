@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from omegaconf import DictConfig
-
 from accord.errors import UserError
 from accord.project import find_project, project_environment
 from accord.sweep.folders import SweepRequest
@@ -29,7 +27,6 @@ from accord.sweep.ray.file_exchange import FileExchange, Supplies
 
 NAME = "sweep of job {job}"  # of the exchange
 MISSING = "Ray is not here: activate an environment with accord[ray]"
-_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 _KEY = "hydra.launcher.ray.init.address"
 # For each trial a sweep's folder of its own, which can be removed with it. TMPDIR is the node's, which resolves this.
 _NODE_FOLDER = "${{oc.env:TMPDIR,/tmp}}/accord-{key}-${{hydra.job.num}}"
@@ -38,11 +35,6 @@ _TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (a variable's name)
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.5  # between looks for news
 _STOP_TIMEOUT_SECONDS = 60  # of trials; those on other nodes hear a second later that they shall end
-
-
-def is_ray(launcher: DictConfig) -> bool:
-    """Return whether the configured launcher is Hydra's of tasks on Ray."""
-    return bool(launcher.get("_target_") == _LAUNCHER)
 
 
 class Cluster:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from accord.sweep.folders import SweepRequest
+from accord.sweep.folders import Pruning, SweepRequest
 from accord.sweep.ray import file_sync
 from accord.sweep.ray.file_sync import Change, Files
 
@@ -50,13 +50,13 @@ class FileExchange:
         names = [name for name in file_sync.stamps(folder) if not name.startswith(f"{file_sync.HYDRA}/")]
         return replace(self._supplies, attempt=attempt, files=file_sync.pack(folder, names))
 
-    def take(self, number: int, attempt: int, change: Change) -> bool:
-        """Take what changed in a trial's folder, and return whether the trial shall go on."""
+    def take(self, number: int, attempt: int, change: Change) -> tuple[bool, Files]:
+        """Take what changed in a trial's folder; return whether it shall go on, and the file that says it is pruned."""
         if attempt != self._attempts[number]:
-            return False
+            return False, {}
         self._heard[number] = time.monotonic()
         file_sync.unpack(self._folder(number), change)
-        return not self._is_stopped
+        return not self._is_stopped, file_sync.pack(self._folder(number), [str(Pruning.file)])
 
     def end(self, number: int, attempt: int, line: str) -> None:
         """Note that a trial is over, and the line that tells the user of it."""

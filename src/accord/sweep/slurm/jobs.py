@@ -12,7 +12,6 @@ from pathlib import Path
 from accord.errors import UserError
 
 MISSING = "hydra/launcher=submitit_slurm needs an environment with accord[slurm]"
-LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 _KEPT = ".submitit"
 _CANCEL_TIMEOUT_SECONDS = 90  # Slurm waits KillWait of them for each job
 _POLL_SECONDS = 1.0

@@ -4,20 +4,12 @@ from pathlib import Path
 
 import pytest
 from hydra.errors import MissingConfigException
-from omegaconf import OmegaConf
 
 import accord
 from accord.errors import UserError
 from accord.sweep import app
 from accord.sweep.ray import cluster
 from seqmnist.localhost import HOST
-
-
-def test_only_rays_own_launcher_is_meant() -> None:
-    for name, is_ray in [("ray_launcher.RayLauncher", True), ("ray_aws_launcher.RayAWSLauncher", False)]:
-        launcher = OmegaConf.create({"_target_": f"hydra_plugins.hydra_ray_launcher.{name}"})
-        assert cluster.is_ray(launcher) is is_ray
-    assert not cluster.is_ray(OmegaConf.create({}))
 
 
 def test_other_nodes_need_a_tracking_server() -> None:

@@ -33,8 +33,8 @@ def test_a_trial_gets_what_came_of_it_before_but_for_hydras_files(exchange: File
 
 def test_what_a_trial_makes_is_in_the_sweeps_folder(exchange: FileExchange, tmp_path: Path) -> None:
     start = begun(exchange, 2)
-    assert exchange.take(2, start.attempt, Change({"models/a": b"1", "old": b"2"}, []))
-    assert exchange.take(2, start.attempt, Change({}, ["old"]))
+    assert exchange.take(2, start.attempt, Change({"models/a": b"1", "old": b"2"}, [])) == (True, {})
+    assert exchange.take(2, start.attempt, Change({}, ["old"])) == (True, {})
     assert [path.name for path in (tmp_path / "2").rglob("*")] == ["models", "a"]
 
 
@@ -43,7 +43,7 @@ def test_of_a_trial_that_started_again_only_the_last_attempt_is_heard(exchange: 
     exchange.take(0, 0, Change({"checkpoint": b"after epoch 3"}, []))
     again = begun(exchange, 0)
     assert (again.attempt, again.files) == (1, {"checkpoint": b"after epoch 3"})
-    assert not exchange.take(0, 0, Change({"checkpoint": b"late"}, []))
+    assert exchange.take(0, 0, Change({"checkpoint": b"late"}, [])) == (False, {})
     exchange.end(0, 0, "late")
     assert (tmp_path / "0/checkpoint").read_bytes() == b"after epoch 3"
     assert not exchange.is_idle()
@@ -53,10 +53,17 @@ def test_of_a_trial_that_started_again_only_the_last_attempt_is_heard(exchange: 
     assert exchange.is_idle()
 
 
+def test_a_trial_hears_that_its_search_gave_up_on_it(exchange: FileExchange, tmp_path: Path) -> None:
+    start = begun(exchange, 0)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0/pruned.json").write_text("at epoch 1")
+    assert exchange.take(0, start.attempt, Change({}, [])) == (True, {"pruned.json": b"at epoch 1"})
+
+
 def test_a_sweep_that_is_stopped_ends_its_trials_and_starts_none(exchange: FileExchange) -> None:
     start = begun(exchange, 0)
     exchange.stop()
-    assert not exchange.take(0, start.attempt, Change({}, []))
+    assert exchange.take(0, start.attempt, Change({}, [])) == (False, {})
     assert exchange.begin(1) is None
     assert not exchange.is_idle()
     exchange.end(0, start.attempt, "stopped")

@@ -4,12 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from accord.errors import UserError
 from accord.sweep import app
 from accord.sweep.slurm import jobs
-from accord.sweep.trial_hosts import threads
 
 
 @pytest.fixture
@@ -65,8 +63,3 @@ def test_a_machine_without_slurm_is_told_of(sweep: Path, monkeypatch: pytest.Mon
 def test_other_errors_than_submitits_go_on() -> None:
     with pytest.raises(ValueError, match="mine"), app._user_errors():
         raise ValueError("mine")
-
-
-@pytest.mark.parametrize(("cores", "expected"), [(None, 1), (1, 1), (6, 6)])
-def test_a_job_has_the_cores_that_it_asked_for(cores: int | None, expected: int) -> None:
-    assert threads(OmegaConf.create({"cpus_per_task": cores})) == expected

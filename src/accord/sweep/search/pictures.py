@@ -1,0 +1,57 @@
+"""Pictures of a search, and which of its values mattered."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.importance import get_param_importances
+from optuna.trial import TrialState
+from optuna.visualization import matplotlib as pictures
+
+from accord.metric_names import in_words
+from accord.project import find_project
+from accord.sweep.search.journal import NAME, open_journal
+
+_PARALLEL = "parallel_coordinates.png"
+
+
+def importances(sweep: Path) -> dict[str, float]:
+    """Return the share of each searched key in how the metric varied (PED-ANOVA, Watanabe et al. 2023), largest first.
+
+    It is empty where fewer than two trials were trained to their end, or all came to the same.
+    """
+    study = _study(sweep)
+    values = {trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
+    return get_param_importances(study) if len(values) > 1 else {}
+
+
+def draw(sweep: Path, folder: Path) -> None:
+    """Draw the history of a search, importances, and the metric by each value, as PNG files in a folder.
+
+    The project's own parallel coordinates, if it has drawn them there, are kept.
+    """
+    from matplotlib import pyplot as plt
+
+    study, metric = _study(sweep), in_words(find_project().metric)
+    if not importances(sweep):
+        return
+    wanted: dict[str, Callable[..., Any]] = {
+        "history.png": pictures.plot_optimization_history,
+        "importances.png": pictures.plot_param_importances,
+        "slices.png": pictures.plot_slice,
+        _PARALLEL: pictures.plot_parallel_coordinate,
+    }
+    plt.switch_backend("agg")
+    for name, plot in wanted.items():
+        if name != _PARALLEL or not (folder / name).exists():
+            with plt.rc_context(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                plot(study, target_name=metric)
+                plt.savefig(folder / name, bbox_inches="tight", dpi=150)
+                plt.close("all")
+
+
+def _study(sweep: Path) -> optuna.Study:
+    return optuna.load_study(study_name=NAME, storage=open_journal(sweep))
