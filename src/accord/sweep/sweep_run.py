@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from accord.compose import changes
-from accord.errors import UserError
+from accord.errors import UserError, one_line
 from accord.paths import PARAMS, standing
 from accord.pipeline import maker
 from accord.project import find_project, own_command
@@ -24,7 +25,6 @@ from accord.sweep.folders import SweepRequest, former_folder
 from accord.sweep.launchers import RAY, SLURM, is_of
 from accord.sweep.processes import claim, wait_for_trials
 from accord.sweep.ray.cluster import Cluster
-from accord.sweep.search import sweeper
 from accord.sweep.search.settings import is_search
 from accord.sweep.slurm import jobs
 from accord.tracking.connection import StoreConnection, is_server, shown, user_errors
@@ -50,15 +50,17 @@ class SweepRun(Callback):
         """Start the run; refuse a sweep that is at work already, or whose data or store can't be used."""
         try:
             self._start(config)
-        except UserError as error:
-            raise Refused(str(error)) from None
+        except (UserError, CompactHydraException) as error:
+            raise Refused(one_line(error)) from None
 
     def _start(self, values: DictConfig) -> None:
         overrides = list(values.hydra.overrides.task)
         spaces = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
         SweepRun._is_search = is_search(values)
         if SweepRun._is_search:
-            sweeper.check(values)
+            from accord.sweep.search.check import check
+
+            check(values)
         project, params = find_project(), read_yaml(PARAMS)
         check_inputs(values, params, [*spaces, *overrides])
         project.check_values(params, str(PARAMS))
@@ -123,7 +125,7 @@ class SweepRun(Callback):
         how = f"{resume} runs what is missing"
         if trials:
             print(summary.table(trials), flush=True)
-        if cls._is_search:
+        if cls._is_search and trials:
             from accord.sweep.search.pictures import importances
 
             for key, share in importances(cls._folder).items():

@@ -21,6 +21,11 @@ def open_journal(sweep: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
 
 
+def is_there(sweep: Path) -> bool:
+    """Return whether a sweep's folder has a journal."""
+    return (sweep / _FILE).exists()
+
+
 def mend(sweep: Path, parameters: int) -> None:
     """Remove what a kill left of the journal in a sweep's folder, which this process has claimed.
 

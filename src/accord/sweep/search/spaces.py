@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from accord.errors import UserError
@@ -47,8 +48,12 @@ def parse(overrides: Iterable[str]) -> Spaces:
     Raises:
         UserError: A space is empty or can't be searched, or there is none.
     """
-    newest = {one.get_key_element(): one for one in OverridesParser.create().parse_overrides(list(overrides))}
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())  # which knows what a `glob` may be
+    newest = {one.get_key_element(): one for one in parser.parse_overrides(list(overrides))}
     searched = {key: one for key, one in newest.items() if one.is_sweep_override()}
+    for one in searched.values():
+        if getattr(one.value(), "shuffle", False):
+            raise UserError(f"{one.input_line}: shuffle has no effect in a search, which draws values by itself")
     if not searched:
         raise UserError("a search needs a space, such as 'train.learning_rate=tag(log, interval(1e-4, 1e-2))'")
     texts = {key: _categories(one) for key, one in searched.items() if one.is_choice_sweep()}
@@ -61,9 +66,11 @@ def parse(overrides: Iterable[str]) -> Spaces:
 def _categories(override: Override) -> dict[Category, str]:
     """Return the categories of a choice, numbers or else texts, and how each stands in an override."""
     _check_tags(override, set())
-    values, texts = override.sweep_iterator(), list(override.sweep_string_iterator())
-    plain = (value if isinstance(value, int | float) else text for value, text in zip(values, texts, strict=True))
-    return dict(zip(plain, texts, strict=True))
+    texts: Any = override.sweep_iterator(transformer=lambda value: (value, Transformer.str(value)))
+    categories = {value if isinstance(value, int | float) else text: text for value, text in texts}
+    if not categories:
+        raise UserError(f"{override.input_line}: the choice is empty")
+    return categories
 
 
 def _numbers(override: Override) -> BaseDistribution:

@@ -3,9 +3,10 @@
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
@@ -18,20 +19,42 @@ from accord.files import sha256_file
 from accord.paths import PARAMS
 from accord.project import find_project
 from accord.sweep.folders import CHECKPOINTS, Pruning, Result
-from accord.sweep.search.journal import NAME, mend, open_journal
-from accord.sweep.search.samplers import check, pruner, sampler
+from accord.sweep.search.journal import NAME, is_there, mend, open_journal
+from accord.sweep.search.samplers import pruner, sampler
 from accord.sweep.search.settings import SearchSettings
 from accord.sweep.search.spaces import Spaces
 
 _MAY_CHANGE = {"n_trials", "timeout", "workers", "params"}  # when a search goes on; spaces are compared by themselves
 
 
+def check(sweep: Path, settings: SearchSettings, spaces: Spaces) -> None:
+    """Refuse, with a `UserError`, a sweep's folder that has another search, or trials of no search."""
+    noted = None
+    if is_there(sweep):
+        with suppress(KeyError):  # the study was not made yet, or not noted what is searched
+            noted = optuna.load_study(study_name=NAME, storage=open_journal(sweep)).user_attrs[NAME]
+    if noted is None:
+        if any(sweep.glob("[0-9]*/params.yaml")):
+            raise UserError(f"hydra.sweep.dir={sweep} has trials of another sweep: give a new one")
+        return
+    own = _identity(settings, spaces)
+    for key in own | noted:
+        if own.get(key) != noted.get(key):
+            remedy = "give a new one, or the command of that search"
+            raise UserError(f"hydra.sweep.dir={sweep} has another search, whose {key} differs: {remedy}")
+
+
+def _identity(settings: SearchSettings, spaces: Spaces) -> dict[str, Any]:
+    """Return what must be the same when a search goes on."""
+    own = {key: distribution_to_json(one) for key, one in spaces.distributions.items()}
+    return settings.model_dump(exclude=_MAY_CHANGE) | own | {"constant": list(spaces.constant)}
+
+
 class Search:
     """The study in a sweep's folder. Its trials have the numbers of the sweep's."""
 
     def __init__(self, sweep: Path, settings: SearchSettings, spaces: Spaces) -> None:
-        """Make the study, or go on with the one that the folder has; one of another search is a `UserError`."""
-        check(settings, spaces)
+        """Make the study, or go on with the one that the folder has, which `check` has found to be the same."""
         self._sweep, self._settings, self._spaces = sweep, settings, spaces
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         mend(sweep, len(spaces.distributions))
@@ -40,29 +63,14 @@ class Search:
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=NAME,
-                direction="maximize",
+                direction=settings.direction,
                 pruner=pruner(settings),
                 load_if_exists=True,
             )
         self._judged: dict[int, int] = {}  # epochs of a trial that were judged, by its number
         size = math.prod(map(len, spaces.grid().values())) if settings.sampler == "grid" else settings.n_trials
         self.n_trials = min(settings.n_trials, size)
-        self._begin()
-
-    def _begin(self) -> None:
-        """Note what is searched, or refuse what differs from the note."""
-        spaces = {key: distribution_to_json(one) for key, one in self._spaces.distributions.items()}
-        own = self._settings.model_dump(exclude=_MAY_CHANGE) | spaces | {"constant": list(self._spaces.constant)}
-        noted = self._study.user_attrs.get(NAME)
-        if noted is None:
-            if any(self._sweep.glob("[0-9]*/params.yaml")):
-                raise UserError(f"hydra.sweep.dir={self._sweep} has trials of another sweep: give a new one")
-            self._study.set_user_attr(NAME, own)
-            return
-        for key in own | noted:
-            if own.get(key) != noted.get(key):
-                remedy = "give a new one, or the command of that search"
-                raise UserError(f"hydra.sweep.dir={self._sweep} has another search, whose {key} differs: {remedy}")
+        self._study.set_user_attr(NAME, _identity(settings, spaces))
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:

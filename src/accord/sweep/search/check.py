@@ -1,0 +1,70 @@
+"""Refusals of searches that can't work, before anything is written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+
+from accord.errors import UserError, one_line
+from accord.project import find_project
+from accord.sweep import cores
+from accord.sweep.launchers import JOBLIB, RAY, is_of
+from accord.sweep.search import samplers, study
+from accord.sweep.search.settings import SearchSettings, settings_of
+from accord.sweep.search.spaces import Spaces, parse
+from accord.variants import as_pipeline
+
+
+def spaces_of(settings: SearchSettings, overrides: Sequence[str]) -> Spaces:
+    """Return the spaces of the file of conf/search, which the command line's overrides replace."""
+    return parse([*(f"{key}={value}" for key, value in (settings.params or {}).items()), *overrides])
+
+
+def check(config: DictConfig) -> None:
+    """Refuse a search that can't work.
+
+    Raises:
+        UserError: Of its settings or spaces one is impossible, or has no effect, or its folder has another search.
+    """
+    settings = settings_of(config)
+    spaces = spaces_of(settings, list(config.hydra.overrides.task))
+    samplers.check(settings, spaces)
+    _check_launcher(settings, config.hydra.launcher)
+    study.check(Path(config.hydra.sweep.dir), settings, spaces)
+    _check_ends(config, spaces)
+
+
+def _check_launcher(settings: SearchSettings, launcher: DictConfig) -> None:
+    """Refuse workers that a launcher can't have, and options of that on this machine, which the search does without."""
+    if not is_of(launcher, RAY):  # which must be connected before it knows
+        cores.search_workers(settings.workers, launcher)
+    if is_of(launcher, JOBLIB):
+        usual = ConfigStore.instance().load("hydra/launcher/joblib.yaml").node
+        for key, value in launcher.items():
+            if key != "n_jobs" and value != usual.get(key):
+                raise UserError(f"hydra.launcher.{key} = {value!r} has no effect in a search")
+
+
+def _check_ends(config: DictConfig, spaces: Spaces) -> None:
+    """Refuse an end of a space that no trial could have, whichever ends the other values are at."""
+    ends = spaces.ends()
+    others = [{key: values[end] for key, values in ends.items()} for end in (0, -1)]
+    for key, value in ((key, value) for key, values in ends.items() for value in values):
+        errors = [error for base in others if (error := _error(config, spaces.overrides({**base, key: value})))]
+        if len(errors) == len(others):
+            raise UserError(errors[0])
+
+
+def _error(config: DictConfig, overrides: Sequence[str]) -> str:
+    """Return what is wrong with the trial of these overrides, empty if nothing is."""
+    try:
+        trial = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+        values: Any = OmegaConf.to_container(OmegaConf.masked_copy(trial, [*set(trial) - {"hydra"}]), resolve=True)
+        find_project().check_values(as_pipeline(values), "the search")
+    except (CompactHydraException, UserError) as error:
+        return one_line(error)
+    return ""
