@@ -43,8 +43,9 @@ def _check_launcher(settings: SearchSettings, launcher: DictConfig) -> None:
     if not is_of(launcher, RAY):  # which must be connected before it knows
         cores.search_workers(settings.workers, launcher)
     if is_of(launcher, JOBLIB):
-        usual = ConfigStore.instance().load("hydra/launcher/joblib.yaml").node
-        for key, value in launcher.items():
+        usual: Any = ConfigStore.instance().load("hydra/launcher/joblib.yaml").node
+        options: dict[str, Any] = OmegaConf.to_container(launcher)  # type: ignore[assignment]
+        for key, value in options.items():
             if key != "n_jobs" and value != usual.get(key):
                 raise UserError(f"hydra.launcher.{key} = {value!r} has no effect in a search")
 
