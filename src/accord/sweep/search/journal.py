@@ -36,7 +36,8 @@ def mend(sweep: Path, parameters: int) -> None:
         UserError: A line is broken that can't come from a kill.
     """
     path = sweep / _FILE
-    path.with_name(path.name + _LOCK).unlink(missing_ok=True)
+    for lock in sweep.glob(f"{_FILE}{_LOCK}*"):
+        lock.unlink()
     if not path.exists():
         return
     end, newest, values = 0, 0, 0  # end of the intact lines, start of the newest trial, its parameters

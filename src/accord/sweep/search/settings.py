@@ -55,5 +55,6 @@ def settings_of(config: DictConfig) -> SearchSettings:
     settings = validated(SearchSettings, given, "conf", "hydra.sweeper")
     for package in ("optuna", *_NEEDED.get(settings.sampler, ())):
         if find_spec(package) is None:
-            raise UserError(f"hydra.sweeper.sampler = {settings.sampler} needs the package {package}: install it")
+            what = "it" if package == "torch" else "accord[search]"
+            raise UserError(f"hydra.sweeper.sampler = {settings.sampler} needs the package {package}: install {what}")
     return settings

@@ -1,5 +1,6 @@
 """Hydra's sweeper of a search: it asks Optuna for the values of each trial, and tells it what the trial came to."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from accord.project import own_command
 from accord.sweep import cores
 from accord.sweep.launchers import JOBLIB, is_of
 from accord.sweep.search import trials
@@ -74,7 +76,6 @@ class OptunaSweeper(Sweeper):
         while len(search.trials) < search.n_trials and has_time():
             yield search.ask()
         if not has_time():
-            started = len(search.trials)
-            print(
-                f"{settings.timeout:g} seconds are over: {started} of {search.n_trials} trials were started", flush=True
-            )
+            started, resume = len(search.trials), own_command(f"resume {shlex.quote(self._config.hydra.sweep.dir)}")
+            over = f"{settings.timeout:g} seconds are over, and {started} of {search.n_trials} trials were started"
+            print(f"{over}: {resume} goes on", flush=True)
