@@ -112,4 +112,4 @@ def test_the_search_of_conf_looks_for_the_best_values_and_ends_bad_trials_early(
     best = max(run.data.metrics["selected.val.accuracy"] for run in whole)
     assert parent.data.metrics["best.val.accuracy"] == best
     pictures = {path.name for path in artifacts(parent).glob("*.png")}
-    assert pictures >= {"history.png", "importances.png", "parallel_coordinates.png", "slices.png"}
+    assert pictures >= {"history.png", "learning_curves.png", "parallel_coordinates.png", "slices.png"}

@@ -41,10 +41,10 @@ def record(sweep: Sweep, trials: Sequence[Trial], search: Path | None = None) ->
             kind = f"{project.variant}.type"
             columns = {short(key) if key != kind else project.variant: one for key, one in varied(ranked).items()}
             project.call("sweep_figures", folder, curves, columns, [score(trial) for trial in ranked])
-        if search:
-            from accord.sweep.search.pictures import draw
+            if search:
+                from accord.sweep.search.pictures import draw
 
-            draw(search, folder)
+                draw(search, folder)
         sweep.record(metrics, tags, folder)
 
 

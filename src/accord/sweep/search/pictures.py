@@ -1,5 +1,6 @@
 """Pictures of a search, and which of its values mattered."""
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,34 +24,34 @@ def importances(sweep: Path) -> dict[str, float]:
     It is empty where fewer than two trials were trained to their end, or all came to the same.
     """
     study = _study(sweep)
-    values = {trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
-    return get_param_importances(study) if len(values) > 1 else {}
+    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    finite = {value for value in values if value is not None and math.isfinite(value)}
+    return get_param_importances(study) if len(finite) > 1 else {}
 
 
 def draw(sweep: Path, folder: Path) -> None:
-    """Draw the history of a search, importances, and the metric by each value, as PNG files in a folder.
+    """Draw the history of a search, importances if there are any, and the metric by each value, as PNG files.
 
-    The project's own parallel coordinates, if it has drawn them there, are kept.
+    The project's own parallel coordinates are kept, if it has drawn them into the folder.
     """
     from matplotlib import pyplot as plt
 
     study, metric = _study(sweep), in_words(find_project().metric)
-    if not importances(sweep):
-        return
     wanted: dict[str, Callable[..., Any]] = {
         "history.png": pictures.plot_optimization_history,
-        "importances.png": pictures.plot_param_importances,
         "slices.png": pictures.plot_slice,
-        _PARALLEL: pictures.plot_parallel_coordinate,
     }
+    if importances(sweep):
+        wanted["importances.png"] = pictures.plot_param_importances
+    if not (folder / _PARALLEL).exists():
+        wanted[_PARALLEL] = pictures.plot_parallel_coordinate
     plt.switch_backend("agg")
     for name, plot in wanted.items():
-        if name != _PARALLEL or not (folder / name).exists():
-            with plt.rc_context(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                plot(study, target_name=metric)
-                plt.savefig(folder / name, bbox_inches="tight", dpi=150)
-                plt.close("all")
+        with plt.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Optuna's new features, and of axes with one value
+            plot(study, target_name=metric)
+            plt.savefig(folder / name, bbox_inches="tight", dpi=150)
+            plt.close("all")
 
 
 def _study(sweep: Path) -> optuna.Study:
