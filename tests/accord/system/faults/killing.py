@@ -16,6 +16,7 @@ import yaml
 from tests.projects import Project
 
 SEED = 20260
+SWEEPS = ("sweep", "search")
 LOG = "killed.txt"  # in the clone's .git, which no command looks at
 STAGE = "python -m "  # begins the command line of every stage
 _END_SECONDS = 600  # for what was not hit to come to its end: other work may keep the cores busy
@@ -26,8 +27,8 @@ class Draw:
     """A kill.
 
     Attributes:
-        stage: Stage of the pipeline, or `sweep`.
-        victim: DVC, its stage or both of a pipeline; driver, worker or trial of a sweep.
+        stage: Stage of the pipeline, `sweep` or `search`.
+        victim: DVC, its stage or both of a pipeline; driver, worker or trial of a sweep or search.
         moment: Moment as a part of the command's duration, 0 to 1.
         number: Number of the kill among those of its stage.
     """
@@ -42,12 +43,12 @@ def draws(stage: str, count: int, of: int) -> list[Draw]:
     """The first kills of a stage, the same ones each time.
 
     Args:
-        stage: Stage of the pipeline, or `sweep`.
+        stage: Stage of the pipeline, `sweep` or `search`.
         count: Number of kills to return.
         of: Number of kills planned: each of so many equal parts of the command's duration has one moment.
     """
     source = random.Random(f"{SEED} {stage}")
-    victims = ("driver", "worker", "trial") if stage == "sweep" else ("DVC", "stage", "both")
+    victims = ("driver", "worker", "trial") if stage in SWEEPS else ("DVC", "stage", "both")
     moments = [(part + source.random()) / of for part in range(of)]
     chosen = [victims[number % len(victims)] for number in range(of)]
     source.shuffle(chosen)
@@ -130,7 +131,7 @@ class Command:
 
     def kill(self, draw: Draw) -> Hit:
         """Send SIGKILL to the drawn victim and wait for the command's end."""
-        hit = self._kill_in_sweep(draw) if draw.stage == "sweep" else self._kill_in_pipeline(draw)
+        hit = self._kill_in_sweep(draw) if draw.stage in SWEEPS else self._kill_in_pipeline(draw)
         self.process.wait(_END_SECONDS)
         return hit
 

@@ -12,7 +12,7 @@ from accord.files import write_json, write_text
 
 JSON, PAGE = Path("docs/reliability.json"), Path("docs/reliability.md")
 OUTCOMES = ("recovered", "refused", "lost")
-KILLS = {"compose": 10, "prepare": 10, "train@sgd": 10, "train@mlp": 20, "evaluate": 10, "sweep": 20}
+KILLS = {"compose": 10, "prepare": 10, "train@sgd": 10, "train@mlp": 20, "evaluate": 10, "sweep": 20, "search": 10}
 KILLS_OF_CELLS = {"train@rnn": 10, "train@lstm": 10}  # seqmnist's trainings, whose weights must be the same bits too
 
 # How many of each fault a whole campaign injects, in the table's order.

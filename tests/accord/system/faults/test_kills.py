@@ -6,25 +6,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import psutil
 import pytest
+from optuna.trial import FrozenTrial, TrialState
 
 from accord.files import sha256_file
-from tests.accord.system.faults.killing import LOG, Command, Draw, Hit, parametrize_draws
+from accord.sweep.search.journal import NAME, open_journal
+from tests.accord.system.faults.killing import LOG, SWEEPS, Command, Draw, Hit, parametrize_draws
 from tests.accord.system.faults.report import KILLS
 from tests.projects import Project
 
 pytestmark = pytest.mark.slow
 
-FEW = ("compose", "prepare", "train@mlp", "sweep")  # where one is killed in every test run
-USUAL_SECONDS = {"compose": 2, "prepare": 4, "train@mlp": 6, "sweep": 12, "train@rnn": 12}  # on an idle machine
+FEW = ("compose", "prepare", "train@mlp", "sweep", "search")  # where one is killed in every test run
+USUAL_SECONDS = {"compose": 2, "prepare": 4, "train@mlp": 6, "sweep": 12, "search": 25, "train@rnn": 12}  # when idle
 PARENT = "mlflow.parentRunId"
 SWEEP = ["python", "-m", "digits.sweep", "-m", "model=sgd,mlp"]
+TRIALS = 6
+SEARCH = ["python", "-m", "digits.sweep", "-m", "search=optuna", "hydra.sweeper.workers=1", "train.epochs=10"]
+SEARCH += [f"hydra.sweeper.n_trials={TRIALS}", "hydra.sweeper.n_startup_trials=2"]
+COMMANDS = {"sweep": SWEEP, "search": SEARCH}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    is_of_sweep = "sweep" in metafunc.function.__name__
-    own = {stage: count for stage, count in KILLS.items() if (stage == "sweep") == is_of_sweep}
+    words = metafunc.function.__name__.split("_")
+    own = {name: KILLS[name] for name in SWEEPS if name in words}
+    own = own or {stage: count for stage, count in KILLS.items() if stage not in SWEEPS}
     parametrize_draws(metafunc, own, {stage: 1 for stage in FEW if stage in own})
 
 
@@ -36,7 +44,7 @@ def seconds(base: Project, is_campaign: bool, tmp_path_factory: pytest.TempPathF
     def measure(stage: str) -> float:
         if stage not in known:
             project = base.copy(tmp_path_factory.mktemp("measured") / "clone")
-            if stage != "sweep":
+            if stage not in SWEEPS:
                 forget(project, stage)
             start = time.monotonic()
             assert Command(project, command(stage)).process.wait() == 0
@@ -47,7 +55,7 @@ def seconds(base: Project, is_campaign: bool, tmp_path_factory: pytest.TempPathF
 
 
 def command(stage: str) -> list[str]:
-    return SWEEP if stage == "sweep" else ["dvc", "repro", stage]
+    return COMMANDS.get(stage, ["dvc", "repro", stage])
 
 
 def kill(make: Callable[[], Project], draw: Draw, seconds: float) -> tuple[Project, Hit, list[psutil.Process]]:
@@ -114,7 +122,7 @@ def test_a_killed_sweep_is_resumed(
     fault.inject("SIGKILL: sweep", str(hit))
     assert "Traceback" not in (project.repository / ".git" / LOG).read_text()
 
-    folder = resumed(project)
+    folder = resumed(project, SWEEP)
 
     _, alive = psutil.wait_procs(orphans, timeout=60)
     assert not alive
@@ -128,12 +136,48 @@ def test_a_killed_sweep_is_resumed(
     assert sorted((run.info.run_name, run.info.status) for run in trials) == [("mlp", "FINISHED"), ("sgd", "FINISHED")]
 
 
-def resumed(project: Project) -> Path:
+@pytest.fixture(scope="module")
+def straight(base: Project, tmp_path_factory: pytest.TempPathFactory) -> list[FrozenTrial]:
+    """The trials of a search that nothing disturbs."""
+    project = base.copy(tmp_path_factory.mktemp("straight") / "clone")
+    return study(resumed(project, SEARCH))
+
+
+def study(folder: Path) -> list[FrozenTrial]:
+    return optuna.load_study(study_name=NAME, storage=open_journal(folder)).trials
+
+
+def test_a_killed_search_is_resumed(
+    draw: Draw, base: Project, tmp_path: Path, fault: Any, seconds: Any, runs: Any, straight: list[FrozenTrial]
+) -> None:
+    clones = iter(range(100))
+    project, hit, orphans = kill(lambda: base.copy(tmp_path / str(next(clones))), draw, seconds("search"))
+    fault.inject("SIGKILL: search", str(hit))
+    assert "Traceback" not in (project.repository / ".git" / LOG).read_text()
+
+    trials = study(resumed(project, SEARCH))
+
+    _, alive = psutil.wait_procs(orphans, timeout=60)
+    assert not alive
+    assert len(trials) == TRIALS
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    if hit.victim != "trial":  # without its result the search goes on, and chooses by fewer
+        for found, expected in zip(trials, straight, strict=True):
+            assert (found.state, found.params, found.values) == (expected.state, expected.params, expected.values)
+            assert found.intermediate_values == expected.intermediate_values
+    every = runs(project, "digits-sweeps", strictly=True)
+    (parent,) = [run for run in every if run.info.status == "FINISHED" and PARENT not in run.data.tags]
+    own = [run for run in every if run.data.tags.get(PARENT) == parent.info.run_id]
+    assert sorted(int(run.data.tags["sweep.trial"]) for run in own) == list(range(TRIALS))
+    assert {run.info.status for run in own} == {"FINISHED"}
+
+
+def resumed(project: Project, command: list[str]) -> Path:
     """Resume the sweep, or start it again where it had not begun, as a user does; return its folder."""
     begun = [path.parent for path in (project.root / "sweeps").glob("*/sweep.json")]
     if begun:
         project.succeed("python", "-m", "digits", "resume", str(begun[0]), PYTHONPATH="src")
         return Path(begun[0])
-    result = project.succeed(*SWEEP, PYTHONPATH="src")
+    result = project.succeed(*command, PYTHONPATH="src")
     (name,) = re.findall(r"^sweep (\S+): the trials are in", result.output, re.MULTILINE)
     return Path(project.root, "sweeps", name)
