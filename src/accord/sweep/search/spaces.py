@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from accord.errors import UserError
@@ -21,13 +21,16 @@ class Spaces:
     distributions: Mapping[str, BaseDistribution]  # by key
     constant: Sequence[str]  # overrides
     _texts: Mapping[str, Mapping[Category, str]]  # each category of a key as an override has it
+    _ranges: Mapping[str, Sequence[float]]  # Hydra's values of a range, which Optuna's differ from in the last digits
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
         """Return the overrides of the trial with these values of the searched keys."""
-        own = [
-            f"{key}={self._texts[key][value] if key in self._texts else repr(value)}" for key, value in values.items()
-        ]
-        return [*self.constant, *own]
+        return [*self.constant, *(f"{key}={self._text(key, value)}" for key, value in values.items())]
+
+    def _text(self, key: str, value: Any) -> str:
+        if key in self._texts:
+            return self._texts[key][value]
+        return repr(min(self._ranges.get(key, [value]), key=lambda one: abs(one - value)))
 
     def ends(self) -> dict[str, list[Any]]:
         """Return the lowest and the highest value of each key, or its categories."""
@@ -47,48 +50,73 @@ def parse(overrides: Iterable[str]) -> Spaces:
     Raises:
         UserError: A space is empty or can't be searched, or there is none.
     """
-    newest = {one.get_key_element(): one for one in OverridesParser.create().parse_overrides(list(overrides))}
-    searched = {key: one for key, one in newest.items() if one.is_sweep_override()}
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    newest = {one.get_key_element().lstrip("+"): one for one in parsed}
+    searched = {one.get_key_element(): one for one in newest.values() if one.is_sweep_override()}
     if not searched:
         raise UserError("a search needs a space, such as 'train.learning_rate=tag(log, interval(1e-4, 1e-2))'")
     texts = {key: _categories(one) for key, one in searched.items() if one.is_choice_sweep()}
-    distributions = {key: _numbers(one) for key, one in searched.items() if key not in texts}
-    distributions |= {key: CategoricalDistribution(list(categories)) for key, categories in texts.items()}
-    constant = [str(one.input_line) for key, one in newest.items() if key not in searched]
-    return Spaces({key: distributions[key] for key in searched}, constant, texts)
+    ranges = {key: _range(one) for key, one in searched.items() if one.is_range_sweep()}
+    distributions: dict[str, BaseDistribution] = {}
+    for key, one in searched.items():
+        if key in texts:
+            distributions[key] = CategoricalDistribution(list(texts[key]))
+        else:
+            distributions[key] = _stepped(ranges[key]) if key in ranges else _interval(one)
+    constant = [str(one.input_line) for one in newest.values() if not one.is_sweep_override()]
+    return Spaces(distributions, constant, texts, ranges)
 
 
 def _categories(override: Override) -> dict[Category, str]:
     """Return the categories of a choice, numbers or else texts, and how each stands in an override."""
     _check_tags(override, set())
-    values, texts = override.sweep_iterator(), list(override.sweep_string_iterator())
-    plain = (value if isinstance(value, int | float) else text for value, text in zip(values, texts, strict=True))
-    return dict(zip(plain, texts, strict=True))
-
-
-def _numbers(override: Override) -> BaseDistribution:
-    """Return the distribution of an interval or range."""
-    if override.is_interval_sweep():
-        _check_tags(override, {"log"})
-        interval: Any = override.value()
-        low, high, step = interval.start, interval.end, None
-    elif override.is_range_sweep():
-        _check_tags(override, set())
-        values: list[Any] = sorted(override.sweep_iterator())
-        if not values:
-            raise UserError(f"{override.input_line}: the range is empty")
-        low, high = values[0], values[-1]
-        step = values[1] - low if len(values) > 1 else None
-    else:
+    choice: Any = override.value()
+    if not isinstance(choice, ChoiceSweep):
         raise UserError(f"{override.input_line}: a search takes interval, choice and range")
-    is_log = "log" in _tags(override)
+    choice.shuffle = False  # the order does not matter, but is a part of the study
+    values, texts = list(override.sweep_iterator()), list(override.sweep_string_iterator())
+    found = {
+        value if isinstance(value, int | float) and math.isfinite(value) else text: text
+        for value, text in zip(values, texts, strict=True)
+    }
+    return found if len(found) == len(set(texts)) else {text: text for text in texts}  # 1 and true are equal
+
+
+def _range(override: Override) -> list[Any]:
+    """Return the values of a range, the lowest first."""
+    _check_tags(override, set())
+    given: Any = override.value()
+    if not given.step or not all(map(math.isfinite, (given.start, given.stop, given.step))):
+        raise UserError(f"{override.input_line}: a range needs finite numbers, and a step other than 0")
+    values: list[Any] = sorted(override.sweep_iterator())
+    if not values:
+        raise UserError(f"{override.input_line}: the range is empty")
+    return values
+
+
+def _stepped(values: Sequence[Any]) -> BaseDistribution:
+    """Return the distribution of values that have the same distance."""
+    low, high, count = values[0], values[-1], len(values)
+    if isinstance(low, int):
+        return IntDistribution(low, high, step=values[1] - low if count > 1 else 1)
+    if count == 1:
+        return FloatDistribution(low, high)
+    # Optuna drops the last value unless the step divides the distance in decimals. Those of 15 digits are exact.
+    decimals = 14 - math.floor(math.log10(max(abs(low), abs(high))))
+    low, step = round(low, decimals), round((high - low) / (count - 1), decimals)
+    return FloatDistribution(low, round(low + (count - 1) * step, decimals), step=step)
+
+
+def _interval(override: Override) -> BaseDistribution:
+    """Return the distribution of an interval."""
+    _check_tags(override, {"log"})
+    given: Any = override.value()
+    low, high, is_log = given.start, given.end, "log" in _tags(override)
     if low > high or not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(f"{override.input_line}: the first number must be the lower one, and both finite")
     if is_log and low <= 0:
         raise UserError(f"{override.input_line}: a logarithm needs numbers above 0")
-    if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=is_log, step=int(step or 1))
-    return FloatDistribution(float(low), float(high), log=is_log, step=step)
+    return (IntDistribution if isinstance(low, int) else FloatDistribution)(low, high, log=is_log)
 
 
 def _tags(override: Override) -> set[str]:
