@@ -21,11 +21,11 @@ def open_journal(sweep: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
 
 
-def mend(sweep: Path, parameters: int) -> None:
+def mend(sweep: Path, parameters: int = 0) -> None:
     """Remove what a kill left of the journal in a sweep's folder, which this process has claimed.
 
     That is an unfinished last line, and a trial that was not asked for to its end: it is asked for again.
-    `parameters` is the number of values that each trial has.
+    `parameters` is the number of values that each trial has; with 0 all trials stay.
 
     Raises:
         UserError: A line is broken that can't come from a kill.

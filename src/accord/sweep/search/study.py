@@ -34,20 +34,25 @@ class Search:
         check(settings, spaces)
         self._sweep, self._settings, self._spaces = sweep, settings, spaces
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        mend(sweep)
+        self._open()
+        self._begin()  # before a trial is removed, which may be that of another search
         mend(sweep, len(spaces.distributions))
-        self._storage = open_journal(sweep)
+        self._open()
+        self._judged: dict[int, int] = {}  # epochs of a trial that were judged, by its number
+        size = math.prod(map(len, spaces.grid().values())) if settings.sampler == "grid" else settings.n_trials
+        self.n_trials = min(settings.n_trials, size)
+
+    def _open(self) -> None:
+        self._storage = open_journal(self._sweep)
         with _quiet():
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=NAME,
                 direction="maximize",
-                pruner=pruner(settings),
+                pruner=pruner(self._settings),
                 load_if_exists=True,
             )
-        self._judged: dict[int, int] = {}  # epochs of a trial that were judged, by its number
-        size = math.prod(map(len, spaces.grid().values())) if settings.sampler == "grid" else settings.n_trials
-        self.n_trials = min(settings.n_trials, size)
-        self._begin()
 
     def _begin(self) -> None:
         """Note what is searched, or refuse what differs from the note."""
