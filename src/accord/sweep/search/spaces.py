@@ -1,17 +1,19 @@
 """Spaces that a search chooses values from, as Hydra's overrides describe them."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from accord.errors import UserError
 
 Category = int | float | str
+_BARE = r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./-]*"  # texts that need no quotes
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,18 @@ def _categories(override: Override) -> dict[Category, str]:
     if not isinstance(choice, ChoiceSweep):
         raise UserError(f"{override.input_line}: a search takes interval, choice and range")
     choice.shuffle = False  # the order does not matter, but is a part of the study
-    values, texts = list(override.sweep_iterator()), list(override.sweep_string_iterator())
-    found = {
-        value if isinstance(value, int | float) and math.isfinite(value) else text: text
-        for value, text in zip(values, texts, strict=True)
-    }
+    values: list[Any] = [one.text if isinstance(one, QuotedString) else one for one in override.sweep_iterator()]
+    texts = list(map(_quoted, values, override.sweep_string_iterator()))
+    plain = (isinstance(one, str) or (isinstance(one, int | float) and math.isfinite(one)) for one in values)
+    found = {value if is_plain else text: text for value, text, is_plain in zip(values, texts, plain, strict=True)}
     return found if len(found) == len(set(texts)) else {text: text for text in texts}  # 1 and true are equal
+
+
+def _quoted(value: Any, text: str) -> str:
+    """Return a category as an override has it: Hydra's own text lacks the quotes that it had in `choice`."""
+    if isinstance(value, str) and not re.fullmatch(_BARE, value):
+        return QuotedString(value, Quote.single).with_quotes()
+    return text
 
 
 def _range(override: Override) -> list[Any]:
@@ -100,7 +108,7 @@ def _stepped(values: Sequence[Any]) -> BaseDistribution:
     if isinstance(low, int):
         return IntDistribution(low, high, step=values[1] - low if count > 1 else 1)
     if count == 1:
-        return FloatDistribution(low, high)
+        return FloatDistribution(low, high, step=1)
     # Optuna drops the last value unless the step divides the distance in decimals. Those of 15 digits are exact.
     decimals = 14 - math.floor(math.log10(max(abs(low), abs(high))))
     low, step = round(low, decimals), round((high - low) / (count - 1), decimals)
