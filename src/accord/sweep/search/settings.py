@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from accord.errors import UserError
 from accord.project import find_project
-from accord.settings import Section, impossible, validated
+from accord.settings import Section, validated
 
 TARGET = "accord.sweep.search.sweeper.OptunaSweeper"
 _NEEDED = {"cmaes": ("cmaes",), "gp": ("scipy", "torch"), "qmc": ("scipy",)}  # packages, by sampler
@@ -39,8 +40,8 @@ class SearchSettings(Section):
     @classmethod
     def _refuse_other_directions(cls, direction: str) -> str:
         if direction != "maximize":
-            metric = find_project().metric
-            raise impossible("direction", direction, f"maximize: trials are compared by their highest {metric}")
+            allowed = f"it must be maximize: trials are compared by their highest {find_project().metric}"
+            raise PydanticCustomError("direction", allowed)
         return direction
 
 
