@@ -101,7 +101,8 @@ class Search:
             if epoch not in reported:
                 self._storage.set_trial_intermediate_value(trial_id, epoch, curve[epoch])
             self._judged[number] = epoch + 1
-            if self._study.pruner.prune(self._study, self._storage.get_trial(trial_id)):
+            # A new pruner: Hyperband's remembers what it saw first, which another process does not.
+            if pruner(self._settings).prune(self._study, self._storage.get_trial(trial_id)):
                 Pruning(epoch, sha256_file(folder / PARAMS)).write(folder)
                 return
 
