@@ -1,5 +1,6 @@
 """Pictures of a search, and which of its values mattered."""
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,8 @@ def importances(sweep: Path) -> dict[str, float]:
     It is empty where fewer than two trials were trained to their end, or all came to the same.
     """
     study = _study(sweep)
-    values = {trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
-    return get_param_importances(study) if len(values) > 1 else {}
+    values = {trial.values[0] for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
+    return get_param_importances(study) if len(values - {-math.inf}) > 1 else {}
 
 
 def draw(sweep: Path, folder: Path) -> None:
@@ -47,7 +48,7 @@ def draw(sweep: Path, folder: Path) -> None:
     for name, plot in wanted.items():
         if name != _PARALLEL or not (folder / name).exists():
             with plt.rc_context(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                warnings.simplefilter("ignore")  # of features that may change, and of axes with a single value
                 plot(study, target_name=metric)
                 plt.savefig(folder / name, bbox_inches="tight", dpi=150)
                 plt.close("all")
