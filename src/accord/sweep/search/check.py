@@ -35,7 +35,7 @@ def check(config: DictConfig) -> None:
     samplers.check(settings, spaces)
     _check_launcher(settings, config.hydra.launcher)
     study.check(Path(config.hydra.sweep.dir), settings, spaces)
-    _check_ends(config, spaces)
+    check_ends(config, spaces)
 
 
 def _check_launcher(settings: SearchSettings, launcher: DictConfig) -> None:
@@ -50,7 +50,7 @@ def _check_launcher(settings: SearchSettings, launcher: DictConfig) -> None:
                 raise UserError(f"hydra.launcher.{key} = {value!r} has no effect in a search")
 
 
-def _check_ends(config: DictConfig, spaces: Spaces) -> None:
+def check_ends(config: DictConfig, spaces: Spaces) -> None:
     """Refuse an end of a space that no trial could have, whichever ends the other values are at."""
     ends = spaces.ends()
     others = [{key: values[end] for key, values in ends.items()} for end in (0, -1)]

@@ -22,8 +22,9 @@ def open_journal(sweep: Path) -> JournalStorage:
 
 
 def is_there(sweep: Path) -> bool:
-    """Return whether a sweep's folder has a journal."""
-    return (sweep / _FILE).exists()
+    """Return whether a sweep's folder has a journal; one that is damaged, but not by a kill, is a `UserError`."""
+    path = sweep / _FILE
+    return path.exists() and _intact(path, 0) >= 0
 
 
 def mend(sweep: Path, parameters: int) -> None:
@@ -31,18 +32,19 @@ def mend(sweep: Path, parameters: int) -> None:
 
     That is an unfinished last line, and a trial that was not asked for to its end: it is asked for again.
     `parameters` is the number of values that each trial has.
-
-    Raises:
-        UserError: A line is broken that can't come from a kill.
     """
     path = sweep / _FILE
     for lock in sweep.glob(f"{_FILE}{_LOCK}*"):
         lock.unlink()
-    if not path.exists():
-        return
-    end, newest, values = 0, 0, 0  # end of the intact lines, start of the newest trial, its parameters
+    if path.exists() and (end := _intact(path, parameters)) < path.stat().st_size:
+        with path.open("r+b") as file:
+            file.truncate(end)
+
+
+def _intact(path: Path, parameters: int) -> int:
+    """Return the number of bytes of a journal before what a kill left; other damage is a `UserError`."""
     content = path.read_bytes()
-    has_trial = False
+    end, newest, values = 0, 0, parameters  # end of the intact lines, start of the newest trial, its parameters
     for number, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             kind = json.loads(line)["op_code"] if line.endswith(b"\n") else None
@@ -53,11 +55,7 @@ def mend(sweep: Path, parameters: int) -> None:
                 raise UserError(f"{path} is damaged in line {number}: restore it, or search in another hydra.sweep.dir")
             break
         if kind == _TRIAL:
-            newest, values, has_trial = end, 0, True
+            newest, values = end, 0
         values += kind == _PARAMETER
         end += len(line)
-    if has_trial and values < parameters:
-        end = newest
-    if end < len(content):
-        with path.open("r+b") as file:
-            file.truncate(end)
+    return end if values >= parameters else newest

@@ -16,7 +16,8 @@ def check(settings: SearchSettings, spaces: Spaces) -> None:
     """Refuse, with a `UserError`, spaces that the sampler can't choose from."""
     if settings.sampler == "grid":
         spaces.grid()
-    numbers = [one for one in spaces.distributions.values() if not isinstance(one, CategoricalDistribution)]
+    distributions = [one for one in spaces.distributions.values() if not one.single()]
+    numbers = [one for one in distributions if not isinstance(one, CategoricalDistribution)]
     if settings.sampler == "cmaes" and len(numbers) < 2:
         raise UserError("hydra.sweeper.sampler = cmaes needs two or more spaces of numbers: choose another")
 

@@ -1,18 +1,20 @@
 """Spaces that a search chooses values from, as Hydra's overrides describe them."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from accord.errors import UserError
 
 Category = int | float | str
+_BARE = r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./-]*"  # texts that need no quotes
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,16 @@ class Spaces:
     distributions: Mapping[str, BaseDistribution]  # by key
     constant: Sequence[str]  # overrides
     _texts: Mapping[str, Mapping[Category, str]]  # each category of a key as an override has it
+    _ranges: Mapping[str, Sequence[float]]  # Hydra's values of a range, which Optuna's differ from in the last digits
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
         """Return the overrides of the trial with these values of the searched keys."""
-        own = [
-            f"{key}={self._texts[key][value] if key in self._texts else repr(value)}" for key, value in values.items()
-        ]
-        return [*self.constant, *own]
+        return [*self.constant, *(f"{key}={self._text(key, value)}" for key, value in values.items())]
+
+    def _text(self, key: str, value: Any) -> str:
+        if key in self._texts:
+            return self._texts[key][value]
+        return repr(min(self._ranges.get(key, [value]), key=lambda one: abs(one - value)))
 
     def ends(self) -> dict[str, list[Any]]:
         """Return the lowest and the highest value of each key, or its categories."""
@@ -48,54 +53,80 @@ def parse(overrides: Iterable[str]) -> Spaces:
     Raises:
         UserError: A space is empty or can't be searched, or there is none.
     """
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())  # which knows what a `glob` may be
-    newest = {one.get_key_element(): one for one in parser.parse_overrides(list(overrides))}
-    searched = {key: one for key, one in newest.items() if one.is_sweep_override()}
-    for one in searched.values():
-        if getattr(one.value(), "shuffle", False):
-            raise UserError(f"{one.input_line}: shuffle has no effect in a search, which draws values by itself")
+    hydra = GlobalHydra.instance().hydra
+    parser = OverridesParser.create(hydra.config_loader if hydra else None)  # which knows what a `glob` may be
+    newest = {one.get_key_element().lstrip("+"): one for one in parser.parse_overrides(list(overrides))}
+    searched = {one.get_key_element(): one for one in newest.values() if one.is_sweep_override()}
     if not searched:
         raise UserError("a search needs a space, such as 'train.learning_rate=tag(log, interval(1e-4, 1e-2))'")
     texts = {key: _categories(one) for key, one in searched.items() if one.is_choice_sweep()}
-    distributions = {key: _numbers(one) for key, one in searched.items() if key not in texts}
-    distributions |= {key: CategoricalDistribution(list(categories)) for key, categories in texts.items()}
-    constant = [str(one.input_line) for key, one in newest.items() if key not in searched]
-    return Spaces({key: distributions[key] for key in searched}, constant, texts)
+    ranges = {key: _range(one) for key, one in searched.items() if one.is_range_sweep()}
+    distributions: dict[str, BaseDistribution] = {}
+    for key, one in searched.items():
+        if key in texts:
+            distributions[key] = CategoricalDistribution(list(texts[key]))
+        else:
+            distributions[key] = _stepped(ranges[key]) if key in ranges else _interval(one)
+    constant = [str(one.input_line) for one in newest.values() if not one.is_sweep_override()]
+    return Spaces(distributions, constant, texts, ranges)
 
 
 def _categories(override: Override) -> dict[Category, str]:
     """Return the categories of a choice, numbers or else texts, and how each stands in an override."""
     _check_tags(override, set())
-    texts: Any = override.sweep_iterator(transformer=lambda value: (value, Transformer.str(value)))
-    categories = {value if isinstance(value, int | float) else text: text for value, text in texts}
-    if not categories:
+    if isinstance(choice := override.value(), ChoiceSweep):
+        choice.shuffle = False  # the order does not matter, but is a part of the study
+    values: list[Any] = [one.text if isinstance(one, QuotedString) else one for one in override.sweep_iterator()]
+    texts = list(map(_quoted, values, override.sweep_string_iterator()))
+    plain = (isinstance(one, str) or (isinstance(one, int | float) and math.isfinite(one)) for one in values)
+    found = {value if is_plain else text: text for value, text, is_plain in zip(values, texts, plain, strict=True)}
+    if not found:
         raise UserError(f"{override.input_line}: the choice is empty")
-    return categories
+    return found if len(found) == len(set(texts)) else {text: text for text in texts}  # 1 and true are equal
 
 
-def _numbers(override: Override) -> BaseDistribution:
-    """Return the distribution of an interval or range."""
-    if override.is_interval_sweep():
-        _check_tags(override, {"log"})
-        interval: Any = override.value()
-        low, high, step = interval.start, interval.end, None
-    elif override.is_range_sweep():
-        _check_tags(override, set())
-        values: list[Any] = sorted(override.sweep_iterator())
-        if not values:
-            raise UserError(f"{override.input_line}: the range is empty")
-        low, high = values[0], values[-1]
-        step = values[1] - low if len(values) > 1 else None
-    else:
-        raise UserError(f"{override.input_line}: a search takes interval, choice and range")
-    is_log = "log" in _tags(override)
+def _quoted(value: Any, text: str) -> str:
+    """Return a category as an override has it: Hydra's own text lacks the quotes that it had in `choice`."""
+    if isinstance(value, str) and not re.fullmatch(_BARE, value):
+        return QuotedString(value, Quote.single).with_quotes()
+    return text
+
+
+def _range(override: Override) -> list[Any]:
+    """Return the values of a range, the lowest first."""
+    _check_tags(override, set())
+    given: Any = override.value()
+    if not given.step or not all(map(math.isfinite, (given.start, given.stop, given.step))):
+        raise UserError(f"{override.input_line}: a range needs finite numbers, and a step other than 0")
+    values: list[Any] = sorted(override.sweep_iterator())
+    if not values:
+        raise UserError(f"{override.input_line}: the range is empty")
+    return values
+
+
+def _stepped(values: Sequence[Any]) -> BaseDistribution:
+    """Return the distribution of values that have the same distance."""
+    low, high, count = values[0], values[-1], len(values)
+    if isinstance(low, int):
+        return IntDistribution(low, high, step=values[1] - low if count > 1 else 1)
+    if count == 1:
+        return FloatDistribution(low, high, step=1)
+    # Optuna drops the last value unless the step divides the distance in decimals. Those of 15 digits are exact.
+    decimals = 14 - math.floor(math.log10(max(abs(low), abs(high))))
+    low, step = round(low, decimals), round((high - low) / (count - 1), decimals)
+    return FloatDistribution(low, round(low + (count - 1) * step, decimals), step=step)
+
+
+def _interval(override: Override) -> BaseDistribution:
+    """Return the distribution of an interval."""
+    _check_tags(override, {"log"})
+    given: Any = override.value()
+    low, high, is_log = given.start, given.end, "log" in _tags(override)
     if low > high or not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(f"{override.input_line}: the first number must be the lower one, and both finite")
     if is_log and low <= 0:
         raise UserError(f"{override.input_line}: a logarithm needs numbers above 0")
-    if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=is_log, step=int(step or 1))
-    return FloatDistribution(float(low), float(high), log=is_log, step=step)
+    return (IntDistribution if isinstance(low, int) else FloatDistribution)(low, high, log=is_log)
 
 
 def _tags(override: Override) -> set[str]:

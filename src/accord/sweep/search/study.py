@@ -104,7 +104,9 @@ class Search:
             if epoch not in reported:
                 self._storage.set_trial_intermediate_value(trial_id, epoch, curve[epoch])
             self._judged[number] = epoch + 1
-            if self._study.pruner.prune(self._study, self._storage.get_trial(trial_id)):
+            with _quiet():  # and a new pruner: Hyperband's keeps what it saw first, which another process lacks
+                is_bad = pruner(self._settings).prune(self._study, self._storage.get_trial(trial_id))
+            if is_bad:
                 Pruning(epoch, sha256_file(folder / PARAMS)).write(folder)
                 return
 
@@ -139,7 +141,8 @@ class Search:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back Optuna's warnings: of features that may change, which its version here is bound for."""
+    """Keep back warnings: Optuna's of features that may change, for which its version is bound, and NumPy's of NaN."""
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield

@@ -70,12 +70,18 @@ class OptunaSweeper(Sweeper):
         def has_time() -> bool:
             return settings.timeout is None or time.monotonic() - begin < settings.timeout
 
+        is_cut = False
         for number in search.unfinished():
             if has_time():
                 yield number
-        while len(search.trials) < search.n_trials and has_time():
-            yield search.ask()
-        if not has_time():
+            else:
+                is_cut = True
+        while len(search.trials) < search.n_trials and not is_cut:
+            if has_time():
+                yield search.ask()
+            else:
+                is_cut = True
+        if is_cut:
             started, resume = len(search.trials), own_command(f"resume {shlex.quote(self._config.hydra.sweep.dir)}")
             over = f"{settings.timeout:g} seconds are over, and {started} of {search.n_trials} trials were started"
             print(f"{over}: {resume} goes on", flush=True)

@@ -1,0 +1,151 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.callbacks import Callbacks
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from accord.sweep.search import sweeper as module
+from accord.sweep.search import trials
+from accord.sweep.search.settings import TARGET, SearchSettings, defaults
+from accord.sweep.search.sweeper import OptunaSweeper, register
+from tests.accord.sweep.search.simulated import end, prepare, search, smooth
+
+Compose = Callable[..., DictConfig]
+RATE, UNITS = "model.rate=interval(0.1, 0.9)", "model.units=range(1, 9)"
+
+
+def sweeper_of(config: DictConfig) -> OptunaSweeper:
+    """The sweeper as Hydra sets it up."""
+    context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
+    found = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=print)
+    assert isinstance(found, OptunaSweeper)
+    return found
+
+
+def test_hydra_knows_the_sweeper_once_it_is_registered(composed: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed()
+    assert config.hydra.sweeper._target_ == TARGET == f"{OptunaSweeper.__module__}.{OptunaSweeper.__name__}"
+    assert {**config.hydra.sweeper, "params": None} == defaults()
+    assert sweeper_of(config)._config == config
+    register()
+    assert sweeper_of(config)._config == config, "twice is no harm"
+    monkeypatch.setattr(Plugins, "is_in_toplevel_plugins_module", staticmethod(lambda _name: False))
+    with pytest.raises(RuntimeError, match="not the hydra_plugins package"):
+        sweeper_of(config)
+
+
+def test_hydra_takes_no_other_class_from_outside_for_a_plugin(hydra: None) -> None:
+    del hydra
+    assert not Plugins.is_in_toplevel_plugins_module(TARGET)
+    register()
+    assert Plugins.is_in_toplevel_plugins_module(TARGET)
+    assert Plugins.is_in_toplevel_plugins_module("hydra_plugins.other.Launcher")
+    assert Plugins.is_in_toplevel_plugins_module("hydra._internal.core_plugins.basic_launcher.BasicLauncher")
+    assert not Plugins.is_in_toplevel_plugins_module(f"{TARGET}2")
+    assert not Plugins.is_in_toplevel_plugins_module("os.system")
+    assert ConfigStore.instance().load("hydra/sweeper/optuna.yaml").provider == "accord"
+
+
+class Clock:
+    """Seconds that pass where a test says so."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_no_trial_starts_after_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    found = search(tmp_path, n_trials=5)
+    sweeper = OptunaSweeper()
+    sweeper._config = OmegaConf.create({"hydra": {"sweep": {"dir": "a sweep"}}})
+    numbers = sweeper._numbers(found, SearchSettings(n_trials=5, timeout=10.0))
+    assert next(numbers) == 0
+    clock.now += 9.5
+    assert next(numbers) == 1
+    clock.now += 0.5
+    assert list(numbers) == []
+    assert len(found.trials) == 2
+    assert capsys.readouterr().out == (
+        "10 seconds are over, and 2 of 5 trials were started: `seqmnist resume 'a sweep'` goes on\n"
+    )
+
+
+def test_trials_without_an_end_come_first_and_then_those_that_are_lacking(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = search(tmp_path, n_trials=5)
+    for _ in range(3):
+        found.ask()
+    end(prepare(tmp_path, found, 1), [0.5])
+    found.tell(1)
+    again = search(tmp_path, n_trials=5)
+    assert list(OptunaSweeper()._numbers(again, SearchSettings(n_trials=5))) == [0, 2, 3, 4]
+    assert list(OptunaSweeper()._numbers(again, SearchSettings(n_trials=5))) == [0, 2, 3, 4]
+    assert capsys.readouterr().out == ""
+
+
+@dataclass
+class FakeLauncher:
+    """A launcher whose trials are over at once; those of some numbers fail."""
+
+    sweep: Path
+    found: Any
+    fails: Sequence[int] = ()
+    batches: list[tuple[int, list[Any]]] = field(default_factory=list)
+
+    def launch(self, job_overrides: list[Any], initial_job_idx: int) -> None:
+        self.batches.append((initial_job_idx, job_overrides))
+        for number in range(initial_job_idx, initial_job_idx + len(job_overrides)):
+            folder = prepare(self.sweep, self.found, number)
+            if number not in self.fails:
+                end(folder, smooth(self.found.trials[number]))
+
+
+def test_batches_have_as_many_trials_as_workers_and_keep_their_numbers(tmp_path: Path) -> None:
+    found = search(tmp_path, n_trials=7, pruner="none")
+    launcher: Any = FakeLauncher(tmp_path, found, fails=[1, 2, 5])
+    trials.run_in_batches(found, OptunaSweeper()._numbers(found, SearchSettings(n_trials=7)), 3, launcher)
+    assert [(first, len(batch)) for first, batch in launcher.batches] == [(0, 3), (3, 3), (6, 1)]
+    assert [batch for _, batch in launcher.batches][1] == [found.overrides(number) for number in (3, 4, 5)]
+    assert found.unfinished() == [1, 2, 5]
+    launcher = FakeLauncher(tmp_path, found)
+    trials.run_in_batches(found, OptunaSweeper()._numbers(found, SearchSettings(n_trials=7)), 3, launcher)
+    assert [(first, len(batch)) for first, batch in launcher.batches] == [(1, 2), (5, 1)]
+    assert found.unfinished() == []
+
+
+def test_a_search_runs_its_trials_by_the_launcher_and_runs_none_again(
+    composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[list[Any]] = []
+
+    class Launcher:
+        def launch(self, job_overrides: list[Any], initial_job_idx: int) -> None:
+            launched.extend(job_overrides)
+            folder = tmp_path / "sweeps" / str(initial_job_idx)
+            folder.mkdir()
+            (folder / "params.yaml").write_text(str(job_overrides))
+            end(folder, [0.5, 0.6])
+
+    plugins = Plugins.instance()
+    monkeypatch.setattr(plugins, "instantiate_launcher", lambda **_: Launcher())
+    config = composed("hydra/launcher=basic", "hydra.sweeper.n_trials=3", UNITS.replace(" ", ""))
+    (tmp_path / "sweeps").mkdir()
+    for _ in range(2):
+        sweeper_of(config).sweep([UNITS, "seed=7"])
+        assert len(launched) == 3
+    for overrides in launched:
+        assert [one.partition("=")[0] for one in overrides] == ["seed", "model.rate", "model.units"]
+        assert overrides[0] == "seed=7"
