@@ -125,7 +125,7 @@ class SweepRun(Callback):
         how = f"{resume} runs what is missing"
         if trials:
             print(summary.table(trials), flush=True)
-        if cls._is_search and trials:
+        if cls._is_search:
             from accord.sweep.search.pictures import importances
 
             for key, share in importances(cls._folder).items():

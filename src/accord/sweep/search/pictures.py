@@ -13,7 +13,7 @@ from optuna.visualization import matplotlib as pictures
 
 from accord.metric_names import in_words
 from accord.project import find_project
-from accord.sweep.search.journal import NAME, open_journal
+from accord.sweep.search.journal import NAME, is_there, open_journal
 
 _PARALLEL = "parallel_coordinates.png"
 
@@ -23,6 +23,8 @@ def importances(sweep: Path) -> dict[str, float]:
 
     It is empty where fewer than two trials were trained to their end, or all came to the same.
     """
+    if not is_there(sweep):  # it was refused
+        return {}
     study = _study(sweep)
     values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     finite = {value for value in values if value is not None and math.isfinite(value)}
