@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import accord
 from accord import checkpoints
-from accord.checkpoints import Checkpoints, training_key
+from accord.checkpoints import Checkpoints, finished_epochs, training_key
 from tests.skipping import skip
 
 PACKAGE = Path(checkpoints.__file__).parent
@@ -469,6 +469,51 @@ def test_a_save_leaves_the_metrics_of_the_past_as_they_are(tmp_path: Path) -> No
         path.write_bytes(past)
         save(kept, 3)
         assert path.read_bytes().startswith(past)
+
+
+def test_finished_epochs_are_read_while_the_training_is_at_work(tmp_path: Path) -> None:
+    assert finished_epochs(tmp_path / "nowhere") == finished_epochs(tmp_path) == []
+    with Checkpoints(tmp_path / "rnn-seed-42", "key") as kept:
+        assert finished_epochs(tmp_path) == []
+        for epochs in range(1, 5):
+            save(kept, epochs)
+            assert finished_epochs(tmp_path) == [row(number) for number in range(1, epochs + 1)]
+    assert finished_epochs(tmp_path) == finished_epochs(tmp_path / "rnn-seed-42") == list(map(row, range(1, 5)))
+
+
+@settings(max_examples=12)
+@given(share=st.floats(0, 1))
+def test_a_line_that_is_being_written_is_no_finished_epoch(
+    tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    save_until(folder, 3)
+    path = folder / "key" / "metrics.jsonl"
+    content = path.read_bytes()[: round(share * path.stat().st_size)]
+    path.write_bytes(content)
+    assert finished_epochs(folder) == [row(number) for number in range(1, content.count(b"\n") + 1)]
+
+
+def test_finished_epochs_are_those_of_the_recipe_that_was_written_last(tmp_path: Path) -> None:
+    save_until(tmp_path / "first", 3)
+    save_until(tmp_path / "second", 1)
+    os.utime(tmp_path / "first/key/metrics.jsonl", ns=(0, 10))
+    os.utime(tmp_path / "second/key/metrics.jsonl", ns=(0, 20))
+    assert finished_epochs(tmp_path) == [row(1)]
+    os.utime(tmp_path / "first/key/metrics.jsonl", ns=(0, 30))
+    assert finished_epochs(tmp_path) == list(map(row, (1, 2, 3)))
+
+
+def test_checkpoints_that_are_removed_meanwhile_have_no_finished_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_bytes(path: Path) -> bytes:
+        shutil.rmtree(tmp_path / "key")
+        raise FileNotFoundError(path)
+
+    save_until(tmp_path, 1)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert finished_epochs(tmp_path) == []
 
 
 def key(data: dict[str, str] = DATA, **recipe: int) -> str:
