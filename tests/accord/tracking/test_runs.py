@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -14,7 +15,7 @@ from accord.errors import UserError
 from accord.process import Terminated
 from accord.settings import Tracking
 from accord.tracking.run_tags import identity_tags
-from accord.tracking.runs import Run, RunRequest, stage_run
+from accord.tracking.runs import Pruned, Run, RunRequest, stage_run
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -81,6 +82,69 @@ def test_a_metric_that_is_given_again_stands_once_unless_it_is_another(tracking:
         run.metrics({"val.loss": 0.5}, step=4)
     points = MlflowClient().get_metric_history(run.id, "val.loss")
     assert [(one.step, one.value) for one in points] == [(3, 0.5), (3, 0.4), (4, 0.5)]
+
+
+def train(run: Run, steps: Iterable[int]) -> None:
+    """Log the metrics of these epochs."""
+    for step in steps:
+        run.metrics({"val.loss": 0.5 - step / 10}, step=step)
+
+
+def epochs(run: Run) -> list[int]:
+    return [one.step for one in MlflowClient().get_metric_history(run.id, "val.loss")]
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_trial_that_is_pruned_ends_after_that_epoch_as_finished_with_a_tag(tracking: Tracking, at: int) -> None:
+    looks = iter([*at * [None], *[at] * 5])  # the search decides while the epoch is logged
+    request = RunRequest("train", "train@rnn", pruned=lambda: next(looks))
+    with pytest.raises(Pruned) as caught, stage_run(tracking, request) as run:
+        train(run, range(5))
+    assert (caught.value.epoch, caught.value.is_logged) == (at, True)
+    assert epochs(run) == list(range(at + 1)), "the last epoch is logged, too"
+    assert logged(run).info.status == "FINISHED"
+    assert logged(run).data.tags["pruned"] == str(at)
+    assert "error" not in logged(run).data.tags
+
+
+def test_a_trial_is_pruned_by_the_metrics_of_epochs_from_that_one_on(tracking: Tracking) -> None:
+    request = RunRequest("train", "train@rnn", pruned=lambda: 2)
+    with pytest.raises(Pruned) as caught, stage_run(tracking, request) as run:
+        train(run, [0, 1, 4, 5])  # the decision came late
+    assert caught.value.epoch == 2
+    assert epochs(run) == [0, 1, 4]
+
+
+def test_metrics_without_an_epoch_prune_no_trial(tracking: Tracking) -> None:
+    with stage_run(tracking, RunRequest("train", "train@rnn", pruned=lambda: 0)) as run:
+        run.metrics({"parameters": 3})
+    assert logged(run).data.metrics == {"parameters": 3}
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, Terminated])
+@pytest.mark.parametrize("at", [1, None])
+def test_a_trial_that_is_ended_by_a_signal_is_killed_unless_it_is_pruned(
+    tracking: Tracking, signal: type[BaseException], at: int | None
+) -> None:
+    request = RunRequest("train", "train@rnn", pruned=lambda: at)
+    with pytest.raises(signal if at is None else Pruned), stage_run(tracking, request) as run:
+        raise signal
+    assert logged(run).info.status == ("KILLED" if at is None else "FINISHED")
+    assert logged(run).data.tags.get("pruned") == (None if at is None else str(at))
+
+
+def test_a_trial_that_fails_or_ends_by_itself_has_no_tag_of_a_search(tracking: Tracking) -> None:
+    request = RunRequest("train", "train@rnn", pruned=lambda: 3)
+    with pytest.raises(UserError), stage_run(tracking, request) as failed:
+        raise UserError("disk full")
+    with stage_run(tracking, request) as finished:
+        finished.metrics({"val.loss": 0.5}, step=0)
+    assert [logged(run).info.status for run in (failed, finished)] == ["FAILED", "FINISHED"]
+    assert not any("pruned" in logged(run).data.tags for run in (failed, finished))
+
+
+def test_no_library_takes_a_pruned_trial_for_an_error() -> None:
+    assert not issubclass(Pruned, Exception)
 
 
 @pytest.mark.parametrize(

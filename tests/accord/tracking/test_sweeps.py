@@ -136,6 +136,17 @@ def test_trials_are_those_of_the_sweep_by_number_the_newest_run_of_each(
     assert run_of(tracking, newest).data.tags["mlflow.parentRunId"] == sweep.run_id
 
 
+def test_a_trial_says_in_which_epoch_it_was_pruned(tracking: Tracking, sweep: Sweep) -> None:
+    for number in (0, 1):
+        add_trial(tracking, sweep, number)
+    whole, late = sweep.trials()
+    assert (whole.pruned, late.pruned) == (None, None)
+    marked = sweep.mark_pruned(late, 0)
+    assert (marked.pruned, marked.run_id) == (0, late.run_id)
+    assert [trial.pruned for trial in sweep.trials()] == [None, 0]
+    assert run_of(tracking, late.run_id).data.tags["pruned"] == "0"
+
+
 def test_a_trials_run_is_found_by_its_configuration(tracking: Tracking, sweep: Sweep) -> None:
     run_id = add_trial(tracking, sweep, 1, config="abc")
     assert sweep.trial_run_id(1, "abc") == run_id
