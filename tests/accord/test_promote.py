@@ -130,6 +130,23 @@ def test_a_sweep_without_a_finished_trial_is_refused(add_trial: Any, monkeypatch
         promoted(monkeypatch, [])
 
 
+def test_a_pruned_trial_is_passed_over(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pruned = replace(add_trial(cell__units=5, accuracy=0.99), pruned=2)
+    values, _ = promoted(monkeypatch, [pruned, add_trial(cell__units=6, accuracy=0.91, number=1)])
+    assert values["cells"]["lstm"] == {"units": 6}
+
+
+@pytest.mark.parametrize("is_sweep", [True, False])
+def test_a_pruned_trial_alone_is_refused_with_the_reason(
+    add_trial: Any, monkeypatch: pytest.MonkeyPatch, is_sweep: bool
+) -> None:
+    pruned = replace(add_trial(), pruned=0)
+    with pytest.raises(UserError) as caught:
+        promoted(monkeypatch, [pruned] if is_sweep else pruned)
+    reason = "(pruned trials were not trained to their end)"
+    assert str(caught.value) == f"a run: no trial of it is finished {reason}"
+
+
 @pytest.mark.parametrize("name", ["../winner", "a/b", ".winner", "-winner", "", "winner\n"])
 def test_a_name_that_is_no_file_s_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"\A--name = .* is impossible: .+\Z"):

@@ -6,7 +6,7 @@ import pytest
 
 from accord.errors import UserError
 from accord.files import sha256_file
-from accord.sweep.folders import Result, SweepRequest, TrialSettings, former_folder
+from accord.sweep.folders import Pruning, Result, SweepRequest, TrialSettings, former_folder
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -58,6 +58,37 @@ def test_a_broken_result_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "params.yaml").touch()
     (tmp_path / "result.json").write_text(content)
     assert Result.read(tmp_path) is None
+
+
+def test_a_decision_to_prune_counts_for_its_configuration_alone(tmp_path: Path) -> None:
+    assert Pruning.read(tmp_path) is None, "not even params.yaml is there"
+    params = tmp_path / "params.yaml"
+    params.write_text("seeds: [1]\n")
+    assert Pruning.read(tmp_path) is None
+    pruning = Pruning(3, sha256_file(params))
+    pruning.write(tmp_path)
+    assert json.loads((tmp_path / "pruned.json").read_text()) == {"epoch": 3, "config": pruning.config}
+    assert Pruning.read(tmp_path) == pruning
+    params.write_text("seeds: [2]\n")
+    assert Pruning.read(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"epoch": 1}', '{"epoch": 1, "config": "", "other": 1}'])
+def test_a_broken_decision_to_prune_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "pruned.json").write_text(content)
+    assert Pruning.read(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_over"), [("FINISHED", True), ("PRUNED", True), ("FAILED", False), ("KILLED", False)]
+)
+def test_a_trial_that_is_pruned_needs_no_more_training(tmp_path: Path, status: Any, is_over: bool) -> None:
+    (tmp_path / "params.yaml").touch()
+    result = Result(status, sha256_file(tmp_path / "params.yaml"), epoch=2, curve=[0.5, None, 0.25])
+    result.write(tmp_path)
+    assert Result.read(tmp_path) == result
+    assert result.is_over is is_over
 
 
 def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:

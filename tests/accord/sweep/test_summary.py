@@ -1,6 +1,10 @@
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from accord.files import sha256_file
 from accord.sweep import summary
+from accord.sweep.folders import Result, TrialSettings
 from accord.tracking.sweeps import Trial
 
 
@@ -53,3 +57,56 @@ def test_the_table_says_what_failed_and_leaves_out_the_many() -> None:
     assert len({len(line) for line in lines[:-1]}) == 1, "columns line up"
     many = summary.table([trial(number, 0.5) for number in range(30)]).splitlines()
     assert "... and 20 more" in many[-1]
+
+
+PRUNED = [*TRIALS, replace(trial(5, 0.99, units=11, seed=1), pruned=3), replace(trial(6, None, units=8), pruned=0)]
+PRUNED[-1] = replace(PRUNED[-1], status="FINISHED", error="")
+
+
+def test_a_pruned_trial_is_never_the_best_nor_a_seed_of_a_configuration() -> None:
+    assert [one.number for one in summary.best_first(PRUNED)] == [1, 2, 3, 0]
+    assert all(one.pruned is None for group in summary.configurations(PRUNED) for one in group)
+
+
+def test_a_row_says_in_which_epoch_a_trial_was_pruned() -> None:
+    head, *rows = summary.rows(PRUNED)
+    status = head.index("status")
+    assert [row[status] for row in rows] == [
+        *["FINISHED"] * 4,
+        "FAILED",
+        "PRUNED at epoch 3",
+        "PRUNED at epoch 0",
+    ]
+    assert dict(zip(head, rows[6], strict=True))["val.accuracy"] is None
+
+
+def test_the_table_names_pruned_trials_in_a_line_of_their_own() -> None:
+    lines = summary.table(PRUNED).splitlines()
+    assert len(lines) == 1 + len(TRIALS) + 1
+    assert lines[-2:] == ["       pruned: 5, 6", "    4  trial 4 FAILED: it diverged"]
+    assert "pruned" not in summary.table(TRIALS)
+    assert summary.table(PRUNED[5:]).splitlines()[1:] == ["       pruned: 5, 6"], "also where no other trial is"
+
+
+def test_folders_say_which_trials_were_pruned(tmp_path: Path) -> None:
+    results: list[tuple[Any, float | None, int | None]] = [
+        ("FINISHED", 0.5, 1),
+        ("PRUNED", None, 2),
+        ("PRUNED", 0.75, 0),  # it ended before its search gave up on it
+        ("FAILED", None, None),
+    ]
+    for number, (status, accuracy, epoch) in enumerate(results):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "params.yaml").touch()
+        TrialSettings(f"trial {number}", str(tmp_path), number, "/data", 1).write(folder)
+        Result(status, sha256_file(folder / "params.yaml"), accuracy, epoch).write(folder)
+    trials = summary.trials_with_result(tmp_path)
+    assert [(one.status, one.pruned) for one in trials] == [
+        ("FINISHED", None),
+        ("FINISHED", 2),
+        ("FINISHED", 0),
+        ("FAILED", None),
+    ]
+    assert summary.pruned_at(tmp_path) == {1: 2, 2: 0}
+    assert [one.number for one in summary.best_first(trials)] == [0]
