@@ -41,7 +41,7 @@ class TrialHost:
 class RayNode(TrialHost):
     """A node of a Ray cluster, also the driver's own: all that a trial needs is exchanged with the driver."""
 
-    def __init__(self, folder: Path, number: int, exchange: Any, supplies: "Supplies", threads: int) -> None:
+    def __init__(self, folder: Path, number: int, exchange: Any, supplies: "Supplies", launcher: DictConfig) -> None:
         """Bring into the trial's folder here what it starts with; the exchange is an actor on the driver's machine."""
         self._folder, self._number, self._attempt, self._exchange = folder, number, supplies.attempt, exchange
         _set_environment(supplies.environment)
@@ -51,6 +51,7 @@ class RayNode(TrialHost):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         file_sync.unpack(folder, Change(supplies.files, []))
         self._sent = {name: stamp for name, stamp in file_sync.stamps(folder).items() if name in supplies.files}
+        threads = cores.of_trial(launcher)  # only now is the project known here
         super().__init__(supplies.sweep, _inputs(supplies), threads)
 
     def is_wanted(self) -> bool:
@@ -98,7 +99,7 @@ def _node(folder: Path, number: int, launcher: DictConfig) -> RayNode | None:
     if supplies is None:  # the sweep is being stopped
         shutil.rmtree(folder.parent)  # Hydra made it
         return None
-    return RayNode(folder, number, exchange, supplies, cores.of_trial(launcher))
+    return RayNode(folder, number, exchange, supplies, launcher)
 
 
 def _answer(reference: Any) -> Any:
