@@ -38,7 +38,7 @@ def run_one_by_one(
             for number in running.values():
                 search.look(number)
             for future in sorted(ended, key=lambda one: running[one]):
-                future.result()
+                _ = future.result().return_value  # raises what ended the job, which should not raise itself
                 search.tell(running.pop(future))
     finally:
         executor.shutdown(kill_workers=True)
@@ -50,7 +50,11 @@ def run_in_batches(search: "Search", numbers: Iterator[int], workers: int, launc
         for _, group in groupby(enumerate(batch), lambda one: one[1] - one[0]):  # it counts on from the first number
             trials = [number for _, number in group]
             with _watched(search, trials):
-                launcher.launch([search.overrides(number) for number in trials], initial_job_idx=trials[0])
+                jobs = launcher.launch([search.overrides(number) for number in trials], initial_job_idx=trials[0])
+            for job in jobs:
+                _ = job.return_value  # raises what ended a job
+            for number in trials:
+                search.look(number)  # before any is told: no trial is compared with others of its batch
             for number in trials:
                 search.tell(number)
 
