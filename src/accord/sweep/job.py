@@ -55,8 +55,8 @@ def run_trial(config: DictConfig) -> float:
         searched = SweepRequest.read(folder.parent).searched if host.sweep else values_of_search(hydra)
         if error := replaced_value(values, list(hydra.overrides.task), searched):
             result = _failed(folder, trial, "FAILED", error)
-        elif (code := _process(folder, trial, host)) or not (result := Result.read(folder)):
-            result = _failed(folder, trial, *_failure(code, folder))
+        else:
+            result = _ended(folder, trial, _process(folder, trial, host))
         result.write(folder)
     elif not result.is_logged:
         _process(folder, trial, host)  # which sends what MLflow lacks
@@ -105,6 +105,15 @@ def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:
                     looks += Pruning.read(folder) is not None
                     if not host.is_wanted() or looks == _PRUNED_LOOKS:
                         process.terminate()
+
+
+def _ended(folder: Path, trial: TrialSettings, code: int) -> Result:
+    """Return the result of a trial by what its process wrote last, or else by its exit code.
+
+    One that has done all may still be killed while Python and its libraries end.
+    """
+    result = Result.read(folder)
+    return result if result and result.is_over else _failed(folder, trial, *_failure(code, folder))
 
 
 def _failed(folder: Path, trial: TrialSettings, status: "Status", error: str) -> Result:

@@ -202,8 +202,9 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
         if (epoch := request.pruned()) is None:
             run.end("KILLED")
             raise
-        run.tags({PRUNED: str(epoch)})
-        run.end("FINISHED")
+        with suppress(Terminated), signals_waiting():  # who started the trial may ask it to end, which it does anyway
+            run.tags({PRUNED: str(epoch)})
+            run.end("FINISHED")
         raise Pruned(epoch, is_logged=run.is_whole) from None
     except BaseException as error:
         with suppress(UserError):  # the error itself matters more

@@ -1,10 +1,13 @@
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
+from accord.files import sha256_file
 from accord.sweep import job
+from accord.sweep.folders import Result, TrialSettings
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,18 @@ def test_how_a_process_ended_says_why_the_trial_failed(
     if log is not None:
         (tmp_path / "trial.log").write_text(log)
     assert job._failure(code, tmp_path) == (status, error)
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "PRUNED"])
+def test_a_trial_that_is_killed_when_it_has_done_all_is_over(tmp_path: Path, status: Any) -> None:
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    trial = TrialSettings("rnn", None, 0, "data", 1)
+    digest = sha256_file(tmp_path / "params.yaml")
+    Result("KILLED", digest, error="stopped").write(tmp_path)  # of an earlier attempt
+    assert job._ended(tmp_path, trial, -signal.SIGTERM) == Result("KILLED", digest, error="killed by SIGTERM")
+    done = Result(status, digest, epoch=3)
+    done.write(tmp_path)
+    assert job._ended(tmp_path, trial, -signal.SIGTERM) == done
 
 
 def test_a_trials_values_stay_in_the_file_that_has_them(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Logged
 
 from accord.errors import UserError
-from accord.process import Terminated
+from accord.process import Terminated, _raise_terminated
 from accord.settings import Tracking
 from accord.tracking.run_tags import identity_tags
 from accord.tracking.runs import Pruned, Run, RunRequest, stage_run
@@ -309,6 +310,31 @@ def test_a_run_that_ends_early_tells_how_and_lets_the_exception_through(
     assert logged(runs[0]).info.status == status
     assert logged(runs[0]).data.tags.get("error") == told
     assert logged(runs[0]).data.metrics == {"val.loss": 0.5}
+
+
+def test_a_pruned_run_is_finished_also_when_a_signal_comes_meanwhile(
+    tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, set_tags = signal.signal(signal.SIGTERM, _raise_terminated), Run.tags
+
+    def interrupted(run: Run, tags: dict[str, str]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        set_tags(run, tags)
+
+    monkeypatch.setattr(Run, "tags", interrupted)
+    request = RunRequest("train", "train@rnn", pruned=lambda: 1)
+    try:
+        with pytest.raises(Pruned) as pruned, stage_run(tracking, request) as run:  # noqa: PT012
+            for epoch in range(3):
+                run.metrics({"val.loss": 0.5}, step=epoch)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert (pruned.value.epoch, pruned.value.is_logged) == (1, True)
+    found = logged(run)
+    assert (found.info.status, found.data.tags["pruned"]) == ("FINISHED", "1")
+    steps = [point.step for point in MlflowClient().get_metric_history(run.id, "val.loss")]
+    assert steps == [0, 1], "it ended with the epoch"
 
 
 def test_runs_follow_each_other_after_an_error(tracking: Tracking) -> None:
