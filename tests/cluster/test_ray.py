@@ -20,17 +20,20 @@ import psutil
 import pytest
 import yaml
 from mlflow.entities import Run
+from optuna.trial import TrialState
 
 from accord.files import sha256_file
 from accord.sweep.processes import MODULE
 from accord.sweep.ray import file_sync
 from tests.cluster.conftest import need, need_root, running
+from tests.cluster.searches import PRUNED, SEARCH, assert_searched, comparable, study
 from tests.ports import free_port
 from tests.servers import Server
 
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m")
 RAY = "hydra/launcher=ray"
 EPOCHS = 150
+SEARCHED = 6  # trials of a search
 MANY = 100_000  # epochs: a training that does not end while a test looks at it
 STARTED = "Ray runtime started"
 WAIT = 240.0  # seconds: other work may keep the cores busy
@@ -212,6 +215,22 @@ def swept(cluster: Cluster, prepared: Any, tmp_path_factory: pytest.TempPathFact
     return project
 
 
+@pytest.fixture(scope="module")
+def searched(cluster: Cluster, prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A clone after a search on both nodes, which tests read."""
+    project = prepared.copy(tmp_path_factory.mktemp("searched") / "clone")
+    result = cluster.sweep(project, "search", *SEARCH, f"hydra.sweeper.n_trials={SEARCHED}", "hydra.sweeper.workers=2")
+    assert result.code == 0, result.output
+    (project.root / "output.txt").write_text(result.output)
+    return project
+
+
+def assert_search_is_whole(cluster: Cluster, sweep: Path) -> None:
+    parent, runs = cluster.runs(sweep.name)
+    steps = cluster.server.steps
+    assert_searched(sweep, SEARCHED, parent, [*runs.values()], lambda run: steps(run)["val.accuracy"])
+
+
 def test_the_second_node_sees_nothing_of_the_project(cluster: Cluster, swept: Any) -> None:
     assert swept.root.is_relative_to(cluster.hidden)
     assert not cluster.seen_by_node(swept.root).exists()
@@ -321,6 +340,36 @@ def test_trials_end_with_a_killed_driver_and_can_be_resumed(cluster: Cluster, pr
     assert len(runs) == 2
     assert_each_epoch_once(cluster.server, runs, EPOCHS)
     assert all("resuming at epoch" in log.read_text() for log in sweep.glob("*/trial.log"))
+
+
+def test_a_search_prunes_trials_at_work_on_both_nodes(cluster: Cluster, searched: Any) -> None:
+    sweep = searched.root / "sweeps/search"
+    assert_search_is_whole(cluster, sweep)
+    assert {node_folder(sweep, number).startswith(str(cluster.hidden)) for number in PRUNED} == {True, False}
+    output = (searched.root / "output.txt").read_text()
+    assert len(re.findall(r"^#\d rnn lr=\S+: pruned at epoch \d+$", output, re.MULTILINE)) == len(PRUNED)
+    assert "Traceback" not in output
+    assert not [*cluster.seen_by_node(cluster.hidden / "tmp").iterdir()], "nothing is left there"
+
+
+def test_a_search_whose_driver_is_killed_goes_on_as_if_it_had_not_been(
+    cluster: Cluster, searched: Any, project: Any
+) -> None:
+    sweep = project.root / "sweeps/cut"
+    command = cluster.command("cut", *SEARCH, f"hydra.sweeper.n_trials={SEARCHED}")  # two workers: what `auto` is here
+    with project.start(*command, **cluster.environment) as one:
+        wait_for_epochs(sweep, one, 4)
+        left = trials()
+        one.kill()
+        one.communicate()
+    _, alive = psutil.wait_procs(left, timeout=60)
+    assert not alive
+    assert [trial.state for trial in study(sweep)] == [TrialState.COMPLETE] * 2 + [TrialState.RUNNING] * 2
+
+    project.succeed("python", "-m", "seqmnist", "resume", "sweeps/cut", **cluster.environment)
+
+    assert_search_is_whole(cluster, sweep)
+    assert [*map(comparable, study(sweep))] == [*map(comparable, study(searched.root / "sweeps/search"))]
 
 
 @pytest.mark.parametrize(

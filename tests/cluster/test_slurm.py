@@ -15,7 +15,9 @@ import mlflow
 import pytest
 
 from accord.files import sha256_file
+from tests import mlflow_store
 from tests.cluster.conftest import need, need_root
+from tests.cluster.searches import SEARCH, assert_searched
 
 pytestmark = pytest.mark.timeout(300)
 SCRIPT = Path(__file__).parents[2] / "deploy/slurm.sh"
@@ -194,6 +196,34 @@ def test_a_sweep_whose_driver_is_gone_is_not_started_twice(project: Any, slurm: 
     command(slurm, "scancel", job[1], hold)
     project.succeed(*RESUME, **slurm)
     assert [run.info.status for run in runs(project)[1]] == ["FINISHED"] * 2
+
+
+@pytest.mark.timeout(600)
+def test_a_search_prunes_jobs_at_work(project: Any, slurm: dict[str, str]) -> None:
+    """It waits for two batches of jobs, and submitit looks at each up to half a minute late."""
+    count = 4
+    given = ("cell=rnn", *SEARCH, f"hydra.sweeper.n_trials={count}", "hydra.sweeper.workers=2")
+    output = project.succeed(*SWEEP, *SLURM, *given, **slurm).output
+
+    assert "Traceback" not in output
+    assert len({path.name for path in (project.root / "sweeps/one/.submitit").glob("[0-9]*[0-9]_0")}) == 2, "arrays"
+    parent, trials = runs(project)
+    assert_searched(
+        project.root / "sweeps/one",
+        count,
+        parent,
+        trials,
+        lambda run: mlflow_store.steps(project, run, "val.accuracy"),
+    )
+
+
+def test_a_search_must_say_how_many_jobs_it_has_at_a_time(project: Any, slurm: dict[str, str]) -> None:
+    refused = project.run(*SWEEP, *SLURM, "cell=rnn", *SEARCH, **slurm)
+
+    assert refused.code == 1
+    (line,) = refused.output.splitlines()
+    assert line.startswith("error: hydra.sweeper.workers = auto: with Slurm give the number of jobs at a time")
+    assert not (project.root / "sweeps").exists()
 
 
 def test_a_script_that_would_start_beside_another_is_refused(slurm: dict[str, str]) -> None:
