@@ -80,13 +80,4 @@ def test_the_projects_own_parallel_coordinates_are_kept(tmp_path: Path) -> None:
 
 def test_a_search_that_was_refused_before_its_first_trial_has_no_importances(tmp_path: Path) -> None:
     assert pictures.importances(tmp_path) == {}
-    pictures.draw(tmp_path, tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("content", [b"", b"{}\n{}\n", b"[]\n", b"{\n{\n", b"\xff\n\n"])
-def test_a_search_that_was_refused_for_its_journal_has_no_importances(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "study.journal").write_bytes(content)
-    assert pictures.importances(tmp_path) == {}
-    pictures.draw(tmp_path, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["study.journal"]
