@@ -13,6 +13,7 @@ from accord.errors import UserError, one_line
 from accord.project import find_project
 from accord.sweep import cores
 from accord.sweep.launchers import JOBLIB, RAY, is_of
+from accord.sweep.names import key_of
 from accord.sweep.search import samplers, study
 from accord.sweep.search.settings import SearchSettings, settings_of
 from accord.sweep.search.spaces import Spaces, parse
@@ -33,9 +34,24 @@ def check(config: DictConfig) -> None:
     settings = settings_of(config)
     spaces = spaces_of(settings, list(config.hydra.overrides.task))
     samplers.check(settings, spaces)
+    _check_effects(settings, config.hydra.overrides.hydra)
     _check_launcher(settings, config.hydra.launcher)
     study.check(Path(config.hydra.sweep.dir), settings, spaces)
     check_ends(config, spaces)
+
+
+def _check_effects(settings: SearchSettings, overrides: Sequence[str]) -> None:
+    """Refuse a setting of the command line that others leave without effect."""
+    learns, counts = settings.sampler in {"tpe", "gp"}, settings.pruner in {"median", "percentile"}
+    has_effect = {
+        "percentile": settings.pruner == "percentile",
+        "n_warmup_epochs": settings.pruner != "none",
+        "n_startup_trials": learns or counts,
+    }
+    for override in overrides:
+        if not has_effect.get(key_of(override).removeprefix("hydra.sweeper."), True):
+            given = f"sampler {settings.sampler} and pruner {settings.pruner}"
+            raise UserError(f"{override} has no effect with {given} of hydra.sweeper")
 
 
 def _check_launcher(settings: SearchSettings, launcher: DictConfig) -> None:

@@ -50,6 +50,30 @@ def test_an_option_of_joblib_without_effect_is_refused(composed: Compose, key: s
     assert str(caught.value) == f"hydra.launcher.{key} = {text!r} has no effect in a search"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "is_refused"),
+    [
+        (["hydra.sweeper.percentile=10"], True),
+        (["hydra.sweeper.percentile=10", "hydra.sweeper.pruner=percentile"], False),
+        (["hydra.sweeper.n_warmup_epochs=2", "hydra.sweeper.pruner=none"], True),
+        (["hydra.sweeper.n_warmup_epochs=2", "hydra.sweeper.pruner=hyperband"], False),
+        (["hydra.sweeper.n_startup_trials=3", "hydra.sweeper.pruner=none", "hydra.sweeper.sampler=qmc"], True),
+        (["hydra.sweeper.n_startup_trials=3", "hydra.sweeper.sampler=qmc"], False),
+        (["hydra.sweeper.n_startup_trials=3", "hydra.sweeper.pruner=none"], False),
+    ],
+)
+def test_a_setting_that_others_leave_without_effect_is_refused(
+    composed: Compose, overrides: list[str], is_refused: bool
+) -> None:
+    config = composed(*overrides)
+    if not is_refused:
+        check(config)
+        return
+    with pytest.raises(UserError) as caught:
+        check(config)
+    assert str(caught.value).startswith(f"{overrides[0]} has no effect with sampler ")
+
+
 @pytest.mark.parametrize("override", ["hydra.launcher.n_jobs=3", "hydra/launcher=basic", "hydra.launcher.verbose=0"])
 def test_options_with_an_effect_are_not_refused(composed: Compose, override: str) -> None:
     check(composed(override))
