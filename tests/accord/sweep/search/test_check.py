@@ -9,6 +9,7 @@ from accord.errors import UserError
 from accord.sweep.search import check as module
 from accord.sweep.search.check import check, check_ends
 from accord.sweep.search.spaces import parse
+from tests.accord.sweep.search.simulated import search
 
 RATE, UNITS = "model.rate=interval(0.1, 0.9)", "model.units=range(1, 9)"
 
@@ -153,3 +154,41 @@ def test_what_hydra_or_the_project_refuse_is_told_in_a_line(
         check_ends(composed(), parse(overrides))
     (line,) = str(caught.value).splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["hydra/launcher=basic", "hydra.sweeper.workers=2"], "hydra.sweeper.workers = 2: the launcher"),
+        (["hydra.launcher.n_jobs=3", "hydra.sweeper.workers=2"], "hydra.launcher.n_jobs = 3 has no effect"),
+    ],
+)
+def test_workers_that_the_launcher_can_not_have_are_refused(
+    composed: Compose, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        check(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("glob", "options"), [("*", ["deep", "plain"]), ("d*", ["deep"]), ("*, exclude=d*", ["plain"])]
+)
+def test_a_glob_is_a_choice_of_the_options_of_its_group(
+    composed: Compose, tmp_path: Path, glob: str, options: list[str]
+) -> None:
+    (tmp_path / "conf/model").mkdir()
+    for name in ("plain", "deep"):
+        (tmp_path / f"conf/model/{name}.yaml").touch()
+    composed()
+    assert parse([f"model=glob({glob})"]).ends() == {"model": options}
+
+
+def test_another_search_in_the_folder_is_refused_before_anything_is_written(composed: Compose, tmp_path: Path) -> None:
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    search(folder, [RATE, UNITS]).ask()
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match="has another search, whose n_warmup_epochs differs"):
+        check(composed(UNITS, "hydra.sweeper.n_startup_trials=2"))
+    check(composed(UNITS, "hydra.sweeper.n_startup_trials=2", "hydra.sweeper.n_warmup_epochs=0"))
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

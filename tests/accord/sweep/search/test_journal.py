@@ -179,8 +179,11 @@ def test_a_lock_that_a_killed_search_left_does_not_block(tmp_path: Path, monkeyp
     with pytest.raises((AssertionError, RuntimeError)):
         optuna.load_study(study_name=NAME, storage=open_journal(tmp_path)).ask()
     lock.touch()
+    renamed = tmp_path / f"{FILE}.lock2f1c.rename"  # as the lock is called while it is released
+    renamed.touch()
     assert search(tmp_path).ask() == 1
     assert not lock.exists()
+    assert not renamed.exists()
 
 
 def test_a_folder_without_a_journal_needs_no_mending(tmp_path: Path) -> None:

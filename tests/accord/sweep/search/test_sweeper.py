@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,17 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
 
+from accord.errors import UserError
 from accord.sweep.search import sweeper as module
 from accord.sweep.search import trials
 from accord.sweep.search.settings import TARGET, SearchSettings, defaults
 from accord.sweep.search.sweeper import OptunaSweeper, register
-from tests.accord.sweep.search.simulated import end, prepare, search, smooth
+from tests.accord.sweep.search.simulated import Curve, end, prepare, search, smooth
 
 Compose = Callable[..., DictConfig]
 RATE, UNITS = "model.rate=interval(0.1, 0.9)", "model.units=range(1, 9)"
@@ -103,14 +107,16 @@ class FakeLauncher:
     sweep: Path
     found: Any
     fails: Sequence[int] = ()
+    curves: Sequence[Curve] = ()  # by number
     batches: list[tuple[int, list[Any]]] = field(default_factory=list)
 
-    def launch(self, job_overrides: list[Any], initial_job_idx: int) -> None:
+    def launch(self, job_overrides: list[Any], initial_job_idx: int) -> list[JobReturn]:
         self.batches.append((initial_job_idx, job_overrides))
         for number in range(initial_job_idx, initial_job_idx + len(job_overrides)):
             folder = prepare(self.sweep, self.found, number)
             if number not in self.fails:
-                end(folder, smooth(self.found.trials[number]))
+                end(folder, self.curves[number] if self.curves else smooth(self.found.trials[number]))
+        return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
 
 
 def test_batches_have_as_many_trials_as_workers_and_keep_their_numbers(tmp_path: Path) -> None:
@@ -126,18 +132,41 @@ def test_batches_have_as_many_trials_as_workers_and_keep_their_numbers(tmp_path:
     assert found.unfinished() == []
 
 
+def test_a_job_that_raised_ends_the_search_with_what_it_raised(tmp_path: Path) -> None:
+    class Launcher(FakeLauncher):
+        def launch(self, job_overrides: list[Any], initial_job_idx: int) -> list[JobReturn]:
+            done, *_ = super().launch(job_overrides, initial_job_idx)
+            return [done, JobReturn(status=JobStatus.FAILED, _return_value=UserError("the node is gone"))]
+
+    found = search(tmp_path, n_trials=2)
+    launcher: Any = Launcher(tmp_path, found)
+    numbers = OptunaSweeper()._numbers(found, SearchSettings(n_trials=2))
+    with pytest.raises(UserError, match="the node is gone"):
+        trials.run_in_batches(found, numbers, 2, launcher)
+
+
+def test_no_trial_is_compared_with_others_of_its_batch(tmp_path: Path) -> None:
+    found = search(tmp_path, n_trials=4, n_startup_trials=0, n_warmup_epochs=0)
+    launcher: Any = FakeLauncher(tmp_path, found, curves=[[0.5], [0.6], [0.7], [0.57]])
+    numbers = OptunaSweeper()._numbers(found, SearchSettings())
+    for workers in (1, 1, 2):
+        trials.run_in_batches(found, islice(numbers, workers), workers, launcher)
+    assert [one.state for one in found.trials] == [TrialState.COMPLETE] * 4, "0.57 is above the median of two"
+
+
 def test_a_search_runs_its_trials_by_the_launcher_and_runs_none_again(
     composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched: list[list[Any]] = []
 
     class Launcher:
-        def launch(self, job_overrides: list[Any], initial_job_idx: int) -> None:
+        def launch(self, job_overrides: list[Any], initial_job_idx: int) -> list[JobReturn]:
             launched.extend(job_overrides)
             folder = tmp_path / "sweeps" / str(initial_job_idx)
             folder.mkdir()
             (folder / "params.yaml").write_text(str(job_overrides))
             end(folder, [0.5, 0.6])
+            return [JobReturn(status=JobStatus.COMPLETED)]
 
     plugins = Plugins.instance()
     monkeypatch.setattr(plugins, "instantiate_launcher", lambda **_: Launcher())
