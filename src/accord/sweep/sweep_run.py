@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from accord.compose import changes
 from accord.errors import UserError, one_line
@@ -50,7 +51,7 @@ class SweepRun(Callback):
         """Start the run; refuse a sweep that is at work already, or whose data or store can't be used."""
         try:
             self._start(config)
-        except (UserError, CompactHydraException) as error:
+        except (UserError, CompactHydraException, OmegaConfBaseException) as error:
             raise Refused(one_line(error)) from None
 
     def _start(self, values: DictConfig) -> None:

@@ -73,7 +73,8 @@ def check_ends(config: DictConfig, spaces: Spaces) -> None:
     for key, value in ((key, value) for key, values in ends.items() for value in values):
         errors = [error for base in others if (error := _error(config, spaces.overrides({**base, key: value})))]
         if len(errors) == len(others):
-            raise UserError(errors[0])
+            is_whole = isinstance(value, float) and "integer" in errors[0]
+            raise UserError(errors[0] + (", as of int(interval(...))" if is_whole else ""))
 
 
 def _error(config: DictConfig, overrides: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from accord.errors import UserError
 
 Category = int | float | str
+_MOST_VALUES = 100_000  # of a range
 _BARE = r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./-]*"  # texts that need no quotes
 
 
@@ -98,6 +99,8 @@ def _range(override: Override) -> list[Any]:
     given: Any = override.value()
     if not given.step or not all(map(math.isfinite, (given.start, given.stop, given.step))):
         raise UserError(f"{override.input_line}: a range needs finite numbers, and a step other than 0")
+    if (given.stop - given.start) / given.step > _MOST_VALUES:
+        raise UserError(f"{override.input_line}: the range has more than {_MOST_VALUES:,} values: give an interval")
     values: list[Any] = sorted(override.sweep_iterator())
     if not values:
         raise UserError(f"{override.input_line}: the range is empty")

@@ -143,6 +143,7 @@ def test_each_category_is_tried(composed: Compose, impossible: Check) -> None:
     [
         (["model.unit=1,2"], "Could not override 'model.unit'"),
         (["model.units=1.5,2"], "the search: model.units = 1.5 is impossible"),
+        (["model.units=interval(1,9)"], "input should be a valid integer, as of int(interval(...))"),
         (["model.units=text,2"], "the search: model.units = 'text' is impossible"),
         (["model=a,b"], "model"),
     ],

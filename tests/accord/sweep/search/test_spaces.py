@@ -232,6 +232,8 @@ def test_a_key_in_two_packages_is_two_keys() -> None:
         ("tag(log, ln, interval(1, 2))", "the tag ln has no effect"),
         ("tag(log, choice(1, 2))", "the tag log has no effect here: log, which an interval may have, is the only one"),
         ("tag(log, range(1, 5))", "the tag log has no effect"),
+        ("range(0, 1000000000)", "more than 100,000 values: give an interval"),
+        ("range(5, -1e9, -1)", "more than 100,000 values"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused_in_a_line(text: str, reason: str) -> None:
