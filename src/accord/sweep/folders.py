@@ -1,13 +1,13 @@
 """Files in the folder of a sweep, and in that of each trial.
 
 <sweep>/sweep.json           what was asked for
-<sweep>/<number>/trial.json  what the trial's process must know besides
-<sweep>/<number>/params.yaml the trial as a pipeline of one cell and one seed
+<sweep>/<number>/trial.json  settings besides
+<sweep>/<number>/params.yaml the trial, as a pipeline
 <sweep>/<number>/trial.log   what it printed
 <sweep>/<number>/pruned.json where a search gave up on it
 <sweep>/<number>/result.json what came out
-<sweep>/study.journal        what a search asked for and was told, as Optuna keeps it
 <sweep>/<number>/models, reports, checkpoints
+<sweep>/study.journal        Optuna's, of a search
 """
 
 import json

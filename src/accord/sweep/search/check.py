@@ -29,7 +29,7 @@ def check(config: DictConfig) -> None:
     """Refuse a search that can't work.
 
     Raises:
-        UserError: Of its settings or spaces one is impossible, or has no effect, or its folder has another search.
+        UserError: A setting or space is impossible or has no effect, or the folder has another search.
     """
     settings = settings_of(config)
     spaces = spaces_of(settings, list(config.hydra.overrides.task))

@@ -20,7 +20,7 @@ _BARE = r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./-]*"  # texts t
 
 @dataclass(frozen=True)
 class Spaces:
-    """What is searched, and what all trials of the search share."""
+    """The spaces of the searched keys, and the overrides that all trials share."""
 
     distributions: Mapping[str, BaseDistribution]  # by key
     constant: Sequence[str]  # overrides
