@@ -47,7 +47,7 @@ def check(sweep: Path, settings: SearchSettings, spaces: Spaces) -> None:
 def _identity(settings: SearchSettings, spaces: Spaces) -> dict[str, Any]:
     """Return what must be the same when a search goes on."""
     own = {key: distribution_to_json(one) for key, one in spaces.distributions.items()}
-    return settings.model_dump(exclude=_MAY_CHANGE) | own | {"constant": list(spaces.constant)}
+    return settings.model_dump(exclude=_MAY_CHANGE) | own | {"constant": sorted(spaces.constant)}
 
 
 class Search:
@@ -118,9 +118,7 @@ class Search:
         if result is None or not result.is_over:
             return
         with _quiet():
-            self._study.sampler = (
-                RandomSampler()
-            )  # samplers learn when they are asked; that of a grid would stop a loop
+            self._study.sampler = RandomSampler()  # that of a grid would stop a loop, which is not there
             if pruning := Pruning.read(folder):
                 replace(result, status="PRUNED", epoch=pruning.epoch).write(folder)  # it may have ended before
                 self._study.tell(number, state=TrialState.PRUNED)
