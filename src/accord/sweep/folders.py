@@ -74,6 +74,11 @@ class TrialSettings(_Written):
     file, _what = Path("trial.json"), "the folder of a trial"
 
 
+def is_sweep(folder: Path) -> bool:
+    """Return whether a sweep was started in a folder."""
+    return (folder / SweepRequest.file).exists()
+
+
 def former_folder(sweep: Path) -> Path | None:
     """Return the folder in which a sweep's trials last ran, if it is another: the sweep was moved or copied."""
     for path in sweep.glob("[0-9]*/trial.json"):

@@ -22,7 +22,7 @@ from accord.settings import read_yaml, validate_tracking
 from accord.sweep import summary
 from accord.sweep.allowed_targets import Refused
 from accord.sweep.effect import values_of_search
-from accord.sweep.folders import SweepRequest, former_folder
+from accord.sweep.folders import SweepRequest, former_folder, is_sweep
 from accord.sweep.launchers import RAY, SLURM, is_of
 from accord.sweep.processes import claim, wait_for_trials
 from accord.sweep.ray.cluster import Cluster
@@ -81,6 +81,9 @@ class SweepRun(Callback):
         with user_errors(uri):
             sweep = Sweep.configured(tracking, folder, former_folder(folder))
             SweepRun._lock = claim(folder)
+            if sweep.other_host and not is_sweep(folder):
+                there = f"a sweep on {sweep.other_host} has this folder"
+                raise UserError(f"hydra.sweep.dir={folder}: in this store {there}: give another")
             if sweep.run_id is None and folder.is_dir():
                 summary.forget_runs(folder)
             sweep.start(f"sweep {folder.name}", {COMMAND: command, **identity_tags(), **run_tags})

@@ -20,7 +20,7 @@ from accord.project import find_project
 from accord.settings import Tracking
 from accord.tracking.run_tags import CODE, CONFIG
 from accord.tracking.runs import ERROR, PRUNED, reopen
-from accord.tracking.stale import end_stale_runs, process_tags
+from accord.tracking.stale import HOST, PLACE, end_stale_runs, process_tags
 from accord.tracking.store import describe, open_store, quoted
 
 FOLDER, TRIAL, COMMAND = "sweep.folder", "sweep.trial", "sweep.command"
@@ -81,6 +81,12 @@ class Sweep:
     def run_id(self) -> str | None:
         """The id of the parent run, if there is one."""
         return str(self._parent.info.run_id) if self._parent else None
+
+    @property
+    def other_host(self) -> str | None:
+        """The name of the machine or container that the parent run was last started on, if it is another one."""
+        tags = self._parent.data.tags if self._parent else process_tags()
+        return None if tags.get(PLACE) == process_tags()[PLACE] else tags.get(HOST)
 
     def start(self, name: str, tags: Mapping[str, str]) -> None:
         """Start the parent run, or go on with the one that the folder has."""

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -305,6 +306,22 @@ def test_eight_trials_at_once_lose_no_metric(project: Project) -> None:
     result = sweep(project, "model=mlp", "seed=range(0,8)", "train.epochs=5", "hydra.launcher.n_jobs=8")
     assert result.code == 0, result.output
     assert exact_epochs(project, 5) == 8
+
+
+@pytest.mark.slow
+def test_the_folder_of_another_machines_sweep_is_refused_in_their_common_store(project: Project) -> None:
+    few = ("model=sgd", "train.epochs=1", "hydra.sweep.dir=sweeps/mine")
+    assert sweep(project, *few).code == 0
+    (parent,) = [run for run in runs(project) if mlflow_store.PARENT not in run.data.tags]
+    for name, value in (("process.place", "another"), ("process.host", "laptop")):
+        client(project).set_tag(parent.info.run_id, name, value)
+    shutil.rmtree(project.root / "sweeps/mine")
+    result = sweep(project, *few)
+    assert result.code == 1
+    (line,) = result.output.splitlines()
+    assert line.endswith("sweeps/mine: in this store a sweep on laptop has this folder: give another")
+    assert len(runs(project)) == 2
+    assert sweep(project, *few[:2], "hydra.sweep.dir=sweeps/yours").code == 0
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import socket
 import time
 from pathlib import Path
 
@@ -106,6 +107,17 @@ def test_a_sweep_is_found_again_by_its_folder(tracking: Tracking, tmp_path: Path
     assert again.run_id == first.run_id
     assert run_of(tracking, again.run_id).info.status == "RUNNING"
     assert Sweep.configured(tracking, tmp_path / "another").run_id is None
+
+
+def test_a_sweep_knows_that_another_machine_has_its_folder(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Sweep.configured(tracking, tmp_path).other_host is None
+    Sweep.configured(tracking, tmp_path).start("a sweep", {})
+    assert Sweep.configured(tracking, tmp_path).other_host is None
+    elsewhere = {"process.host": "here", "process.place": "another"}
+    monkeypatch.setattr(sweeps, "process_tags", lambda: elsewhere)
+    assert Sweep.configured(tracking, tmp_path).other_host == socket.gethostname()
 
 
 def test_what_a_sweep_came_to_has_a_step_each_time(tracking: Tracking, sweep: Sweep, tmp_path: Path) -> None:
