@@ -7,8 +7,7 @@ from pathlib import Path
 
 from accord.files import sha256_file, sha256_files
 from accord.settings import flatten
-from accord.tracking import registry
-from accord.tracking.models import log_model
+from accord.tracking import models, registry
 from accord.tracking.runs import Run, RunRequest
 from accord.tracking.stages import Stage, TrainingStage, log_data_sets, log_history
 from accord.variants import sections
@@ -41,7 +40,7 @@ def train(config: Config, model: str, inputs: Path = PREPARED, request: RunReque
 
         epoch = log_history(run, outputs[1])
         content = {"sk_model": read(outputs[0]), "skops_trusted_types": [_OPTIMIZER]}
-        run.model(lambda run_id: log_model(run_id, mlflow.sklearn, epoch, _LIBRARIES, **content))
+        run.model(lambda run_id: models.log_model(run_id, mlflow.sklearn, epoch, _LIBRARIES, **content))
         run.tags({"model.sha256": sha256_file(outputs[0])})
 
     return TrainingStage(request, params, outputs, log, inputs, _CODE, _LIBRARIES)
