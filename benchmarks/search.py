@@ -1,4 +1,4 @@
-"""Measure what pruning and a second worker win in a search, in turn: `python -m benchmarks.search [seqmnist]`.
+"""Measure what pruning and a second worker win in a search, in turn: `python -m benchmarks.search [seqmnist|workers]`.
 
 It searches as examples/digits or this project does, in a folder and a store of its own, and prints tables in Markdown.
 """
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from accord.process import run_command
@@ -23,7 +24,7 @@ SEARCHES = {  # the project's folder, what all trials of its search have, and se
     "digits": ("examples/digits", [], (1, 2, 3)),
     "seqmnist": (".", ["cell=lstm", "train.epochs=5"], (42,)),
 }
-GRID = ["model=sgd,mlp", "model.learning_rate=0.003,0.01,0.03,0.1"]  # of digits
+GRID = ["model=sgd,mlp", "model.learning_rate=0.01,0.1"]
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,25 @@ class Outcome:
 
 
 def main() -> None:
-    """Compare with and without pruning by each seed; of digits also one worker with two, in a search and in a grid."""
+    """Compare with and without pruning by each seed; or one worker with two, in a search and in a grid of digits."""
     name = sys.argv[1] if len(sys.argv) > 1 else "digits"
-    place, values, seeds = SEARCHES[name]
+    place, values, seeds = SEARCHES["digits" if name == "workers" else name]
     with tempfile.TemporaryDirectory() as folder:
-
-        def sweep(*overrides: str) -> Outcome:
-            return run(name, ROOT / place, Path(folder), overrides)
-
+        print(json.dumps(machine()), flush=True)
         search = ["search=optuna", *values]
-        pruners = {
-            (pruner, seed): [*search, f"hydra.sweeper.pruner={pruner}", f"hydra.sweeper.seed={seed}"]
-            for seed in seeds
-            for pruner in ("none", "median")
-        }
-        pruned = {key: sweep(*overrides) for key, overrides in pruners.items()}
-        print(json.dumps(machine()), pruning_table(seeds, pruned), sep="\n\n", flush=True)
-        if name == "digits":
-            few = [*search, "hydra.sweeper.n_trials=12", "hydra.sweeper.pruner=none"]
-            searches = workers(lambda count: sweep(*few, f"hydra.sweeper.workers={count}"))
-            grids = workers(lambda count: sweep(*GRID, f"hydra.launcher.n_jobs={count}"))
+        if name == "workers":
+            sweep = partial(run, "digits", ROOT / place, Path(folder))
+            few = [*search, "hydra.sweeper.n_trials=8", "hydra.sweeper.pruner=none"]
+            searches = workers(lambda count: sweep([*few, f"hydra.sweeper.workers={count}"]))
+            grids = workers(lambda count: sweep([*GRID, f"hydra.launcher.n_jobs={count}"]))
             print(f"two workers run {searches:.2f} (search), {grids:.2f} (grid) times as many trials an hour as one")
+            return
+        outcomes = {}
+        for seed in seeds:
+            for pruner in ("none", "median"):
+                own = [f"hydra.sweeper.pruner={pruner}", f"hydra.sweeper.seed={seed}"]
+                outcomes[pruner, seed] = run(name, ROOT / place, Path(folder), [*search, *own])
+        print(pruning_table(seeds, outcomes))
 
 
 def workers(sweep: Callable[[int], Outcome], rounds: int = 3) -> float:
