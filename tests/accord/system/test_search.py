@@ -19,8 +19,8 @@ from tests.projects import Once, Project, Result
 
 SWEEP = ("python", "-m", "digits.sweep", "-m", "search=optuna")
 EPOCHS = 10
-FEW = ("hydra.sweeper.n_trials=8", "hydra.sweeper.n_startup_trials=3", f"train.epochs={EPOCHS}")
-# With this seed four rates are above 0.001, and after them three below 0.0001, by which ten epochs learn nothing.
+FEW = ("hydra.sweeper.n_trials=6", "hydra.sweeper.n_startup_trials=3", f"train.epochs={EPOCHS}")
+# With this seed four rates are above 0.001, and after them two below 0.0001, by which ten epochs learn nothing.
 RATES = ("hydra.sweeper.seed=347", "hydra.sweeper.sampler=random", "model.learning_rate=tag(log, interval(1e-6, 0.1))")
 FOLDER = "hydra.sweep.dir=sweeps/mine"
 
@@ -61,9 +61,9 @@ def searched(reproduced: Project, once: Once) -> Project:
 def test_each_trial_has_values_of_its_own_and_what_it_came_to_is_told(searched: Project) -> None:
     parent, runs = parent_and_trials(searched)
     trials = study(searched)
-    assert sorted(runs) == [trial.number for trial in trials] == list(range(8))
+    assert sorted(runs) == [trial.number for trial in trials] == list(range(6))
     assert parent.info.status == "FINISHED"
-    assert len({trial.params["model.learning_rate"] for trial in trials}) == 8
+    assert len({trial.params["model.learning_rate"] for trial in trials}) == 6
     for trial in trials:
         run = runs[trial.number]
         assert run.info.status == "FINISHED"
@@ -110,15 +110,16 @@ def test_a_search_shows_what_mattered(searched: Project) -> None:
     assert {path.name for path in artifacts(parent).iterdir()} == names
 
 
+@pytest.mark.slow
 def test_the_same_command_runs_nothing_again_and_more_trials_go_on(searched: Project, tmp_path: Path) -> None:
     project = searched.copy(tmp_path / "clone")
     before = list(map(comparable, study(project)))
-    result = search(project, "hydra.sweeper.n_trials=9")
+    result = search(project, "hydra.sweeper.n_trials=7")
     assert result.code == 0, result.output
-    assert list(map(comparable, study(project)))[:8] == before
-    assert len(study(project)) == 9
+    assert list(map(comparable, study(project)))[:6] == before
+    assert len(study(project)) == 7
     logs = [path.read_text() for path in (project.root / "sweeps/mine").glob("*/trial.log")]
-    assert sum("epoch 0" in log for log in logs) == 9, "one more was trained"
+    assert sum("epoch 0" in log for log in logs) == 7, "one more was trained"
 
 
 @pytest.mark.slow

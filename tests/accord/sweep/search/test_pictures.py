@@ -50,6 +50,7 @@ def test_without_two_results_nothing_is_important(tmp_path: Path, curves: Sequen
     assert (tmp_path / "history.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spaces", "curves"),
     [
