@@ -26,7 +26,7 @@ from accord.sweep.folders import SweepRequest, former_folder, is_sweep
 from accord.sweep.launchers import RAY, SLURM, is_of
 from accord.sweep.processes import claim, wait_for_trials
 from accord.sweep.ray.cluster import Cluster
-from accord.sweep.search.settings import is_search
+from accord.sweep.search.settings import is_search, spaces_in_file
 from accord.sweep.slurm import jobs
 from accord.tracking.connection import StoreConnection, is_server, shown, user_errors
 from accord.tracking.run_tags import identity_tags
@@ -56,7 +56,7 @@ class SweepRun(Callback):
 
     def _start(self, values: DictConfig) -> None:
         overrides = list(values.hydra.overrides.task)
-        spaces = [f"{key}={value}" for key, value in (values.hydra.sweeper.get("params") or {}).items()]
+        spaces = spaces_in_file(values.hydra.sweeper.get("params"))
         SweepRun._is_search = is_search(values)
         if SweepRun._is_search:
             from accord.sweep.search.check import check

@@ -15,14 +15,14 @@ from accord.sweep import cores
 from accord.sweep.launchers import JOBLIB, RAY, is_of
 from accord.sweep.names import key_of
 from accord.sweep.search import samplers, study
-from accord.sweep.search.settings import SearchSettings, settings_of
+from accord.sweep.search.settings import SearchSettings, settings_of, spaces_in_file
 from accord.sweep.search.spaces import Spaces, parse
 from accord.variants import as_pipeline
 
 
 def spaces_of(settings: SearchSettings, overrides: Sequence[str]) -> Spaces:
     """Return the spaces of the file of conf/search, which the command line's overrides replace."""
-    return parse([*(f"{key}={value}" for key, value in (settings.params or {}).items()), *overrides])
+    return parse([*spaces_in_file(settings.params), *overrides])
 
 
 def check(config: DictConfig) -> None:

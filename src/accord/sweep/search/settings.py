@@ -1,5 +1,6 @@
 """Settings of a search, which are `hydra.sweeper` of a configuration with the sweeper `optuna`."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,11 @@ class SearchSettings(Section):
 def is_search(config: DictConfig) -> bool:
     """Return whether a composed configuration is that of a search."""
     return bool(config.hydra.sweeper.get("_target_") == TARGET)
+
+
+def spaces_in_file(params: Mapping[str, Any] | None) -> list[str]:
+    """Return the spaces below `hydra.sweeper.params` as overrides."""
+    return [f"{key}={value}" for key, value in (params or {}).items()]
 
 
 def defaults() -> dict[str, Any]:
