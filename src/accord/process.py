@@ -1,5 +1,7 @@
 """Begin and end a command: signals, exit codes, and one line instead of a traceback."""
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -15,6 +17,7 @@ from typing import NoReturn
 from accord.errors import UserError
 from accord.paths import enter_project, project_root
 
+_COLLECTED_OBJECTS = 50_000  # made between two runs of the garbage collector; Python's own number is 700
 _RESEND_SECONDS = 0.05
 _POLL_SECONDS = 0.5
 
@@ -29,6 +32,7 @@ def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoRe
     The exit code is 0, 1 after a `UserError` or an operating-system error, 130 after Ctrl-C, 143 after SIGTERM or
     SIGHUP. Anything else is a defect of the program and keeps its traceback. A stage whose DVC is gone gets SIGTERM.
     """
+    _collect_less()
     sys.unraisablehook = _ask_again
     signal.signal(signal.SIGTERM, _raise_terminated)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
@@ -50,6 +54,12 @@ def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoRe
         reason = error.strerror or " ".join(map(str, error.args))  # libraries' own errors have no number
         _leave(f"error: {error.filename}: {reason}" if error.filename else f"error: {error}", 1)
     sys.exit(0)
+
+
+def _collect_less() -> None:
+    """Run the garbage collector less often, and not at the end: over TensorFlow's and MLflow's modules it takes seconds."""
+    gc.set_threshold(_COLLECTED_OBJECTS)
+    atexit.register(gc.freeze)
 
 
 def require_project() -> None:

@@ -54,6 +54,18 @@ def test_defect_keeps_its_traceback(raised: str) -> None:
     assert result.stderr.endswith("Error: oops\n")
 
 
+def test_the_garbage_collector_leaves_alone_what_lives_to_the_end() -> None:
+    last = "import atexit, gc\natexit.register(lambda: print('left alone:', gc.get_freeze_count() > 20_000))\n"
+    body = (
+        "gc.callbacks.append(lambda *_: print('collected'))\n"
+        "global kept\nkept = [[] for _ in range(30_000)]\n"
+        "gc.callbacks.clear()"
+    )
+    *python, text = program(body)
+    result = subprocess.run([*python, last + text], capture_output=True, text=True, check=False, timeout=60)
+    assert (result.stdout, result.stderr) == ("left alone: True\n", "")
+
+
 # A busy loop, since a signal between two instructions and a blocking call would not end the call. SIGINT's
 # handler is set because a child of a background job starts with SIGINT ignored.
 WAIT = """
