@@ -57,7 +57,7 @@ def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoRe
 
 
 def _collect_less() -> None:
-    """Run the garbage collector less often, and not at the end: over TensorFlow's and MLflow's modules it takes seconds."""
+    """Run the garbage collector less often, and not at the end: over all that TensorFlow imports it takes seconds."""
     gc.set_threshold(_COLLECTED_OBJECTS)
     atexit.register(gc.freeze)
 

@@ -26,11 +26,10 @@ def beliefs(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.float
     """The probabilities of the ten classes if the digit ended here: [n, steps, 10] of images uint8 [n, 28, 28]."""
     import tensorflow as tf
 
-    layer = model.get_layer("cell")
-    stepwise = type(layer)(layer.units, return_sequences=True, dtype=layer.dtype)
+    from seqmnist.measure.layer_copy import copied
+
+    stepwise = copied(model.get_layer("cell"), return_sequences=True)
     sequences = tf.constant(sequences_of(model, images))
-    stepwise.build(sequences.shape)
-    stepwise.set_weights(layer.get_weights())
     probabilities: NDArray[np.float32] = tf.nn.softmax(model.get_layer("logits")(stepwise(sequences))).numpy()
     return probabilities
 
