@@ -20,11 +20,17 @@ class Training:
     checkpoints: str  # folder of its checkpoints
     line: str  # part of the line that an epoch prints, with {} for its number
     epochs: int
+    seed: int | None = None  # where the stage trains several
 
     @property
     def stage(self) -> str:
-        """Its name for DVC, which its runs have too."""
+        """Its name for DVC."""
         return f"train@{self.variant}"
+
+    @property
+    def run_name(self) -> str:
+        """The name of its runs."""
+        return self.stage if self.seed is None else f"{self.stage} seed={self.seed}"
 
     @property
     def outputs(self) -> list[str]:
@@ -37,7 +43,7 @@ class Training:
 
     def runs(self, project: Project) -> list[Run]:
         """Return its runs, the newest first."""
-        return runs(project, self.experiment, f"attributes.run_name = '{self.stage}' and tags.stage = 'train'")
+        return runs(project, self.experiment, f"attributes.run_name = '{self.run_name}' and tags.stage = 'train'")
 
     def kill(self, project: Project, epoch: int) -> list[Path]:
         """Kill `dvc repro` and all that it started after an epoch; return the checkpoints that are left."""

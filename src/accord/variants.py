@@ -1,8 +1,8 @@
 """The variants of a project, such as models or cells, in the configuration of a pipeline and in that of a trial.
 
 A trial has one variant, in the section of the group, and one seed. A pipeline has either the same, or all of its
-variants by name in a section with the plural of the group, and all seeds in `seeds`. A variant may have own values of
-a shared section, below that section's name.
+variants by name in a section with the plural of the group, and all seeds in `seeds`; then `workers` may say how many
+seeds are trained side by side. A variant may have own values of a shared section, below that section's name.
 
     trial      model: {type: mlp, units: 32, train: {epochs: 9}}   train: {epochs: 5, batch_size: 10}   seed: 1
     pipeline   models: {mlp: {type: mlp, units: 32, train: {epochs: 9}}, sgd: ...}   train: ...   seeds: [1]
@@ -14,7 +14,7 @@ from typing import Any
 from accord.pipeline import check_matrix
 from accord.project import find_project
 
-SEED, SEEDS = "seed", "seeds"
+SEED, SEEDS, WORKERS = "seed", "seeds", "workers"
 
 
 def plural() -> str:
@@ -33,7 +33,8 @@ def check_pipeline(values: dict[str, Any], origin: str) -> None:
 def trial_keys() -> tuple[set[str], set[str]]:
     """Return the keys at the top of a trial's configuration: all that it may have, and those that it must have."""
     project = find_project()
-    fields, names = project.config_model().model_fields, {plural(): project.variant, SEEDS: SEED}
+    names = {plural(): project.variant, SEEDS: SEED}
+    fields = {name: field for name, field in project.config_model().model_fields.items() if name != WORKERS}
     required = {name for name, field in fields.items() if field.is_required()}
     return {names.get(name, name) for name in fields}, {names.get(name, name) for name in required}
 
@@ -55,7 +56,7 @@ def sections(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the sections that one variant of a pipeline is trained by, with its own values merged into shared ones."""
     project = find_project()
     variant = dict(values[plural()][name] if plural() in values else values[project.variant])
-    outside = {plural(), project.variant, SEEDS, SEED, "tracking"}
+    outside = {plural(), project.variant, SEEDS, SEED, WORKERS, "tracking"}
     shared = {key: value for key, value in values.items() if key not in outside}
     for section in own_sections(variant, values):
         shared[section] = {**shared[section], **variant.pop(section)}

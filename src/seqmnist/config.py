@@ -154,6 +154,8 @@ class Config(Section):
     tracking: Tracking
     # The exact tests go through all 2^n choices of signs.
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1, max_length=20)]
+    # Seeds of a cell that are trained side by side. No result depends on it; a sweep's trial has one seed and lacks it.
+    workers: Literal["auto"] | Positive = "auto"
 
     @model_validator(mode="after")
     def _check_together(self) -> "Config":

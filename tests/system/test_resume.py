@@ -1,4 +1,4 @@
-"""Trainings of cells that were killed go on to the same bits, which depend on no number of cores either.
+"""Trainings of cells that were killed go on to the same bits, which depend on no number of cores or processes either.
 
 How a stage resumes is accord's, and is tested there.
 """
@@ -29,6 +29,31 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(project: Pro
     assert int(epoch) >= 10
     assert LSTM.printed(int(epoch) - 1) not in result.output, "no epoch is trained twice"
     LSTM.assert_as_if_never_stopped(project, straight)
+
+
+@pytest.mark.slow
+def test_seeds_side_by_side_give_what_they_give_in_turn_also_when_they_were_killed(
+    project: Project, tmp_path: Path
+) -> None:
+    project.edit("conf/train/default.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
+    project.edit("conf/config.yaml", "seeds: [42]", "seeds: [42, 43, 44]")
+    seeds = [
+        Training("lstm", "seqmnist", f"lstm-seed-{seed}", f"seed={seed} {{}}/{EPOCHS - 1} ", EPOCHS, seed)
+        for seed in (42, 43, 44)
+    ]
+    in_turn = project.copy(tmp_path / "in turn")
+    in_turn.edit("conf/config.yaml", "workers: auto", "workers: 1")
+    in_turn.succeed("dvc", "repro", LSTM.stage)
+    project.edit("conf/config.yaml", "workers: auto", "workers: 2")
+    seeds[0].kill(project, epoch=10)
+    assert seeds[1].runs(project) != [], "two were at work"
+    assert seeds[2].runs(project) == []
+
+    result = project.succeed("dvc", "repro", LSTM.stage)
+
+    assert re.search(r"^train@lstm seed=42: resuming at epoch 1\d$", result.output, re.MULTILINE)
+    for training in seeds:
+        training.assert_as_if_never_stopped(project, in_turn)
 
 
 @pytest.mark.slow

@@ -1,11 +1,11 @@
-"""Shares of cores: how many trials run at a time, and how many threads each has."""
+"""What launchers say of cores: how many trials run at a time, and how many threads each has."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from joblib import effective_n_jobs
 from omegaconf import DictConfig
 
+from accord.cores import share
 from accord.errors import UserError
 from accord.project import find_project
 from accord.sweep.launchers import JOBLIB, RAY, SLURM, is_of
@@ -15,13 +15,15 @@ _WORKERS = "hydra.sweeper.workers"
 
 def of_trial(launcher: DictConfig | Mapping[str, Any]) -> int:
     """Return a trial's share of the cores where a launcher runs several side by side: no more than it can use."""
+    most = find_project().cores
     if is_of(launcher, RAY):
-        share = int(launcher["ray"]["remote"].get("num_cpus") or 1)
+        own = int(launcher["ray"]["remote"].get("num_cpus") or 1)
     elif "cpus_per_task" in launcher:  # a job of Slurm has cores of its own
-        share = int(launcher["cpus_per_task"] or 1)
+        own = int(launcher["cpus_per_task"] or 1)
     else:
-        share = int(effective_n_jobs(-1)) // int(effective_n_jobs(launcher.get("n_jobs", 1)))
-    return max(1, min(share, find_project().cores or share))
+        at_a_time = launcher.get("n_jobs", 1)
+        return share(at_a_time if at_a_time > 0 else None, most=most).threads
+    return max(1, min(own, most or own))
 
 
 def search_workers(given: int | None, launcher: DictConfig) -> int:
@@ -36,7 +38,7 @@ def search_workers(given: int | None, launcher: DictConfig) -> int:
     if is_of(launcher, JOBLIB):
         if given and launcher.n_jobs not in {-1, given}:
             raise UserError(f"hydra.launcher.n_jobs = {launcher.n_jobs} has no effect: {_WORKERS} = {given} says it")
-        return given or (launcher.n_jobs if launcher.n_jobs > 0 else max(2, int(effective_n_jobs(-1)) // 2))
+        return given or (launcher.n_jobs if launcher.n_jobs > 0 else max(2, share().workers // 2))
     if is_of(launcher, RAY):
         return given or max(2, _slots(launcher) // 2)
     if is_of(launcher, SLURM):

@@ -4,11 +4,13 @@ Run it as `python -m seqmnist.stages.train lstm`.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from accord.checkpoints import Checkpoints
+from accord.cores import Share, share
 from accord.errors import UserError
 from accord.experiments import run_stage
 from accord.paths import repository
@@ -18,31 +20,36 @@ from seqmnist.cells.model import build
 from seqmnist.config import Config
 from seqmnist.data import splits
 from seqmnist.paths import PROCESSED, history_file, model_folder
-from seqmnist.training import history
+from seqmnist.training import history, side_by_side
 from seqmnist.training.batches import batch_count
 from seqmnist.training.history import METRICS, Row
 from seqmnist.training.runtime import start_tensorflow
 from seqmnist.training.setup import Training
+from seqmnist.training.terminal import Watch
+
+_WORKER_BYTES = 1_300_000_000  # memory of a process that trains: 1.1 GB with 55,000 images, and something to spare
 
 if TYPE_CHECKING:
     from accord.tracking.runs import RunRequest
     from seqmnist.training.trainer import Epoch
 
 
-def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -> tuple[list[Row], bool]:
+def train(
+    training: Training, checkpoints: Checkpoints, request: "RunRequest", watch: Callable[..., Watch] = Watch
+) -> tuple[list[Row], bool]:
     """Train a model in an MLflow run, and save the weights of its best validation epoch.
 
     Args:
         training: The cell, its seed and the images.
         checkpoints: Checkpoints of this training: it resumes from the newest one, in the MLflow run that this names.
         request: The MLflow run, for where no checkpoint names one.
+        watch: Makes what shows the training, as `Watch` does.
 
     Returns:
         The history of all epochs, and whether MLflow has all of the training.
     """
     from accord.tracking.runs import stage_run
     from seqmnist.runs.training_run import log_inputs, log_results
-    from seqmnist.training.terminal import Watch
     from seqmnist.training.trainer import Trainer
 
     configuration, name = training.configuration, request.name
@@ -52,12 +59,12 @@ def train(training: Training, checkpoints: Checkpoints, request: "RunRequest") -
     with checkpoints.announced(name), stage_run(configuration.tracking, request) as run:
         model = build(training.cell_config, configuration.sequence, training.seed)
         log_inputs(run, training, model)
-        with Watch(name, recipe.epochs, batches, first=checkpoints.epochs) as watch:
+        with watch(name, recipe.epochs, batches, first=checkpoints.epochs) as shown:
             shards = training.cell_config.shards
-            trainer = Trainer(model, training.data, recipe, seed=training.seed, shards=shards, progress=watch.batches)
+            trainer = Trainer(model, training.data, recipe, seed=training.seed, shards=shards, progress=shown.batches)
             listeners: list[Callable[[Epoch], object]] = [
                 lambda epoch: checkpoints.save(epoch.logged, trainer, run.id),
-                watch.epoch,
+                shown.epoch,
                 lambda epoch: run.metrics(epoch.logged, step=epoch.number),
             ]
             done = checkpoints.load(trainer)
@@ -78,18 +85,59 @@ def main() -> None:
     """Run the stage for the cell named on the command line."""
     configuration = config.load()
     cell = _cell_argument(configuration)
+    seeds, shards = configuration.seeds, configuration.cells[cell].shards
+    shared = Share(1, shards)
+    if len(seeds) > 1:
+        wanted = None if configuration.workers == "auto" else configuration.workers
+        shared = share(wanted, jobs=len(seeds), most=shards, memory=_WORKER_BYTES)
+
+    def finish(trained: list[list[Row]]) -> None:
+        history.write(history_file(cell), [row for rows in trained for row in rows])
+
+    def in_turn() -> Iterator[int]:
+        yield from seeds
+        finish(trained)
+
+    work = partial(train_seeds, configuration, cell, shared.threads)
+    if shared.workers > 1:
+        side_by_side.run(work, seeds, shared.workers, finish)
+    else:
+        trained: list[list[Row]] = []
+        work(in_turn(), trained.append, Watch)
+
+
+def train_seeds(
+    configuration: Config,
+    cell: str,
+    threads: int,
+    seeds: Iterable[int],
+    done: Callable[[list[Row]], None],
+    watch: Callable[..., Watch],
+) -> None:
+    """Train seeds as they come.
+
+    DVC runs an interrupted stage without its outputs, and all seeds need their checkpoints for that: they are removed
+    when no more seeds come, which is when the stage is done.
+
+    Args:
+        configuration: The pipeline's.
+        cell: Key of the cell.
+        threads: Operations that run side by side.
+        seeds: Seeds as they come.
+        done: Gets the history of each training.
+        watch: Makes what shows a training.
+    """
     data, summary = splits.load_all(PROCESSED)
-    trainings = [Training(configuration, cell, seed, data, summary) for seed in configuration.seeds]
-    start_tensorflow(configuration.cells[cell].shards)
+    start_tensorflow(threads)
     from seqmnist.runs.training_run import request
 
     with ExitStack() as held:
-        kept = [held.enter_context(training.checkpoints(repository() / "checkpoints")) for training in trainings]
-        rows: list[Row] = []
-        for training, checkpoints in zip(trainings, kept, strict=True):
-            rows += train(training, checkpoints, request(training))[0]
-            history.write(history_file(cell), rows)
-        for checkpoints in kept:  # DVC runs an interrupted stage without its outputs: until now all seeds need theirs
+        kept: list[Checkpoints] = []
+        for seed in seeds:
+            training = Training(configuration, cell, seed, data, summary)
+            kept.append(held.enter_context(training.checkpoints(repository() / "checkpoints")))
+            done(train(training, kept[-1], request(training), watch)[0])
+        for checkpoints in kept:
             checkpoints.remove()
 
 

@@ -1,9 +1,14 @@
 """What a person watching the training sees."""
 
-from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
-from seqmnist.bars import Bar
-from seqmnist.training.trainer import Epoch
+from rich.progress import MofNCompleteColumn, TaskID, TimeRemainingColumn
+
+from seqmnist.bars import Bar, Bars
+
+if TYPE_CHECKING:
+    from seqmnist.training.trainer import Epoch  # imports Keras
 
 
 class Watch(Bar):
@@ -22,15 +27,35 @@ class Watch(Bar):
         """Count `done` more batches."""
         self.advance(self.task, done)
 
-    def epoch(self, epoch: Epoch) -> None:
-        """Print an epoch's line, above the bar if there is one."""
+    def epoch(self, epoch: "Epoch") -> None:
+        """Print an epoch's line."""
         metrics = epoch.metrics
-        line = (
+        self.tell(
             f"{self._name} {epoch.number:>2}/{self._last} loss {metrics['train.loss']:.4f}"
             f" train {metrics['train.accuracy']:.4f} val {metrics['val.accuracy']:.4f}"
             f" test {metrics['test.accuracy']:.4f} {epoch.seconds:.1f} s {epoch.examples_per_second:,.0f}/s"
         )
-        if self.disable:
-            print(line, flush=True)
-        else:
-            self.console.print(line, highlight=False)
+
+
+class Screen(Bars):
+    """A bar for each training that is at work in another process, known by a key, and the lines that they print."""
+
+    def __init__(self) -> None:
+        super().__init__(MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars: dict[Hashable, TaskID] = {}
+
+    def begin(self, key: Hashable, name: str, total: int, done: int) -> None:
+        """Show a training of which so many batches of all are done."""
+        self._bars[key] = self.add_task(name, total=total, completed=done)
+
+    def batches(self, key: Hashable, done: int) -> None:
+        """Count `done` more batches of a training."""
+        self.advance(self._bars[key], done)
+
+    def line(self, _key: Hashable, text: str) -> None:
+        """Print a line of a training's."""
+        self.tell(text)
+
+    def end(self, key: Hashable) -> None:
+        """Take away the bar of a training that is over."""
+        self.remove_task(self._bars.pop(key))

@@ -16,7 +16,7 @@ HAS = 16  # cores
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 16 cores, and a project whose trials can use four."""
-    monkeypatch.setattr(cores, "effective_n_jobs", lambda jobs: HAS if jobs == -1 else jobs)
+    monkeypatch.setattr("joblib.effective_n_jobs", lambda _: HAS)
     monkeypatch.setattr(cores, "find_project", lambda: replace(PROJECT, cores=4))
 
 
@@ -42,7 +42,7 @@ def test_a_job_has_the_cores_that_it_asked_for(kind: str, asked: float | None, s
 def test_a_search_runs_as_many_trials_as_half_the_cores_and_two_at_least(
     monkeypatch: pytest.MonkeyPatch, has: int, workers: int
 ) -> None:
-    monkeypatch.setattr(cores, "effective_n_jobs", lambda _: has)
+    monkeypatch.setattr("joblib.effective_n_jobs", lambda _: has)
     assert cores.search_workers(AUTO, OmegaConf.create({"_target_": JOBLIB, "n_jobs": -1})) == workers
 
 

@@ -1,0 +1,32 @@
+"""Shares of this machine's cores: how many trainings run side by side, and how many threads each has."""
+
+from typing import NamedTuple
+
+
+class Share(NamedTuple):
+    """How many trainings run at a time, and what each of them has."""
+
+    workers: int
+    threads: int
+
+
+def share(
+    wanted: int | None = None, *, jobs: int | None = None, most: int | None = None, memory: int | None = None
+) -> Share:
+    """Return how the cores that this process may use are shared.
+
+    Args:
+        wanted: How many trainings shall run at a time; None: as many as there are cores and memory for.
+        jobs: Number of all trainings, where it is known.
+        most: The most threads that one can use.
+        memory: Bytes that one needs.
+    """
+    import psutil
+    from joblib import effective_n_jobs  # minds the limits of a container
+
+    cores = int(effective_n_jobs(-1))
+    workers = wanted or cores
+    if wanted is None and memory:
+        workers = min(workers, psutil.virtual_memory().available // memory)
+    workers = max(1, min(workers, jobs or workers))
+    return Share(workers, max(1, min(cores // workers, most or cores)))
