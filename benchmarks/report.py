@@ -1,4 +1,4 @@
-"""Tables and a figure of what `benchmarks.run` measured."""
+"""Tables of what `benchmarks.run` and `benchmarks.pipeline` measured, and a figure."""
 
 import statistics
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-from accord.files import atomic_path, write_text
+from accord.files import atomic_path
+from benchmarks.machine import versions
 from benchmarks.variants import PEAK_FLOP
 from benchmarks.workload import PIXELS
 
@@ -30,9 +31,7 @@ def floor_seconds(one: dict[str, Any]) -> float:
 
 def table(results: dict[str, Any]) -> str:
     """The comparison, in Markdown."""
-    machine = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine.items() if name not in ("processor", "cores"))
-    lines = [f"{machine['cores']} cores, {machine['processor']}, {versions}", ""]
+    lines = [versions(results["machine"]), ""]
     heads = [
         "cell",
         "variant",
@@ -85,11 +84,39 @@ def scaling_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(results: dict[str, Any], folder: Path) -> None:
-    """Write results.md and results.png."""
+def tables(results: dict[str, Any]) -> str:
+    """Return the comparison and the scaling."""
     images = results["scaling"][0]["workload"]["images"]
-    text = f"{table(results)}\nSeconds an epoch of {images:,} images:\n\n{scaling_table(results)}"
-    write_text(folder / "results.md", text)
+    return f"{table(results)}\nSeconds an epoch of {images:,} images:\n\n{scaling_table(results)}"
+
+
+def pipeline_table(results: dict[str, Any]) -> str:
+    """Return the seconds of whole stages, and how they divide into training and the rest, in Markdown."""
+    heads = [
+        "cell",
+        "what runs",
+        "seconds of the process: median (least to most)",
+        "times the stage",
+        f"training {results['epochs']} epochs",
+        "the rest",
+    ]
+    lines = [versions(results["machine"]), "", f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|"]
+    for cell, sides in results["cells"].items():
+        stage = statistics.median(run["seconds"] for run in next(iter(sides.values())))
+        for side, runs in sides.items():
+            seconds = [run["seconds"] for run in runs]
+            trained = statistics.median(run["training_seconds"] for run in runs)
+            rest = statistics.median(run["seconds"] - run["training_seconds"] for run in runs)
+            median = statistics.median(seconds)
+            lines.append(
+                f"| {cell} | {side} | {median:.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {median / stage:.2f} |"
+                f" {trained:.1f} | {rest:.1f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draw the comparison and the scaling as a PNG file."""
     figure = Figure(figsize=(12, 8.2), layout="constrained")
     rows = figure.subplots(2, 3)
     for axes, one in zip(rows[0], results["compared"], strict=True):
@@ -100,7 +127,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
     figure.legend(
         lines, names, ncols=len(lines), fontsize=8, handlelength=3.2, columnspacing=1, loc="outside lower center"
     )
-    with atomic_path(folder / "results.png") as temporary:
+    with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 
 

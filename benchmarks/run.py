@@ -6,11 +6,8 @@ while the others wait. So whatever slows the machine for a while slows all of th
 
 import argparse
 import dataclasses
-import importlib.metadata
 import importlib.util
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,16 +19,16 @@ from typing import IO, Any
 from accord.errors import UserError
 from accord.files import write_json
 from accord.process import run_command
-from benchmarks import report
+from benchmarks import kept, report
+from benchmarks.machine import machine, title
 from benchmarks.variants import VARIANTS
 from benchmarks.workload import Workload
 
-FOLDER = Path(__file__).parent
+QUICK = Path(__file__).parent / "quick.json"
 CELLS = ("rnn", "lstm", "gru")
 SCALING: dict[str, tuple[int, ...]] = {"units": (50, 150, 512), "steps": (28, 112, 784), "batch": (32, 150, 1024)}
 SCALED = ("fast", "keras", "pytorch")
 FEW = 5_500  # images where a tenth of the data is enough
-LIBRARIES = ("keras", "numpy", "tensorflow", "torch")
 PYTORCH_HINT = "PyTorch is not installed and left out; `pip install torch==2.13.0` brings it in"
 
 
@@ -43,12 +40,11 @@ def main() -> None:
     if not _has_pytorch():
         print(PYTORCH_HINT, flush=True)
     results = quick_results() if quick else full_results()
-    name = "quick" if quick else "results"
-    write_json(FOLDER / f"{name}.json", results)
-    text = report.table(results)
-    print(text)
-    if not quick:
-        report.write(results, FOLDER)
+    if quick:
+        write_json(QUICK, results)
+    else:
+        kept.keep_layers(results)
+    print(f"{title(results['machine'])}: {report.table(results)}")
 
 
 def quick_results() -> dict[str, Any]:
@@ -140,27 +136,6 @@ class Worker:
         self._errors.seek(0)
         *_, last = self._errors.read().splitlines() or ["no message"]
         raise UserError(f"the variant {self._variant!r} failed: {last}")
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    versions = {}
-    for name in LIBRARIES:
-        if importlib.util.find_spec(name):
-            versions[name] = importlib.metadata.version(name)
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def _has_pytorch() -> bool:

@@ -25,7 +25,7 @@ from accord.files import write_json, write_text
 from accord.process import run_command
 from accord.settings import Tracking
 from benchmarks import scale_model
-from benchmarks.run import machine
+from benchmarks.machine import machine
 from seqmnist.report.publish import filled
 
 DOCS = Path("docs")

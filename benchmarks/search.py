@@ -17,7 +17,7 @@ from pathlib import Path
 
 from accord.process import run_command
 from accord.sweep.folders import Result
-from benchmarks.run import machine
+from benchmarks.machine import machine
 
 ROOT = Path(__file__).parents[1]
 SEARCHES = {  # the project's folder, what all trials of its search have, and seeds of searches

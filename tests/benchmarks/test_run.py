@@ -2,7 +2,7 @@ import psutil
 import pytest
 
 from accord.errors import UserError
-from benchmarks.run import compare, machine, scaled, start
+from benchmarks.run import compare, scaled, start
 from benchmarks.workload import Workload
 
 TINY = Workload("lstm", units=4, batch=10, images=25)
@@ -26,13 +26,6 @@ def test_variants_are_measured_in_turn_and_their_processes_end(capsys: pytest.Ca
 def test_a_variant_that_fails_is_named_with_its_last_message() -> None:
     with pytest.raises(UserError, match="'abacus' failed: KeyError: 'abacus'"), start("abacus", TINY):
         pass
-
-
-def test_the_machine_is_described_without_a_path() -> None:
-    described = machine()
-    assert described["cores"] >= 1
-    assert described["tensorflow"]
-    assert not any("/" in str(value) for value in described.values())
 
 
 def test_one_size_is_varied_at_a_time() -> None:
