@@ -12,9 +12,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Else this project's modules are compiled anew in each process. (Those of .venv are when it is made.)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-cluster repro example ui serve demo figures evidence tuned bench bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
+.PHONY: help setup setup-cluster repro example ui serve demo figures evidence tuned bench bench-pipeline bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## create .venv from requirements.lock (every other target does this when needed)
 	@$(call install,.venv,requirements.lock)
@@ -55,6 +55,9 @@ bench: setup ## measure against Keras, PyTorch (where installed) and the matrix-
 
 bench-quick: setup ## the same in two minutes: two cells, a tenth of the images
 	@python -m benchmarks.run --quick
+
+bench-pipeline: setup ## measure the stage train as a whole command, against one of stock parts: a quarter of an hour or more
+	@python -m benchmarks.pipeline
 
 # Debian's Chromium opens the pages in tests. Where it can't be installed those tests are skipped (with CI set they fail).
 browser:

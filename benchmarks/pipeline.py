@@ -1,0 +1,113 @@
+"""Measure the stage train, as it is, against the same stage of stock parts: `python -m benchmarks.pipeline`.
+
+Each training is a whole command in a process of its own, on the real images and with a store of MLflow's, in a clone of
+this repository.
+"""
+
+import argparse
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from accord.errors import UserError
+from accord.paths import PARAMS
+from accord.process import run_command
+from benchmarks import kept, report
+from benchmarks.machine import machine, title
+from seqmnist.data import splits
+from seqmnist.paths import PROCESSED
+
+ROOT = Path(__file__).parents[1]
+CELLS = ("rnn", "lstm")
+SIDES = {"the stage": "seqmnist.stages.train", "Keras's layers in fit": "benchmarks.keras_stage"}
+OWN = {  # environment of both sides
+    "KERAS_BACKEND": "tensorflow",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
+    "PYTHONPATH": "src",
+}
+
+
+def main() -> None:
+    """Measure what the command line asks for; keep it if it was the whole recipe."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's; prints the results and does not keep them")
+    parser.add_argument("--rounds", type=int, default=3, help="trainings of each side and cell (default: 3)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        epochs = clone(Path(folder), arguments.epochs)
+        cells = measure(Path(folder), arguments.rounds)
+    results: dict[str, Any] = {"machine": machine(), "epochs": epochs, "cells": cells}
+    if arguments.epochs is None:
+        kept.keep_pipeline(results)
+    print(f"{title(results['machine'])}: {report.pipeline_table(results)}")
+
+
+def clone(target: Path, epochs: int | None) -> int:
+    """Clone this repository with its code and images as they stand; return the epochs of its recipe.
+
+    Args:
+        target: Empty folder.
+        epochs: Number of epochs in place of the recipe's.
+    """
+    splits.load_all(ROOT / PROCESSED)  # refuses in a line what is missing or damaged
+    subprocess.run(["git", "clone", "--quiet", ROOT, target], check=True)
+    for place in ("benchmarks", "src", PROCESSED):
+        shutil.copytree(ROOT / place, target / place, dirs_exist_ok=True)
+    values = yaml.safe_load((target / PARAMS).read_text())
+    values["train"]["epochs"] = epochs or values["train"]["epochs"]
+    (target / PARAMS).write_text(yaml.safe_dump(values, sort_keys=False))
+    return int(values["train"]["epochs"])
+
+
+def measure(repository: Path, rounds: int) -> dict[str, Any]:
+    """Train both cells on both sides, in turn; return the seconds of each training by cell and side."""
+    train(repository, SIDES["the stage"], CELLS[0])  # makes the store and fills the disk's cache
+    cells: dict[str, dict[str, list[dict[str, float]]]] = {cell: {side: [] for side in SIDES} for cell in CELLS}
+    for number in range(rounds):
+        for cell, sides in cells.items():
+            for side, runs in sides.items():
+                runs.append(train(repository, SIDES[side], cell))
+                print(f"round {number + 1}/{rounds}: {cell}, {side} {runs[-1]['seconds']:.1f} s", flush=True)
+    return cells
+
+
+def train(repository: Path, module: str, cell: str) -> dict[str, float]:
+    """Run a side's command; return the seconds of the whole process and those of the training that it logged.
+
+    Raises:
+        UserError: The command failed.
+    """
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
+    command = [sys.executable, "-m", module, cell]
+    begin = time.perf_counter()
+    done = subprocess.run(command, cwd=repository, env=inherited | OWN, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        *_, last = done.stderr.splitlines() or ["no message"]
+        raise UserError(f"{module} {cell} failed: {last}")
+    return {"seconds": seconds, "training_seconds": logged_seconds(repository)}
+
+
+def logged_seconds(repository: Path) -> float:
+    """Return the seconds that the epochs of the newest run trained."""
+    query = (
+        "SELECT sum(value) FROM metrics WHERE key = 'time.epoch_seconds'"
+        " AND run_uuid = (SELECT run_uuid FROM runs ORDER BY start_time DESC LIMIT 1)"
+    )
+    with closing(sqlite3.connect(repository / "mlflow.db")) as store:  # MLflow's client takes a second to import
+        (seconds,) = store.execute(query).fetchone()
+    return float(seconds)
+
+
+if __name__ == "__main__":
+    run_command(main)
