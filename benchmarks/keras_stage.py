@@ -1,6 +1,7 @@
 """The stage train by stock means: layers, `fit` and callbacks of Keras, MLflow's own calls.
 
-`benchmarks.pipeline` runs it at a repository's root: `python -m benchmarks.keras_stage CELL`.
+`benchmarks.pipeline` runs it at a repository's root: `python -m benchmarks.keras_stage CELL`. It knows what the default
+recipe uses: no schedule, clipping, averaging or moved images.
 """
 
 import sys
