@@ -52,18 +52,19 @@ def main() -> None:
     print(f"{title(results['machine'])}: {report.pipeline_table(results)}")
 
 
-def clone(target: Path, epochs: int | None) -> int:
+def clone(target: Path, epochs: int | None, **settings: Any) -> int:
     """Clone this repository with its code and images as they stand; return the epochs of its recipe.
 
     Args:
         target: Empty folder.
         epochs: Number of epochs in place of the recipe's.
+        settings: Values in place of those at the top of params.yaml.
     """
     splits.load_all(ROOT / PROCESSED)  # refuses in a line what is missing or damaged
     subprocess.run(["git", "clone", "--quiet", ROOT, target], check=True)
     for place in ("benchmarks", "src", PROCESSED):
         shutil.copytree(ROOT / place, target / place, dirs_exist_ok=True)
-    values = yaml.safe_load((target / PARAMS).read_text())
+    values = yaml.safe_load((target / PARAMS).read_text()) | settings
     values["train"]["epochs"] = epochs or values["train"]["epochs"]
     (target / PARAMS).write_text(yaml.safe_dump(values, sort_keys=False))
     return int(values["train"]["epochs"])

@@ -11,6 +11,7 @@ SOURCES = Path("src")
 UNRELATED = (
     "accord/checkpoints.py",
     "accord/cli.py",
+    "accord/cores.py",
     "accord/errors.py",
     "accord/experiments.py",
     "accord/git.py",
@@ -24,6 +25,7 @@ UNRELATED = (
     "seqmnist/report/sweep_figures.py",
     "seqmnist/runs/models.py",
     "seqmnist/runs/training_run.py",
+    "seqmnist/training/side_by_side.py",
     "seqmnist/training/terminal.py",
     "seqmnist/trials.py",
 )
@@ -62,6 +64,17 @@ def test_an_edit_of_any_listed_file_makes_its_stages_stale_and_no_other_s(repo: 
     for file in sorted(files):
         expected = {name for name, deps in stages.items() if any(dep == file or dep in file.parents for dep in deps)}
         assert stale_after_an_edit(repo, file) == expected, file
+
+
+def test_the_number_of_workers_makes_only_the_configuration_stale(repo: Any) -> None:
+    params = Path("params.yaml")
+    content = params.read_text()
+    try:
+        params.write_text(content.replace("workers: auto", "workers: 3"))
+        assert params.read_text() != content
+        assert set(repo.status()) == {"compose"}
+    finally:
+        params.write_text(content)
 
 
 @pytest.mark.parametrize("name", UNRELATED)
