@@ -1,6 +1,6 @@
 """How strongly the last state of a cell depends on earlier ones: how far back gradients reach."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ _LANCZOS_ITERATIONS = 16  # see _spectral_norm
 Tensors = list[tf.Tensor]
 
 
-def gradient_flow(model: keras.Model, images: NDArray[np.uint8], shards: int) -> NDArray[np.float64]:
+def gradient_flows(models: Sequence[keras.Model], images: NDArray[np.uint8], shards: int) -> list[NDArray[np.float64]]:
     """How strongly the last state depends on the state k steps before it.
 
     That is the spectral norm of the derivative of all that the cell carries after the last step (h; h and c of an LSTM)
@@ -27,72 +27,84 @@ def gradient_flow(model: keras.Model, images: NDArray[np.uint8], shards: int) ->
     2013, section 2), as mean over the images. Far below 1, what was read then is forgotten.
 
     Args:
-        model: images -> logits, with one recurrent layer.
+        models: images -> logits, with one recurrent layer; they differ in their weights alone.
         images: uint8 [n, 28, 28].
         shards: parts that run side by side.
 
     Returns:
-        [steps], the mean norm for k = 0 (which is 1) to steps - 1.
+        For each model [steps], the mean norm for k = 0 (which is 1) to steps - 1.
     """
-    sequences = sequences_of(model, images)
-    step = _Step(model.get_layer("cell"), shards)
-    total = np.zeros(sequences.shape[1])
-    for first in range(0, len(sequences), _BATCH_IMAGES):
-        total += step.norms(sequences[first : first + _BATCH_IMAGES]).sum(axis=0)
-    return total / len(images)
+    sequences = sequences_of(models[0], images).swapaxes(0, 1)  # [steps, n, inputs]
+    chain = _Chain(models[0].get_layer("cell"), shards)
+    flows = []
+    for model in models:
+        chain.layer.set_weights(model.get_layer("cell").get_weights())
+        batches = range(0, len(images), _BATCH_IMAGES)
+        norms = [chain.norms(sequences[:, first : first + _BATCH_IMAGES]) for first in batches]
+        flows.append(np.concatenate(norms, axis=1).mean(axis=1))
+    return flows
 
 
-class _Step:
-    """One step of a recurrent layer as a function of its states, and its derivative."""
+class _Chain:
+    """The product of the Jacobians of a recurrent layer's steps, from the last step back."""
 
     def __init__(self, layer: Recurrent, shards: int) -> None:
-        self._layer = copied(layer, return_state=True)
-        self._units, self._count, self._shards = layer.units, layer.states, shards
+        self.layer = copied(layer, return_state=True)
+        self._width, self._shards = layer.states * layer.units, shards
         self._jacobian = _JACOBIANS.get(type(layer))
-        # Compiled for a step, not for a sequence: 784 steps in one graph would take minutes to trace.
-        self._after = tf.function(self._states_after)
-        self._back = tf.function(self._one_step_back)
+        self._norms = tf.function(self._split_norms, autograph=False)
 
     def norms(self, sequences: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The spectral norms for sequences [n, steps, inputs], as [n, steps]."""
-        n, width = len(sequences), self._count * self._units
-        inputs = [tf.constant(x) for x in sequences.swapaxes(0, 1)]
-        states = [[tf.zeros([n, self._units])] * self._count]
-        for x in inputs[:-1]:
-            states.append(self._after(x, states[-1]))
-        # Of the Jacobians from the last step back: [n, width, width] in all. An empty part ends the process (2.21).
-        products = split_rows(tf.eye(width, batch_shape=[n]), min(self._shards, n))
-        scale = np.ones(n)  # the derivative is product * scale: alone its squares would underflow
-        norms = [scale]
-        for x, before in zip(reversed(inputs[1:]), reversed(states[1:]), strict=True):
-            products, largest, norm = self._back(products, x, before)
-            scale = scale * largest.numpy()
-            norms.append(norm.numpy() * scale)
-        return np.stack(norms, axis=1)
+        """The spectral norms for sequences [steps, n, inputs], as [steps, n]."""
+        norms, largest = (part.numpy().astype(np.float64) for part in self._norms(tf.constant(sequences)))
+        return np.concatenate([np.ones_like(norms[:1]), norms * np.cumprod(largest, axis=0)])
+
+    def _split_norms(self, sequences: tf.Tensor) -> Tensors:
+        """What `_shard_norms` gives for all shards, side by side."""
+        digits = tf.transpose(sequences, [1, 0, 2])
+        # An empty part ends the process (TensorFlow 2.21).
+        shards = [self._shard_norms(part) for part in split_rows(digits, min(self._shards, digits.shape[0]))]
+        return [tf.concat(parts, 1) for parts in zip(*shards, strict=True)]
+
+    def _shard_norms(self, digits: tf.Tensor) -> Tensors:
+        """The norms of the products for sequences [n, steps, inputs], each product divided by its largest element.
+
+        Returns:
+            The norms [steps - 1, n] from the last step back, and how many times as large each product was as the one
+            before it: the products themselves would underflow.
+        """
+        sequence, n = tf.transpose(digits, [1, 0, 2]), tf.shape(digits)[0]
+        start = [tf.zeros([n, self.layer.units])] * self.layer.states
+        # States before each step but the first, [steps - 1, n, units] each. A loop, since 784 steps would take minutes
+        # to trace.
+        states = tf.scan(lambda before, x: self._states_after(x, before), sequence[:-1], start)
+        steps = sequence.shape[0] - 1
+        written = [tf.TensorArray(tf.float32, steps, element_shape=[None]) for _ in range(2)]
+
+        def body(
+            k: tf.Tensor, product: tf.Tensor, norms: tf.TensorArray, largest: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray]:
+            t = steps - 1 - k
+            product = self._pulled_back(product, sequence[t + 1], [state[t] for state in states])
+            top = tf.reduce_max(tf.abs(product), axis=[1, 2])
+            product = tf.math.divide_no_nan(product, top[:, None, None])
+            return k + 1, product, norms.write(k, _spectral_norm(product)), largest.write(k, top)
+
+        product = tf.eye(self._width, batch_shape=[n])
+        _, _, norms, largest = tf.while_loop(lambda k, *_: k < steps, body, (0, product, *written))
+        return [norms.stack(), largest.stack()]
 
     def _states_after(self, x: tf.Tensor, states: Tensors) -> Tensors:
         """The states [n, units] after an input [n, inputs]."""
-        after: Tensors = self._layer(x[:, None], initial_state=states)[1:]
+        after: Tensors = self.layer(x[:, None], initial_state=states)[1:]
         return after
 
-    def _one_step_back(self, products: Tensors, x: tf.Tensor, states: Tensors) -> tuple[Tensors, tf.Tensor, tf.Tensor]:
-        """The products with one more Jacobian, their largest elements made 1; these before [n]; the norms after [n]."""
-        parts = zip(products, *(split_rows(tensor, len(products)) for tensor in (x, *states)), strict=True)
-        pulled, largest = [], []
-        for product, own_x, *own_states in parts:
-            if self._jacobian:
-                one = product @ self._jacobian(self._layer, own_x, own_states)
-            else:
-                one = self._pulled_back(product, own_x, own_states)
-            largest.append(tf.reduce_max(tf.abs(one), axis=[1, 2]))
-            pulled.append(tf.math.divide_no_nan(one, largest[-1][:, None, None]))
-        return pulled, tf.concat(largest, 0), tf.concat([_spectral_norm(one) for one in pulled], 0)
-
     def _pulled_back(self, product: tf.Tensor, x: tf.Tensor, states: Tensors) -> tf.Tensor:
-        """The product [n, width, width] times the Jacobian of a step: each of its rows as a gradient of the states."""
-        width = self._count * self._units
-        repeated = [tf.repeat(tensor, width, axis=0) for tensor in (x, *states)]  # [n * width, ...]
-        rows = tf.split(tf.reshape(product, [-1, width]), self._count, axis=1)
+        """The product [n, width, width] times the Jacobian of a step; by a gradient if its equations are not here."""
+        if self._jacobian:
+            return product @ self._jacobian(self.layer, x, states)
+        repeated = [tf.repeat(tensor, self._width, axis=0) for tensor in (x, *states)]  # [n * width, ...]
+        rows = tf.split(tf.reshape(product, [-1, self._width]), len(states), axis=1)
         with tf.GradientTape() as tape:
             tape.watch(repeated[1:])
             after = self._states_after(repeated[0], repeated[1:])

@@ -31,7 +31,7 @@ class Measures:
     test_loss: float  # nats
     test_accuracy: float  # the share right
     after: dict[str, float]  # accuracy with rows after the digit, by their kind and number, as `blank 28`
-    # The mean spectral norm by k, see `gradient_flow`, at the `start` and the `end` of training [steps].
+    # The mean spectral norm by k, see `gradient_flows`, at the `start` and the `end` of training [steps].
     flow: dict[str, NDArray[np.float64]]
     bins: list[Bin]  # reliability of the test predictions, in bins of their probability
     beliefs: NDArray[np.float32]  # of the example digits, float32 [digits, steps, 10]
@@ -73,7 +73,7 @@ def measure(
     from scipy.special import softmax
 
     from seqmnist.measure.beliefs import beliefs, example_digits, gates
-    from seqmnist.measure.gradient_flow import gradient_flow
+    from seqmnist.measure.gradient_flow import gradient_flows
     from seqmnist.measure.memory import accuracies_after
     from seqmnist.training.graph import ScoringGraph, score_logits
 
@@ -94,7 +94,7 @@ def measure(
             f"{kind} {rows}": accuracy
             for (kind, rows), accuracy in accuracies_after(trained, test, cell.shards).items()
         },
-        flow={name: gradient_flow(model, digits, cell.shards) for name, model in (("start", fresh), ("end", trained))},
+        flow=dict(zip(("start", "end"), gradient_flows([fresh, trained], digits, cell.shards), strict=True)),
         bins=reliability(probabilities, test.labels),
         beliefs=beliefs(trained, examples),
         gates=gates(trained, examples) if cell.type == "lstm" else {},

@@ -60,7 +60,7 @@ class _Reader:
     def __init__(self, model: keras.Model, shards: int) -> None:
         self._layer = copied(model.get_layer("cell"), return_state=True)
         self._logits, self._shards = model.get_layer("logits"), shards
-        self._read = tf.function(self._states_after)
+        self._read = tf.function(self._states_after, autograph=False)
 
     def start(self, count: int) -> list[tf.Tensor]:
         """The states before the first step: zeros [count, units]."""

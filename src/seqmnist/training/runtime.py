@@ -15,7 +15,7 @@ def start_tensorflow(shards: int) -> None:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     sys.dont_write_bytecode = True  # that of AutoGraph's modules would stay in the folder for temporary files
-    with _stderr_held_back():
+    with _stderr_held_back(), _hidden("sklearn"):  # half a second, for wrappers of Keras's that nothing here uses
         import keras
         import tensorflow as tf
 
@@ -23,6 +23,19 @@ def start_tensorflow(shards: int) -> None:
         tf.config.set_visible_devices([], "GPU")
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(shards)
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Let no import of a package succeed that is not imported yet."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say so
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 @contextmanager

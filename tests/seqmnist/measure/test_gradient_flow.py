@@ -6,7 +6,7 @@ import pytest
 from seqmnist.cells import reference
 from seqmnist.cells.model import sequences_of
 from seqmnist.measure import gradient_flow as flows
-from seqmnist.measure.gradient_flow import gradient_flow
+from seqmnist.measure.gradient_flow import gradient_flows
 from tests.seqmnist.measure.small_models import UNITS, images, model_of
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -48,25 +48,31 @@ def test_gradient_flow_is_the_spectral_norm_of_the_product_of_jacobians(kind: st
         for k, jacobian in enumerate(reversed(step_jacobians(kind, model, sequence)[1:]), start=1):
             product = product @ jacobian
             expected[k] += np.linalg.norm(product, 2)
-    flow = gradient_flow(model, digits, shards=2)
+    flow = gradient_flows([model], digits, shards=2)[0]
     np.testing.assert_allclose(flow, expected / 3, rtol=5e-3)
+
+
+def test_each_of_several_models_has_its_own_flow() -> None:
+    models, digits = [model_of("lstm", scale=scale) for scale in (0.5, 1.5, 1.0)], images(3)
+    for model, flow in zip(models, gradient_flows(models, digits, shards=2), strict=True):
+        np.testing.assert_array_equal(flow, gradient_flows([model], digits, shards=2)[0])
 
 
 def test_gradient_flow_of_any_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows, "_BATCH_IMAGES", 2)
     model, digits = model_of("gru"), images(3)
-    whole = gradient_flow(model, digits, shards=1)
+    whole = gradient_flows([model], digits, shards=1)[0]
     assert whole.shape == (28,)
     assert whole[0] == 1
-    np.testing.assert_allclose(gradient_flow(model, digits, shards=2), whole, rtol=1e-5)
+    np.testing.assert_allclose(gradient_flows([model], digits, shards=2)[0], whole, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
 def test_a_cells_equations_give_what_its_gradient_gives(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     model, digits = model_of(kind, scale=1.5), images(3)
-    by_equations = gradient_flow(model, digits, shards=2)
+    by_equations = gradient_flows([model], digits, shards=2)[0]
     monkeypatch.setattr(flows, "_JACOBIANS", {})
-    np.testing.assert_allclose(gradient_flow(model, digits, shards=2), by_equations, rtol=1e-4)
+    np.testing.assert_allclose(gradient_flows([model], digits, shards=2)[0], by_equations, rtol=1e-4)
 
 
 def test_gradient_flow_of_a_single_unit_is_a_product_of_slopes() -> None:
@@ -74,4 +80,4 @@ def test_gradient_flow_of_a_single_unit_is_a_product_of_slopes() -> None:
     (sequence,) = sequences_of(model, digits)
     slopes = [jacobian[0, 0] for jacobian in step_jacobians("rnn", model, sequence)]
     expected = [abs(np.prod(slopes[28 - k :])) for k in range(28)]
-    np.testing.assert_allclose(gradient_flow(model, digits, shards=2), expected, rtol=1e-4)
+    np.testing.assert_allclose(gradient_flows([model], digits, shards=2)[0], expected, rtol=1e-4)

@@ -12,7 +12,9 @@ START = """
 import json
 from seqmnist.training.runtime import start_tensorflow
 start_tensorflow(3)
-import keras, tensorflow as tf
+import keras, sys, tensorflow as tf
+without = "sklearn" not in sys.modules
+import sklearn.metrics
 @tf.function
 def step(x):
     return x + 1
@@ -21,6 +23,7 @@ print(json.dumps({
     "backend": keras.backend.backend(),
     "within": tf.config.threading.get_intra_op_parallelism_threads(),
     "side by side": tf.config.threading.get_inter_op_parallelism_threads(),
+    "without scikit-learn": without,
     "GPUs": len(tf.config.get_visible_devices("GPU")),
 }))
 """
@@ -38,7 +41,8 @@ def test_a_process_starts_tensorflow_quietly_on_the_threads_asked_for(tmp_path: 
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert (result.returncode, result.stderr) == (0, "")
-    assert json.loads(result.stdout) == {"backend": "tensorflow", "within": 1, "side by side": 3, "GPUs": 0}
+    started = {"backend": "tensorflow", "within": 1, "side by side": 3, "without scikit-learn": True, "GPUs": 0}
+    assert json.loads(result.stdout) == started
     assert list((tmp_path / "tmp").iterdir()) == [], "nothing stays there"
 
 
