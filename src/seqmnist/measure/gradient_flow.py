@@ -51,7 +51,7 @@ class _Chain:
     def __init__(self, layer: Recurrent, shards: int) -> None:
         self.layer = copied(layer, return_state=True)
         self._width, self._shards = layer.states * layer.units, shards
-        self._jacobian = _JACOBIANS.get(type(layer))
+        self._equations = _EQUATIONS.get(type(layer))
         self._norms = tf.function(self._split_norms, autograph=False)
 
     def norms(self, sequences: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -100,9 +100,9 @@ class _Chain:
         return after
 
     def _pulled_back(self, product: tf.Tensor, x: tf.Tensor, states: Tensors) -> tf.Tensor:
-        """The product [n, width, width] times the Jacobian of a step; by a gradient if its equations are not here."""
-        if self._jacobian:
-            return product @ self._jacobian(self.layer, x, states)
+        """The product [n, width, width] times the Jacobian of a step, by equations or else a gradient."""
+        if self._equations:
+            return self._equations(self.layer, product, x, states)
         repeated = [tf.repeat(tensor, self._width, axis=0) for tensor in (x, *states)]  # [n * width, ...]
         rows = tf.split(tf.reshape(product, [-1, self._width]), len(states), axis=1)
         with tf.GradientTape() as tape:
@@ -112,14 +112,14 @@ class _Chain:
         return tf.reshape(tf.concat(gradients, axis=1), tf.shape(product))
 
 
-def _rnn_jacobian(layer: RNN, x: tf.Tensor, states: Tensors) -> tf.Tensor:
-    """The derivative of h after a step by h before it: [n, units, units]."""
+def _rnn_pulled_back(layer: RNN, product: tf.Tensor, x: tf.Tensor, states: Tensors) -> tf.Tensor:
+    """The product [n, units, units] times the derivative of h after a step by h before it."""
     h = tf.tanh(x @ layer.kernel + states[0] @ layer.recurrent_kernel + layer.bias)
-    return _through(1 - h**2, layer.recurrent_kernel)
+    return product @ _through(1 - h**2, layer.recurrent_kernel)
 
 
-def _lstm_jacobian(layer: LSTM, x: tf.Tensor, states: Tensors) -> tf.Tensor:
-    """The derivative of h and c after a step by h and c before it: [n, 2 * units, 2 * units]."""
+def _lstm_pulled_back(layer: LSTM, product: tf.Tensor, x: tf.Tensor, states: Tensors) -> tf.Tensor:
+    """The product [n, 2 * units, 2 * units] times the derivative of h and c after a step by h and c before it."""
     h, c = states
     i, f, g, o = tf.split(x @ layer.kernel + h @ layer.recurrent_kernel + layer.bias, 4, axis=1)
     i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)  # [n, units] each
@@ -128,9 +128,10 @@ def _lstm_jacobian(layer: LSTM, x: tf.Tensor, states: Tensors) -> tf.Tensor:
     dh_dc = o * (1 - shown**2)  # within the step, [n, units]
     c_by_h = _through(g * i * (1 - i), to_i) + _through(c * f * (1 - f), to_f) + _through(i * (1 - g**2), to_g)
     h_by_h = _through(shown * o * (1 - o), to_o) + dh_dc[:, :, None] * c_by_h
-    h_rows = tf.concat([h_by_h, tf.linalg.diag(dh_dc * f)], axis=2)
-    c_rows = tf.concat([c_by_h, tf.linalg.diag(f)], axis=2)
-    return tf.concat([h_rows, c_rows], axis=1)
+    by_h = product @ tf.concat([h_by_h, c_by_h], axis=1)  # [n, 2 * units, units]
+    from_h, from_c = tf.split(product, 2, axis=2)
+    by_c = from_h * (dh_dc * f)[:, None] + from_c * f[:, None]  # c acts on each unit's own h and c alone
+    return tf.concat([by_h, by_c], axis=2)
 
 
 def _through(slopes: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -138,8 +139,8 @@ def _through(slopes: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return slopes[:, :, None] * tf.transpose(kernel)
 
 
-# By their equations, which is faster: for a gradient the step runs anew for each row. Other cells go by that.
-_JACOBIANS: dict[type[Recurrent], Callable[..., tf.Tensor]] = {RNN: _rnn_jacobian, LSTM: _lstm_jacobian}
+# Faster than by a gradient, for which the step runs anew for each row of the product. Other cells go by that.
+_EQUATIONS: dict[type[Recurrent], Callable[..., tf.Tensor]] = {RNN: _rnn_pulled_back, LSTM: _lstm_pulled_back}
 
 
 def _spectral_norm(matrices: tf.Tensor) -> tf.Tensor:

@@ -71,7 +71,7 @@ def test_gradient_flow_of_any_cell(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cells_equations_give_what_its_gradient_gives(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     model, digits = model_of(kind, scale=1.5), images(3)
     by_equations = gradient_flows([model], digits, shards=2)[0]
-    monkeypatch.setattr(flows, "_JACOBIANS", {})
+    monkeypatch.setattr(flows, "_EQUATIONS", {})
     np.testing.assert_allclose(gradient_flows([model], digits, shards=2)[0], by_equations, rtol=1e-4)
 
 
