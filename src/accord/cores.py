@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """How many trainings run at a time, and what each of them has."""
+    """A number of trainings at a time, and of threads for each."""
 
     workers: int
     threads: int
@@ -16,7 +16,7 @@ def share(
     """Return how the cores that this process may use are shared.
 
     Args:
-        wanted: How many trainings shall run at a time; None: as many as there are cores and memory for.
+        wanted: Number of trainings that shall run at a time, None for as many as there are cores and memory.
         jobs: Number of all trainings, where it is known.
         most: The most threads that one can use.
         memory: Bytes that one needs.

@@ -1,4 +1,4 @@
-"""What launchers say of cores: how many trials run at a time, and how many threads each has."""
+"""Cores as launchers share them: the number of trials at a time, and the threads of each."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""How strongly the last state of a cell depends on earlier ones: how far back gradients reach."""
+"""Gradient flow: the dependence of a cell's last state on earlier ones."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ Tensors = list[tf.Tensor]
 
 
 def gradient_flows(models: Sequence[keras.Model], images: NDArray[np.uint8], shards: int) -> list[NDArray[np.float64]]:
-    """How strongly the last state depends on the state k steps before it.
+    """Return how strongly the last state depends on the state k steps before it.
 
     That is the spectral norm of the derivative of all that the cell carries after the last step (h; h and c of an LSTM)
     with respect to all that it carried k steps before (Bengio, Simard and Frasconi 1994; Pascanu, Mikolov and Bengio
@@ -60,7 +60,7 @@ class _Chain:
         return np.concatenate([np.ones_like(norms[:1]), norms * np.cumprod(largest, axis=0)])
 
     def _split_norms(self, sequences: tf.Tensor) -> Tensors:
-        """What `_shard_norms` gives for all shards, side by side."""
+        """Return what `_shard_norms` gives, of all shards."""
         digits = tf.transpose(sequences, [1, 0, 2])
         # An empty part ends the process (TensorFlow 2.21).
         shards = [self._shard_norms(part) for part in split_rows(digits, min(self._shards, digits.shape[0]))]

@@ -1,4 +1,4 @@
-"""How long a cell remembers: what it still knows when more rows follow the digit."""
+"""Memory of a cell: the accuracy when more rows follow the digit."""
 
 from collections import Counter
 from itertools import product

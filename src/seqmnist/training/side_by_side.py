@@ -130,7 +130,7 @@ def _work(connection: Connection, work: Work) -> None:
 
 
 class _Lines(io.TextIOBase):
-    """What a process prints, a line at a time to the one that has the terminal."""
+    """A stdout that sends each line to the process that has the terminal."""
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send, self._begun = send, ""
