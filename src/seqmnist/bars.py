@@ -18,7 +18,7 @@ class Bars(Progress):
         if self.disable:
             print(line, flush=True)
         else:
-            self.console.print(line, highlight=False, markup=False)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Bar(Bars):

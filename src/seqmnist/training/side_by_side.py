@@ -41,7 +41,7 @@ def run(work: Work, seeds: Sequence[int], workers: int, finish: Callable[[list[A
     at: dict[Connection, int] = {}  # the seed that each process works at
     with screen, _started(work, workers, screen) as processes:
         for connection in processes:
-            connection.send(at.setdefault(connection, waiting.pop()))
+            _send(connection, at.setdefault(connection, waiting.pop()))
         while len(results) < len(seeds):
             connection, said, content = _next_message(processes, at)
             if said != _RESULT:
@@ -51,10 +51,10 @@ def run(work: Work, seeds: Sequence[int], workers: int, finish: Callable[[list[A
             (results[at[connection]],) = content
             if waiting:
                 at[connection] = waiting.pop()
-                connection.send(at[connection])
+                _send(connection, at[connection])
         finish([results[seed] for seed in seeds])
         for connection, process in processes.items():
-            connection.send(None)
+            _send(connection, None)
             process.join()
             _check(process, at[connection])
 
@@ -84,6 +84,12 @@ def _started(work: Work, workers: int, screen: Screen) -> Iterator[dict[Connecti
                         if said == "line":
                             screen.line(connection, *content)
                 process.join()
+
+
+def _send(connection: Connection, seed: int | None) -> None:
+    """Give a process a seed, or None if no more come; if it is gone, that is seen when it is waited for."""
+    with suppress(ConnectionError):
+        connection.send(seed)
 
 
 def _next_message(processes: dict[Connection, BaseProcess], at: dict[Connection, int]) -> tuple[Connection, str, Any]:

@@ -30,12 +30,25 @@ with Watch("train@rnn", epochs=15, batches=4) as watch:
 """
 
 
-def shown_on_a_terminal(exit_code: int) -> str:
-    """What a process that trains for a little writes to a terminal of 200 columns."""
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "200"}
+SCREEN = f"""
+from seqmnist.training.terminal import Screen
+with Screen() as screen:
+    screen.begin(1, "train@lstm seed=1", 60, 0)
+    screen.begin(2, "train@lstm seed=2", 60, 8)
+    screen.begin(3, "train@lstm seed=3", 60, 9)
+    screen.line(1, {2 * LINE!r})
+    screen.batches(1, 3)
+    screen.batches(1, 4)
+    screen.end(3)
+"""
+
+
+def shown_on_a_terminal(program: str, exit_code: int = 0, columns: int = 200) -> str:
+    """What a process that trains for a little writes to a terminal."""
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)}
     reader, terminal = pty.openpty()
     with os.fdopen(reader, "rb", buffering=0) as shown:
-        command = [sys.executable, "-c", WATCH, str(exit_code)]
+        command = [sys.executable, "-c", program, str(exit_code)]
         result = subprocess.run(command, env=environment, stdout=terminal, stderr=subprocess.PIPE, check=False)
         os.close(terminal)
         assert (result.returncode, result.stderr) == (exit_code, b"")
@@ -52,7 +65,7 @@ def test_a_pipe_gets_one_plain_line_an_epoch(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.slow
 def test_a_terminal_gets_the_line_and_a_bar_over_all_batches() -> None:
-    shown = shown_on_a_terminal(0)
+    shown = shown_on_a_terminal(WATCH)
 
     assert LINE in shown
     assert "2/60" in shown
@@ -62,6 +75,17 @@ def test_a_terminal_gets_the_line_and_a_bar_over_all_batches() -> None:
 def test_the_cursor_comes_back_when_training_fails() -> None:
     hide, show = "\x1b[?25l", "\x1b[?25h"
 
-    shown = shown_on_a_terminal(3)
+    shown = shown_on_a_terminal(WATCH, 3)
 
     assert shown.rfind(show) > shown.rfind(hide) >= 0
+
+
+def test_a_terminal_gets_a_bar_for_each_training_of_another_process() -> None:
+    shown = shown_on_a_terminal(SCREEN, columns=80)
+
+    assert 2 * LINE in shown, "the terminal breaks a line that is too long, so that it can be copied"
+    *_, last = shown.split(LINE)
+    assert "train@lstm seed=1" in last
+    assert "7/60" in last
+    assert "8/60" in last
+    assert "seed=3" not in last.split("7/60")[-1]
