@@ -2,7 +2,7 @@
 
 `make evidence` and `make tuned` call it. With REVISION, an experiment's name or a commit, that is published and nothing
 runs. docs/<experiment>.json gets the metrics and what MLflow knows of seconds, docs/figures/<experiment> the figures.
-The tables between marks in docs/<experiment>.md and README.md are written anew from docs/<experiment>.json.
+Tables between the experiment's marks in pages of docs and in README.md are written anew from docs/<experiment>.json.
 """
 
 import json
@@ -42,8 +42,7 @@ def main() -> None:
     if len(sys.argv) not in {2, 3}:
         raise UserError("name an experiment: python -m seqmnist.report.publish EXPERIMENT [REVISION]")
     name, *revision = sys.argv[1:]
-    if not (DOCS / f"{name}.md").is_file():
-        raise UserError(f"{DOCS / name}.md is missing, the page for what {name} shows: write it first")
+    marked_pages(name)
     setting = f"experiment={name}"
     _, values = compose(CONF, [setting])
     configuration = validate(values, f"{CONF} with {setting}")
@@ -76,13 +75,13 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
     """Copy metrics and figures from a folder of reports, and write the tables anew; if that fails, docs stay.
 
     Args:
-        name: Name of the experiment, and of its page in docs.
+        name: Name of the experiment, and of its marks in pages.
         reports: Folder as evaluate makes it.
         seconds: Seconds of each epoch of the trainings, by cell and seed.
     """
     measured = {"metrics": json.loads((reports / METRICS.name).read_text()), "epoch_seconds": seconds}
     figures = DOCS / "figures" / name
-    pages = (DOCS / f"{name}.md", Path("README.md"))
+    pages = marked_pages(name)
     contents = {page: filled(page.read_text(), name, tables(measured)).encode() for page in pages}
     contents |= {figures / figure.name: figure.read_bytes() for figure in (reports / "figures").glob("*.png")}
     contents[DOCS / f"{name}.json"] = (json.dumps(measured, indent=2, allow_nan=False) + "\n").encode()
@@ -95,6 +94,14 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
         for old in set(figures.glob("*.png")).difference(contents):  # of a cell that is no longer there
             old.unlink()
     print(f"wrote {DOCS / name}.json, {figures} and the tables in {' and '.join(map(str, pages))}")
+
+
+def marked_pages(name: str) -> list[Path]:
+    """Return the pages that have tables of an experiment; refuse one of which there are none in docs."""
+    pages = [page for page in (*sorted(DOCS.glob("*.md")), Path("README.md")) if f"<!-- {name}: " in page.read_text()]
+    if not any(DOCS in page.parents for page in pages):
+        raise UserError(f"no page in {DOCS} has a mark such as <!-- {name}: claims -->: write first what {name} is")
+    return pages
 
 
 def filled(text: str, name: str, tables: dict[str, str]) -> str:

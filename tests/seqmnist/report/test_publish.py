@@ -42,9 +42,9 @@ def evidence() -> dict[str, Any]:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: dict[str, Any]) -> Path:
-    """A folder with the two pages, and evaluate's reports in `reports`."""
+    """A folder with pages, two of which have tables of the experiment, and evaluate's reports in `reports`."""
     monkeypatch.chdir(tmp_path)
-    for path, name in (("docs/tuned.md", "tuned: seeds"), ("README.md", "tuned: claims")):
+    for path, name in (("docs/any.md", "tuned: seeds"), ("docs/other.md", "z: seeds"), ("README.md", "tuned: claims")):
         Path(path).parent.mkdir(exist_ok=True)
         Path(path).write_text(PAGE.format(name=name))
     Path(".dvc").mkdir()
@@ -70,9 +70,8 @@ def test_tables_are_written_between_their_marks_and_figures_beside(
     assert json.loads(Path("docs/tuned.json").read_text()) == evidence
     tables = publish.tables(evidence)
     assert Path("README.md").read_text() == f"Before.\n<!-- tuned: claims -->\n{tables['claims']}<!-- end -->\nAfter.\n"
-    assert (
-        Path("docs/tuned.md").read_text() == f"Before.\n<!-- tuned: seeds -->\n{tables['seeds']}<!-- end -->\nAfter.\n"
-    )
+    assert Path("docs/any.md").read_text() == f"Before.\n<!-- tuned: seeds -->\n{tables['seeds']}<!-- end -->\nAfter.\n"
+    assert Path("docs/other.md").read_text() == PAGE.format(name="z: seeds")
     assert [path.name for path in old.parent.iterdir()] == ["beliefs.png"]
     assert "docs/tuned.json" in capsys.readouterr().out
 
@@ -99,7 +98,7 @@ def test_seconds_are_summed_to_each_accuracy_over_the_seeds_that_reached_it(evid
     [
         ([], "name an experiment"),
         (["tuned", "a", "b"], "name an experiment"),
-        (["nothing"], r"docs/nothing.md is missing"),
+        (["nothing"], r"no page in docs has a mark such as <!-- nothing: claims -->"),
     ],
 )
 def test_a_call_that_names_no_experiment_is_refused(
