@@ -23,9 +23,11 @@ from seqmnist.training.setup import CODE
 ROOT = Path(__file__).parents[1]
 TYPES = Path("src/seqmnist/cells/types")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-# They change no output: what people read, what MLflow and git get, how a command ends and resumes.
+# They change no output: what people read, what MLflow and git get, how a command ends and resumes, how many train at
+# a time.
 EXEMPT = [
     "accord.checkpoints",
+    "accord.cores",
     "accord.errors",
     "accord.experiments",
     "accord.git",
@@ -34,6 +36,7 @@ EXEMPT = [
     "accord.tracking",
     "seqmnist.bars",
     "seqmnist.runs",
+    "seqmnist.training.side_by_side",
     "seqmnist.training.terminal",
 ]
 PACKAGES = ("accord", "seqmnist")

@@ -91,7 +91,7 @@ def test_values_of_a_search_are_known_as_overrides_but_for_hydras(root: Path) ->
         (["+cells.rnn.units=3"], "unknown or missing keys: cells; a trial has cell, "),
         (["~seed"], "unknown or missing keys: seed; "),
         (["~cell.type"], "cell has no key `type`: write the name of the option there, in the files of conf/cell"),
-        (["--config-name", "config"], "keys: cell, cells, seed, seeds; "),
+        (["--config-name", "config"], "keys: cell, cells, seed, seeds, workers; "),
         (["tracking.experiment=${oc.env:HOME}"], "tracking.experiment: the environment's HOME"),
         (["train.epochs=${now:%j}"], "train.epochs: ${now:%j} gives another value"),
         (["seed=${hydra:job.num}"], "seed: ${hydra:job.num} gives another value"),
