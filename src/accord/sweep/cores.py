@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from joblib import effective_n_jobs
 from omegaconf import DictConfig
 
 from accord.cores import share
@@ -21,8 +22,7 @@ def of_trial(launcher: DictConfig | Mapping[str, Any]) -> int:
     elif "cpus_per_task" in launcher:  # a job of Slurm has cores of its own
         own = int(launcher["cpus_per_task"] or 1)
     else:
-        at_a_time = launcher.get("n_jobs", 1)
-        return share(at_a_time if at_a_time > 0 else None, most=most).threads
+        return share(int(effective_n_jobs(launcher.get("n_jobs", 1))), most=most).threads  # -2: all cores but one
     return max(1, min(own, most or own))
 
 

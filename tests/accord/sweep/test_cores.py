@@ -16,11 +16,18 @@ HAS = 16  # cores
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 16 cores, and a project whose trials can use four."""
-    monkeypatch.setattr("joblib.effective_n_jobs", lambda _: HAS)
+
+    def effective(jobs: int) -> int:
+        return jobs if jobs > 0 else HAS + 1 + jobs
+
+    monkeypatch.setattr("joblib.effective_n_jobs", effective)
+    monkeypatch.setattr(cores, "effective_n_jobs", effective)
     monkeypatch.setattr(cores, "find_project", lambda: replace(PROJECT, cores=4))
 
 
-@pytest.mark.parametrize(("workers", "share"), [(1, 4), (2, 4), (5, 3), (8, 2), (16, 1), (30, 1), (-1, 1)])
+@pytest.mark.parametrize(
+    ("workers", "share"), [(1, 4), (2, 4), (5, 3), (8, 2), (16, 1), (30, 1), (-1, 1), (-9, 2), (-15, 4)]
+)
 def test_trials_side_by_side_share_the_cores_and_get_no_more_than_they_can_use(workers: int, share: int) -> None:
     assert cores.of_trial(OmegaConf.create({"_target_": JOBLIB, "n_jobs": workers})) == share
 
