@@ -1,7 +1,7 @@
 """The stage train by stock means: layers, `fit` and callbacks of Keras, MLflow's own calls.
 
 `benchmarks.pipeline` runs it at a repository's root: `python -m benchmarks.keras_stage CELL`. It knows what the default
-recipe uses: no schedule, clipping, averaging or moved images.
+recipe uses, and refuses another one.
 """
 
 import sys
@@ -14,6 +14,8 @@ import mlflow
 import tensorflow as tf
 from mlflow.models import infer_signature
 
+from accord.errors import UserError
+from accord.process import run_command
 from accord.settings import flatten
 from seqmnist import config
 from seqmnist.data import splits
@@ -23,6 +25,11 @@ from seqmnist.training.history import Row, summary
 
 LAYERS = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM}
 SCORED = 1_000  # images of a batch that is only scored
+_UNUSED = {  # by the default recipe
+    "schedule": "constant",
+    "clip_norm": None,
+    **dict.fromkeys(("label_smoothing", "averaging", "shift", "rotation", "zoom", "shear"), 0),
+}
 _NAMES = {"loss": "train.loss", "accuracy": "train.accuracy", "val_loss": "val.loss", "val_accuracy": "val.accuracy"}
 
 
@@ -56,8 +63,9 @@ def main() -> None:
     """Train the cell named on the command line, and keep the weights of its best validation epoch."""
     cell = sys.argv[1]
     configuration = config.load()
-    (seed,) = configuration.seeds
     recipe = configuration.train_of(cell)
+    check(configuration, recipe)
+    (seed,) = configuration.seeds
     data, _ = splits.load_all(PROCESSED)
     train, validation = data["train"], data["validation"]
     keras.utils.set_random_seed(seed)
@@ -82,6 +90,16 @@ def main() -> None:
         log_model(keras.saving.load_model(best), data["test"])
 
 
+def check(configuration: config.Config, recipe: config.Train) -> None:
+    """Refuse, with a `UserError`, what only the project's own stage can do."""
+    used = {f"train.{key}": (getattr(recipe, key), value) for key, value in _UNUSED.items()}
+    used["sequence.view"] = configuration.sequence.view, "rows"
+    used["seeds"] = len(configuration.seeds), 1
+    for key, (given, known) in used.items():
+        if given != known:
+            raise UserError(f"{key} = {given}: the stage of stock parts knows {known} alone")
+
+
 def compiled(cell: str, units: int, recipe: config.Train) -> Any:
     """Return the model with its optimizer: images uint8 [n, 28, 28] to logits [n, 10]."""
     image = keras.Input((SIZE, SIZE), dtype="uint8")
@@ -102,4 +120,4 @@ def log_model(model: Any, test: Split) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -76,7 +76,7 @@ def count(command: str, stacks: list[str], found: dict[str, Counter[str]]) -> No
         start = max(index for index, frame in enumerate(frames) if PROCESS.match(frame))
         process, (thread, *calls) = PROCESS.sub(r"\1", frames[start]), frames[start + 1 :]
         text = ";".join(calls)
-        if "MainThread" not in thread or (process.startswith("-m dvc ") and WAITS.search(text)):  # for a stage
+        if "MainThread" not in thread or WAITS.search(text):  # for another process, which has its own samples
             continue
         part = next((name for name, words in PARTS.items() if re.search(words, text)), OTHER if text else ENDS)
         found.setdefault(process.removeprefix("-m ").partition(" --")[0], Counter())[part] += int(samples)

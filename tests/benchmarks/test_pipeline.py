@@ -73,6 +73,27 @@ def test_only_the_whole_recipe_is_kept(
     assert [one["cells"] for one in kept] == [pipeline_results["cells"]] * keeps
 
 
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("train", {"schedule": "cosine"}, "train.schedule = cosine: the stage of stock parts knows constant alone"),
+        ("train", {"shift": 2.0}, "train.shift = 2.0: the stage of stock parts knows 0 alone"),
+        ("sequence", {"view": "pixels"}, "sequence.view = pixels: the stage of stock parts knows rows alone"),
+        ("seeds", [1, 2], "seeds = 2: the stage of stock parts knows 1 alone"),
+    ],
+)
+def test_what_only_the_own_stage_can_do_is_refused(
+    tiny_values: dict[str, Any], section: str, value: Any, message: str
+) -> None:
+    from benchmarks import keras_stage
+
+    changed = tiny_values | {section: tiny_values[section] | value if isinstance(value, dict) else value}
+    configuration = config.validate(changed, "here")
+    with pytest.raises(UserError) as caught:
+        keras_stage.check(configuration, configuration.train_of("rnn"))
+    assert str(caught.value) == message
+
+
 @pytest.mark.slow
 def test_both_sides_log_the_same_and_keep_the_best_epoch(
     source: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

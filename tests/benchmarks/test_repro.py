@@ -10,6 +10,7 @@ STACKS = [
     f"{TRAIN};main (seqmnist/stages/train.py:1);_find (<frozen importlib._bootstrap>:3);f (mlflow/a.py:1) 110",
     f"{TRAIN};main (seqmnist/stages/train.py:1);TrainingGraph.run (seqmnist/training/graph.py:3) 200",
     f"{TRAIN};main (seqmnist/stages/train.py:9) 7",
+    f"{TRAIN};pip (seqmnist/data/sources.py:9);wait (selectors.py:1) 40",
     'process 2:"python -m seqmnist.stages.train rnn";thread (3): Thread-1;log (mlflow/a.py:1) 400',
 ]
 
