@@ -30,7 +30,7 @@ from accord.sweep.ray import cluster
 from accord.sweep.ray.cluster import ray_errors
 from accord.sweep.search import sweeper
 from accord.sweep.slurm import jobs
-from accord.sweep.sweep_run import SweepRun
+from accord.sweep.sweep_run import CallbackFailed, SweepRun
 
 _MISSING = {"hydra/launcher/ray": cluster.MISSING, "hydra/launcher/submitit_slurm": jobs.MISSING}  # plugins' options
 _COMPLETIONS = r"(un)?install=(bash|fish|zsh)"
@@ -50,7 +50,10 @@ def main() -> None:
         stopped = True
         try:
             with checked(), _user_errors(), ray_errors():
-                command()
+                try:
+                    command()
+                except CallbackFailed as ended:
+                    raise ended.error from None
             stopped = False
         except Refused as refused:
             raise UserError(str(refused)) from None
@@ -108,7 +111,7 @@ def _user_errors() -> Iterator[None]:
         key, _, value = error.override.partition("=")
         quoted = shlex.quote('{}="{}"'.format(key, value.replace('"', r"\"")))
         raise UserError(f"{error.override}: Hydra can't parse it; if the value is text, quote it: {quoted}") from None
-    except CompactHydraException as error:
+    except (CompactHydraException, OmegaConfBaseException) as error:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file in _MISSING:
             raise UserError(_MISSING[error.missing_cfg_file]) from None
         parts = (error, error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else (error,)

@@ -11,16 +11,17 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from accord.paths import CONF
 from accord.project import find_project
 from accord.settings import flatten, in_one_line, self_contained
-from accord.sweep.names import key_of
+from accord.sweep.names import as_typed, key_of
 from accord.variants import own_sections, trial_keys
 
 _SWEEP_ONLY = ("hydra.sweep.", "hydra.sweeper", "hydra.launcher")
 _TRIAL_ONLY = ("hydra.run.",)
+_SUBFOLDER = "${hydra.job.num}"
 
 
 def ineffective(config: DictConfig) -> str | None:
     """Return why a composed configuration can't be what its author wants, in one line; None if it can."""
-    return _foreign(config) or _unresolved(config) or _of_the_other_mode(config.hydra)
+    return _foreign(config) or _unresolved(config) or _of_the_other_mode(config.hydra) or _displaced(config.hydra)
 
 
 def values_of_search(hydra: Any) -> list[str]:
@@ -71,12 +72,14 @@ def _foreign(config: DictConfig) -> str | None:
 
 
 def _unresolved(config: DictConfig) -> str | None:
-    for key in (key for key in config if key != "hydra"):  # a launcher or a folder may have a value of the environment
+    # A launcher or a folder may have a value of the environment; a trial has nothing below `hydra`.
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    for key in own:
         try:
             with self_contained():
-                if OmegaConf.is_config(value := config[key]):
+                if OmegaConf.is_config(value := own[key]):
                     OmegaConf.to_container(value, resolve=True)
-        except InterpolationToMissingValueError:  # a value that only a trial has, as its number
+        except InterpolationToMissingValueError:  # a value that only a trial has
             continue
         except OmegaConfBaseException as error:
             return in_one_line(error)
@@ -87,10 +90,21 @@ def _of_the_other_mode(hydra: Any) -> str | None:
     if hydra.mode is None:  # nothing is run
         return None
     is_sweep = hydra.mode == RunMode.MULTIRUN
-    given: Any = OmegaConf.to_container(hydra.overrides.hydra)  # one may hold ${hydra.job.num}, which only a trial has
-    for override in given:
+    for override in as_typed(hydra.overrides.hydra):
         if key_of(override).replace("/", ".").startswith(_TRIAL_ONLY if is_sweep else _SWEEP_ONLY):
             return f"{override} has no effect {'with' if is_sweep else 'without'} -m"
     if hydra.sweeper.get("params") and not is_sweep:
         return f"hydra.sweeper.params of search={hydra.runtime.choices.get('search')} has no effect without -m"
+    return None
+
+
+def _displaced(hydra: Any) -> str | None:
+    """Return why trials would run elsewhere than in the folders of their numbers, where all else looks for them."""
+    if hydra.mode is None:  # nothing is run
+        return None
+    if hydra.job.chdir:
+        return "hydra.job.chdir = true: a trial works in its own folder anyway: leave it out"
+    subfolder = OmegaConf.to_container(hydra.sweep)["subdir"]  # type: ignore[call-overload, index]  # as it is typed
+    if subfolder != _SUBFOLDER:
+        return f"hydra.sweep.subdir = {subfolder}: the folder of a trial is its number: leave it out"
     return None

@@ -42,7 +42,7 @@ class _Written:
         """Read it from its folder; refuse a folder that has none, or a broken one."""
         path = folder / cls.file
         try:
-            return cls(**json.loads(path.read_text()))
+            return cls(**json.loads(path.read_text("utf-8")))
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{folder} is not {cls._what}: it has no {path.name}") from None
         except (ValueError, TypeError):

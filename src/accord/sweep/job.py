@@ -26,7 +26,7 @@ from accord.project import find_project
 from accord.settings import Tracking, flatten, read_yaml
 from accord.sweep.effect import replaced_value, values_of_search
 from accord.sweep.folders import LOG, Pruning, Result, SweepRequest, TrialSettings
-from accord.sweep.names import trial_name
+from accord.sweep.names import as_typed, trial_name
 from accord.sweep.processes import MODULE
 from accord.sweep.trial_hosts import TrialHost, host_of
 from accord.variants import as_pipeline
@@ -53,7 +53,7 @@ def run_trial(config: DictConfig) -> float:
     result = Result.read(folder)
     if result is None or not result.is_over:
         searched = SweepRequest.read(folder.parent).searched if host.sweep else values_of_search(hydra)
-        if error := replaced_value(values, list(hydra.overrides.task), searched):
+        if error := replaced_value(values, as_typed(hydra.overrides.task), searched):
             result = _failed(folder, trial, "FAILED", error)
         else:
             result = _ended(folder, trial, _process(folder, trial, host))
@@ -72,7 +72,7 @@ def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: Tri
     project = find_project()
     _write_params(folder / PARAMS, as_pipeline(values))
     constant = SweepRequest.read(folder.parent).overrides if host.sweep else ()
-    name = trial_name(project.variant, flatten(values), list(hydra.overrides.task), constant)
+    name = trial_name(project.variant, flatten(values), as_typed(hydra.overrides.task), constant)
     number = hydra.job.get("num", 0)  # type: ignore[attr-defined]  # missing outside a sweep
     trial = TrialSettings(name, host.sweep, number, host.data, host.threads)
     trial.write(folder)
@@ -96,8 +96,11 @@ def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:
     looks = -math.inf if Pruning.read(folder) else 0  # it was pruned earlier, and only sends what MLflow lacks
     with (folder / LOG).open("ab") as log:
         output = log if trial.sweep else None
+        own = {"PYTHONIOENCODING": "utf-8"} if trial.sweep else {}  # as the log is read
         # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
-        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        with subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | own, start_new_session=True
+        ) as process:
             while True:
                 try:
                     return process.wait(_POLL_SECONDS)
@@ -142,7 +145,7 @@ def _failure(code: int, folder: Path) -> "tuple[Status, str]":
     if code in {130, 143}:
         return "KILLED", "stopped"
     log = folder / LOG  # a trial on its own has none: it has printed its error
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
     last = lines[-1] if lines else f"exit code {code}"
     return "FAILED", last.removeprefix("error: ")
 

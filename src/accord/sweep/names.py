@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import ListConfig, OmegaConf
+
 _SHORT = {"learning_rate": "lr", "batch_size": "batch", "clip_norm": "clip", "label_smoothing": "smoothing"}
 
 
@@ -18,6 +20,12 @@ def trial_name(variant: str, values: Mapping[str, Any], overrides: Sequence[str]
     parts = [f"{short(key)}={_text(values[key])}" for key in keys if key in values]
     groups = [override for override, key in zip(varied, keys, strict=True) if key not in values and key != variant]
     return " ".join([values[f"{variant}.type"], *groups, *parts])
+
+
+def as_typed(overrides: ListConfig | list[str]) -> list[str]:
+    """Return overrides as the words that were typed: OmegaConf would put in what their ${...} give where they stand."""
+    words: list[str] = OmegaConf.to_container(overrides)  # type: ignore[assignment]
+    return words
 
 
 def key_of(override: str) -> str:

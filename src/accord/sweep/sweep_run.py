@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from accord.compose import changes
-from accord.errors import UserError, one_line
+from accord.errors import UserError
 from accord.paths import PARAMS, standing
 from accord.pipeline import maker
 from accord.project import find_project, own_command
 from accord.settings import read_yaml, validate_tracking
-from accord.sweep import summary
-from accord.sweep.allowed_targets import Refused
+from accord.sweep import finished, summary
 from accord.sweep.effect import values_of_search
 from accord.sweep.folders import SweepRequest, former_folder, is_sweep
 from accord.sweep.launchers import RAY, SLURM, is_of
+from accord.sweep.names import as_typed, folder_value
 from accord.sweep.processes import claim, wait_for_trials
 from accord.sweep.ray.cluster import Cluster
 from accord.sweep.search.settings import is_search, spaces_in_file
@@ -32,6 +30,14 @@ from accord.tracking.connection import StoreConnection, is_server, shown, user_e
 from accord.tracking.run_tags import identity_tags
 from accord.tracking.store import tracking_uri
 from accord.tracking.sweeps import COMMAND, Sweep, Trial
+
+
+class CallbackFailed(BaseException):
+    """The sweep can't start. No Exception: Hydra turns those of its callbacks into warnings."""
+
+    def __init__(self, error: Exception) -> None:
+        """Carry the exception of the callback to the application."""
+        self.error = error
 
 
 class SweepRun(Callback):
@@ -51,11 +57,11 @@ class SweepRun(Callback):
         """Start the run; refuse a sweep that is at work already, or whose data or store can't be used."""
         try:
             self._start(config)
-        except (UserError, CompactHydraException, OmegaConfBaseException) as error:
-            raise Refused(one_line(error)) from None
+        except Exception as error:
+            raise CallbackFailed(error) from None
 
     def _start(self, values: DictConfig) -> None:
-        overrides = list(values.hydra.overrides.task)
+        overrides = as_typed(values.hydra.overrides.task)
         spaces = spaces_in_file(values.hydra.sweeper.get("params"))
         SweepRun._is_search = is_search(values)
         if SweepRun._is_search:
@@ -64,15 +70,17 @@ class SweepRun(Callback):
             check(values)
         project, params = find_project(), read_yaml(PARAMS)
         check_inputs(values, params, [*spaces, *overrides])
+        folder = Path(values.hydra.sweep.dir).resolve()
         project.check_values(params, str(PARAMS))
         run_tags = project.call("run_tags", params) or {}
-        folder = Path(values.hydra.sweep.dir).resolve()
         tracking = validate_tracking(OmegaConf.to_container(values.tracking, resolve=True), "conf")
         uri = tracking_uri(tracking)
+        values.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder_value(folder)}")  # one folder for all trials
         wait_for_trials(folder)
+        finished.check(values, folder, [*spaces, *overrides])
         if is_of(values.hydra.launcher, SLURM):
             jobs.prepare(folder)
-        given = list(values.hydra.overrides.hydra)
+        given = as_typed(values.hydra.overrides.hydra)
         request = SweepRequest(overrides, given, tracking.model_dump(), values_of_search(values.hydra))
         if is_of(values.hydra.launcher, RAY):
             SweepRun._cluster = Cluster(OmegaConf.to_container(values.hydra.launcher.ray.init, resolve=True))

@@ -58,7 +58,7 @@ def test_inputs_made_with_other_values_are_refused(own: dict[str, Any]) -> None:
 
 
 def test_inputs_may_be_made_by_a_value_without_a_section() -> None:
-    Path("dvc.yaml").write_text(PIPELINE.replace("data.name, data.validation", "seed"))
+    Path("dvc.yaml").write_text(PIPELINE.replace("data.name, data.validation", "seed"), encoding="utf-8")
     check(DATA, {"seed": 1}, ["data.validation=5,6"])
     with pytest.raises(UserError, match="seed: data/processed was made with other values"):
         check(DATA, {"seed": 2}, [])

@@ -5,6 +5,7 @@ import random
 import re
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -129,6 +130,9 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(reproduced: Project, 
     assert search(straight, *one).code == 0
     moments = random.Random(3)
     process = killed.start(*SWEEP, *FEW, *RATES, FOLDER, *one, PYTHONPATH="src")
+    while not (killed.root / "sweeps/mine/sweep.json").exists():  # before, there is nothing to resume
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
     for _ in range(4):
         try:
             process.communicate(timeout=moments.uniform(3, 9))

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import re
 import shutil
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from mlflow.entities import Run
 
 from tests import mlflow_store
@@ -287,6 +289,62 @@ def test_ctrl_c_ends_the_trials_and_closes_the_sweep(project: Project, launcher:
     assert "Traceback" not in output
     assert f"stopped; `digits resume sweeps/{sweep_folder(project).name}` runs what is missing" in output
     assert list(sweep_folder(project).glob("*/checkpoints/*/*/after-*")), "they can go on"
+
+
+@pytest.mark.slow
+def test_values_that_follow_others_are_the_same_when_a_sweep_is_resumed(project: Project) -> None:
+    words = ["model=mlp", "train.epochs=1,2", "seed=${train.epochs}", "model.alpha=${model.learning_rate}"]
+    assert sweep(project, *words, "hydra.sweep.dir=sweeps/${model.type}").code == 0
+    folder = sweep_folder(project)
+    assert folder.name == "mlp"
+    results = {path: path.read_bytes() for path in folder.glob("*/result.json")}
+    values = [yaml.safe_load((folder / number / "params.yaml").read_text(encoding="utf-8")) for number in "01"]
+    assert [(one["seed"], one["models"]["mlp"]["alpha"]) for one in values] == [(1, 0.01), (2, 0.01)]
+    models = {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/*")}
+
+    resume = ("python", "-m", "digits", "resume", str(folder))
+    project.succeed(*resume, PYTHONPATH="src")
+
+    assert json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["overrides"] == words
+    assert {path: path.read_bytes() for path in folder.glob("*/result.json")} == results
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/*")} == models
+
+    project.edit("conf/train/default.yaml", "batch_size: ", "batch_size: 1")
+    for command in (resume, (*SWEEP, *words, "hydra.sweep.dir=sweeps/mlp")):
+        refused = project.run(*command, PYTHONPATH="src")
+        assert refused.code == 1
+        (line,) = refused.output.splitlines()
+        assert f"error: {folder}/0 has the result of other values (train.batch_size " in line
+    assert {path: path.read_bytes() for path in folder.glob("*/result.json")} == results
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/models/*/*")} == models
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seed=${hydra.job.num}"], "seed: Interpolation key 'hydra.job.num' not found"),
+        (["seed=${hydra:job.num}"], "${hydra:job.num} gives another value on each run or machine"),
+        (["train.epochs=1,2", "seed=${train.rounds}"], "seed: Interpolation key 'train.rounds' not found"),
+        (
+            ["hydra.sweep.subdir=${model.type}"],
+            "hydra.sweep.subdir = ${model.type}: the folder of a trial is",
+        ),
+        (["hydra.sweep.subdir=${hydra.job.override_dirname}"], "the folder of a trial is its number: leave it out"),
+        (["hydra.sweep.dir=sweeps/${hydra.job.num}"], "hydra.job.num"),
+        (["hydra.sweep.dir=params.yaml/x"], "params.yaml/x: Not a directory"),
+        (["hydra.job.chdir=true"], "hydra.job.chdir = true: a trial works in its own folder anyway: leave it out"),
+    ],
+)
+def test_what_could_not_work_is_refused_before_the_first_trial(
+    project: Project, words: list[str], message: str
+) -> None:
+    result = sweep(project, "model=sgd,mlp", *words)
+    assert result.code == 1
+    (line,) = result.output.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not list(project.root.glob("sweeps/*/0")), "no trial has begun"
 
 
 @pytest.mark.slow

@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from accord.errors import UserError, one_line
 from accord.project import find_project
 from accord.sweep import cores
+from accord.sweep.finished import composed
 from accord.sweep.launchers import JOBLIB, RAY, is_of
-from accord.sweep.names import key_of
+from accord.sweep.names import as_typed, key_of
 from accord.sweep.search import samplers, study
 from accord.sweep.search.settings import SearchSettings, settings_of, spaces_in_file
 from accord.sweep.search.spaces import Spaces, parse
-from accord.variants import as_pipeline
 
 
 def spaces_of(settings: SearchSettings, overrides: Sequence[str]) -> Spaces:
@@ -32,9 +31,9 @@ def check(config: DictConfig) -> None:
         UserError: A setting or space is impossible or has no effect, or the folder has another search.
     """
     settings = settings_of(config)
-    spaces = spaces_of(settings, list(config.hydra.overrides.task))
+    spaces = spaces_of(settings, as_typed(config.hydra.overrides.task))
     samplers.check(settings, spaces)
-    _check_effects(settings, config.hydra.overrides.hydra)
+    _check_effects(settings, as_typed(config.hydra.overrides.hydra))
     _check_launcher(settings, config.hydra.launcher)
     study.check(Path(config.hydra.sweep.dir), settings, spaces)
     check_ends(config, spaces)
@@ -80,9 +79,7 @@ def check_ends(config: DictConfig, spaces: Spaces) -> None:
 def _error(config: DictConfig, overrides: Sequence[str]) -> str:
     """Return what is wrong with the trial of these overrides, empty if nothing is."""
     try:
-        trial = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
-        values: Any = OmegaConf.to_container(OmegaConf.masked_copy(trial, [*set(trial) - {"hydra"}]), resolve=True)
-        find_project().check_values(as_pipeline(values), "the search")
+        find_project().check_values(composed(config, overrides), "the search")
     except (CompactHydraException, UserError) as error:
         return one_line(error)
     return ""

@@ -44,6 +44,14 @@ def check(sweep: Path, settings: SearchSettings, spaces: Spaces) -> None:
             raise UserError(f"hydra.sweep.dir={sweep} has another search, whose {key} differs: {remedy}")
 
 
+def asked(sweep: Path, spaces: Spaces) -> list[list[str]]:
+    """Return the overrides of each trial that the search in a sweep's folder has asked for, by number."""
+    if not is_there(sweep):
+        return []
+    trials = optuna.load_study(study_name=NAME, storage=open_journal(sweep)).trials
+    return [spaces.overrides(trial.params) for trial in trials if trial.params]  # a kill leaves a last one without any
+
+
 def _identity(settings: SearchSettings, spaces: Spaces) -> dict[str, Any]:
     """Return what must be the same when a search goes on."""
     own = {key: distribution_to_json(one) for key, one in spaces.distributions.items()}
