@@ -7,6 +7,9 @@ operations (`seqmnist.training.runtime`) two runs give the same bits.
 Weights have the layout of the Keras layer named as `stock`: `set_weights` works both ways.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -15,6 +18,25 @@ import tensorflow as tf
 from seqmnist.cells.gradients import Tensors
 
 _BLOCK_STEPS = 28  # steps that are unrolled: tracing takes time with each
+_FUSED: ContextVar[bool] = ContextVar("fused", default=False)
+
+
+@contextmanager
+def fused_steps() -> Iterator[None]:
+    """Trace layers with operations that do a whole step, where TensorFlow has one: the project's own graphs do.
+
+    Such an operation is faster, but has no second gradient and no forward mode, and neither XLA nor TFLite knows it.
+    """
+    before = _FUSED.set(True)
+    try:
+        yield
+    finally:
+        _FUSED.reset(before)
+
+
+def is_fused() -> bool:
+    """Return whether layers are traced within `fused_steps`."""
+    return _FUSED.get()
 
 
 class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -24,8 +46,9 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """
 
     gates: int  # how many products of `units` columns a step has
-    states: int  # how many tensors [n, units] one step hands to the next
+    state_count: int  # how many tensors [n, units] one step hands to the next
     stock: type[keras.layers.Layer] | None = None  # Keras's own layer with the same mathematics and weights, or None
+    stateful, states = False, None  # Keras's Bidirectional asks for them: nothing is kept from call to call
     _start_bias: Any = "zeros"  # initializer
 
     def __init__(
@@ -34,6 +57,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         *,
         return_sequences: bool = False,
         return_state: bool = False,
+        go_backwards: bool = False,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal",
         **base: Any,
@@ -44,6 +68,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             units: width of the state.
             return_sequences: give the outputs of all steps [batch, steps, units] instead of the last one.
             return_state: give the final states as well.
+            go_backwards: read the last step first; outputs of all steps are in that order, too, as Keras has it.
             kernel_initializer: of the weights of the inputs.
             recurrent_initializer: of the weights of the state.
             base: what every Keras layer takes: name, dtype, trainable.
@@ -55,7 +80,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if not isinstance(units, int) or units < 1:  # type: ignore[redundant-expr]  # Keras's callers have no types
             raise ValueError(f"units = {units!r} is impossible: it must be a whole number from 1")
         self.units = units
-        self.return_sequences, self.return_state = return_sequences, return_state
+        self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
 
@@ -92,6 +117,8 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if mask is not None:
             raise ValueError(f"{self.name} can't leave out steps: masks are not supported")
         sequences = tf.convert_to_tensor(sequences)
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, [1])
         steps = sequences.shape[1]
         run = self._block if steps is not None and steps <= _BLOCK_STEPS else self._blocks
         results = run(tf.transpose(sequences, [1, 0, 2]), self._starts(initial_state, sequences))  # steps come first
@@ -104,7 +131,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         batch, steps, _inputs = sequences_shape
         last = (batch, self.units)
         outputs = (batch, steps, self.units) if self.return_sequences else last
-        return [outputs, *[last] * self.states] if self.return_state else outputs
+        return (outputs, *[last] * self.state_count) if self.return_state else outputs
 
     def get_config(self) -> dict[str, Any]:
         """What rebuilds the layer."""
@@ -113,6 +140,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             "units": self.units,
             "return_sequences": self.return_sequences,
             "return_state": self.return_state,
+            "go_backwards": self.go_backwards,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }
@@ -125,10 +153,10 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def _starts(self, initial_state: Any, sequences: tf.Tensor) -> Tensors:
         """The initial states as a list: those given, or zeros."""
         if initial_state is None:
-            return [tf.zeros([tf.shape(sequences)[0], self.units], sequences.dtype)] * self.states
+            return [tf.zeros([tf.shape(sequences)[0], self.units], sequences.dtype)] * self.state_count
         given = list(initial_state) if isinstance(initial_state, list | tuple) else [initial_state]
-        if len(given) != self.states:
-            raise ValueError(f"{self.name} starts from {self.states} states [batch, units], not from {len(given)}")
+        if len(given) != self.state_count:
+            raise ValueError(f"{self.name} starts from {self.state_count} states [batch, units], not from {len(given)}")
         return [tf.convert_to_tensor(one) for one in given]
 
     def _blocks(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
@@ -152,7 +180,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _split(self, results: Tensors) -> list[Any]:
         """What `_block` gives: the outputs, if they are there, then the states as one list."""
-        return [*results[: -self.states], results[-self.states :]]
+        return [*results[: -self.state_count], results[-self.state_count :]]
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
         """Unroll [steps, n, inputs]: with `return_sequences` the outputs [steps, n, units], then the final states."""

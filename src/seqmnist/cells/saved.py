@@ -71,7 +71,7 @@ def describe(folder: Path) -> tuple[Cell, Sequence]:
     """
     path = folder / _DESCRIPTION
     try:
-        description = json.loads(path.read_text())
+        description = json.loads(path.read_text("utf-8"))
         return Cell.model_validate(description["cell"]), Sequence.model_validate(description["sequence"])
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None

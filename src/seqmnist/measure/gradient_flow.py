@@ -50,7 +50,7 @@ class _Chain:
 
     def __init__(self, layer: Recurrent, shards: int) -> None:
         self.layer = copied(layer, return_state=True)
-        self._width, self._shards = layer.states * layer.units, shards
+        self._width, self._shards = layer.state_count * layer.units, shards
         self._equations = _EQUATIONS.get(type(layer))
         self._norms = tf.function(self._split_norms, autograph=False)
 
@@ -74,7 +74,7 @@ class _Chain:
             before it: the products themselves would underflow.
         """
         sequence, n = tf.transpose(digits, [1, 0, 2]), tf.shape(digits)[0]
-        start = [tf.zeros([n, self.layer.units])] * self.layer.states
+        start = [tf.zeros([n, self.layer.units])] * self.layer.state_count
         # States before each step but the first, [steps - 1, n, units] each. A loop, since 784 steps would take minutes
         # to trace.
         states = tf.scan(lambda before, x: self._states_after(x, before), sequence[:-1], start)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from seqmnist.cells.model import sequences_of
+from seqmnist.cells.recurrent import fused_steps
 from seqmnist.data.splits import SIZE, Split
 from seqmnist.measure.layer_copy import copied
 from seqmnist.randomness import generator
@@ -64,13 +65,14 @@ class _Reader:
 
     def start(self, count: int) -> list[tf.Tensor]:
         """The states before the first step: zeros [count, units]."""
-        return [tf.zeros([count, self._layer.units])] * self._layer.states
+        return [tf.zeros([count, self._layer.units])] * self._layer.state_count
 
     def read(self, sequences: NDArray[np.float32], states: list[tf.Tensor]) -> list[tf.Tensor]:
         """The states [n, units] after sequences [n, steps, inputs], with as many steps at a time as a digit has."""
         block = SIZE * SIZE // sequences.shape[2]
         for first in range(0, sequences.shape[1], block):
-            states = self._read(tf.constant(sequences[:, first : first + block]), states)
+            with fused_steps():  # it is traced at its first call
+                states = self._read(tf.constant(sequences[:, first : first + block]), states)
         return states
 
     def answers(self, states: list[tf.Tensor]) -> NDArray[np.int64]:

@@ -94,7 +94,7 @@ def _unrolled(axes: Axes, layer: "keras.Layer", bottom: float) -> tuple[list[Poi
             entries.append((centre, bottom))
         if index:
             _arrow(axes, (left - pitch / 4, middle), (left, middle))
-            carried = "h, c" if layer.states == 2 else "h"
+            carried = "h, c" if layer.state_count == 2 else "h"
             axes.text(left - pitch / 8, middle + 0.08, carried, ha="center", va="bottom", fontsize=9)
     note = f"{layer.name}: {layer.units} units, the same weights in all {steps} steps\n{_output(layer)}"
     axes.text(pitch / 8, bottom + _BOX + 0.1, note, va="bottom", fontsize=10)

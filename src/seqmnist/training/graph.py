@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from seqmnist.cells.recurrent import fused_steps
 from seqmnist.config import Train
 from seqmnist.data.splits import CLASSES, SIZE, Split
 from seqmnist.training.augmentation import moved
@@ -30,7 +31,8 @@ class TrainingGraph:
         self._split = split
         image, integers = tf.TensorSpec([None, SIZE, SIZE], tf.uint8), tf.TensorSpec([None], tf.int32)
         signature = [image, integers, integers, tf.TensorSpec([None, 4]), tf.TensorSpec([None, 6])]
-        self._run = tf.function(self._run_batches).get_concrete_function(*signature)
+        with fused_steps():
+            self._run = tf.function(self._run_batches).get_concrete_function(*signature)
 
     def run(
         self, order: NDArray[np.int32], bounds: NDArray[np.int32], steps: NDArray[np.float32], maps: NDArray[np.float32]
@@ -127,7 +129,8 @@ class ScoringGraph:
     def __init__(self, model: keras.Model, shards: int) -> None:
         self._model, self._shards = model, shards
         signature = [tf.TensorSpec([None, SIZE, SIZE], tf.uint8)]
-        self._logits = tf.function(self._split_logits).get_concrete_function(*signature)
+        with fused_steps():
+            self._logits = tf.function(self._split_logits).get_concrete_function(*signature)
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits float32 [n, 10] of images uint8 [n, 28, 28]."""

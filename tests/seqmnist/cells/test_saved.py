@@ -122,9 +122,9 @@ def test_saving_replaces_what_was_there(tmp_path: Path) -> None:
 
 
 def edit(path: Path, part: Literal["cell", "sequence"], key: str, value: Any) -> None:
-    description = json.loads(path.read_text())
+    description = json.loads(path.read_text(encoding="utf-8"))
     description[part][key] = value
-    path.write_text(json.dumps(description))
+    path.write_text(json.dumps(description), encoding="utf-8")
 
 
 def replace_by_folder(path: Path) -> None:

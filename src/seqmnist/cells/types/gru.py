@@ -13,7 +13,7 @@ from seqmnist.cells.recurrent import Recurrent
 class GRU(Recurrent):
     """The gated recurrent unit of `reference.gru`; weights as keras.layers.GRU with reset_after=True."""
 
-    gates, states = 3, 1
+    gates, state_count = 3, 1
     stock = keras.layers.GRU
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:

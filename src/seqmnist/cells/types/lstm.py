@@ -1,8 +1,8 @@
 """Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gate).
 
-In float32 a step is one operation, LSTMBlockCell, which has no gradient registered in TensorFlow 2. LSTMBlockCellGrad
-makes the gradient of its gates; what that means for the state and the weights is here. Other types go through plain
-operations and the gradient that TensorFlow derives.
+Within `fused_steps` a step in float32 is one operation, LSTMBlockCell, which has no gradient registered in TensorFlow
+2. LSTMBlockCellGrad makes the gradient of its gates; what that means for the state and the weights is here. Elsewhere,
+and in other types, a step goes through plain operations and the gradient that TensorFlow derives.
 """
 
 from typing import Any, NamedTuple
@@ -11,19 +11,19 @@ import keras
 import tensorflow as tf
 
 from seqmnist.cells.gradients import Tensors, added, parted, weight_gradients
-from seqmnist.cells.recurrent import Recurrent
+from seqmnist.cells.recurrent import Recurrent, is_fused
 
 
 @keras.saving.register_keras_serializable("seqmnist")
 class LSTM(Recurrent):
     """Long short-term memory of `reference.lstm`; weights as keras.layers.LSTM. The forget gate's bias starts at 1."""
 
-    gates, states = 4, 2
+    gates, state_count = 4, 2
     stock = keras.layers.LSTM
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
         weights = tf.concat([self.kernel.value, self.recurrent_kernel.value], 0)  # [inputs + units, 4 * units]
-        if by_step.dtype != tf.float32:
+        if not is_fused() or by_step.dtype != tf.float32:
             return _plain(by_step, weights, self.bias.value, *states, return_sequences=self.return_sequences)
 
         @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -13,7 +13,7 @@ from seqmnist.cells.recurrent import Recurrent
 class RNN(Recurrent):
     """The basic recurrent cell of `reference.rnn`; weights as keras.layers.SimpleRNN."""
 
-    gates, states = 1, 1
+    gates, state_count = 1, 1
     stock = keras.layers.SimpleRNN
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
