@@ -62,7 +62,7 @@ def _names(folder: Path) -> list[str]:
 def _read(folder: Path, name: str, kind: str) -> dict[str, Any]:
     """Return a processor's results of a kind; {} where there are none."""
     path = folder / f"{name}{kind}"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ LIBRARIES = ("keras", "numpy", "tensorflow", "torch")
 
 def machine() -> dict[str, Any]:
     """Describe this machine: the processor, its cores that this process may use, and versions of libraries."""
-    cpuinfo = Path("/proc/cpuinfo").read_text()
+    cpuinfo = Path("/proc/cpuinfo").read_text("utf-8")
     model = re.search(r"^model name\s*: *(.+?) *$", cpuinfo, re.MULTILINE)
     return {
         "processor": model[1] if model else platform.machine(),

@@ -64,9 +64,9 @@ def clone(target: Path, epochs: int | None, **settings: Any) -> int:
     subprocess.run(["git", "clone", "--quiet", ROOT, target], check=True)
     for place in ("benchmarks", "src", PROCESSED):
         shutil.copytree(ROOT / place, target / place, dirs_exist_ok=True)
-    values = yaml.safe_load((target / PARAMS).read_text()) | settings
+    values = yaml.safe_load((target / PARAMS).read_text("utf-8")) | settings
     values["train"]["epochs"] = epochs or values["train"]["epochs"]
-    (target / PARAMS).write_text(yaml.safe_dump(values, sort_keys=False))
+    (target / PARAMS).write_text(yaml.safe_dump(values, sort_keys=False), "utf-8")
     return int(values["train"]["epochs"])
 
 

@@ -57,7 +57,7 @@ def main() -> None:
             options += ["--output", str(samples), "--", sys.executable, *command.split()]
             environment = os.environ | {"PYTHONPATH": "src"}
             subprocess.run([profiler, *options], cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
-            count(command, samples.read_text().splitlines(), found)
+            count(command, samples.read_text("utf-8").splitlines(), found)
     print(title(machine()), table(found), sep="\n\n")
 
 

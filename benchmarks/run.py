@@ -102,7 +102,7 @@ def start(variant: str, work: Workload) -> Iterator["Worker"]:
     command = [sys.executable, "-m", "benchmarks.worker", variant, json.dumps(dataclasses.asdict(work))]
     pipe = subprocess.PIPE
     with (
-        tempfile.TemporaryFile("w+") as errors,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
         subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
     ):
         try:

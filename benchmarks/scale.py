@@ -57,7 +57,7 @@ def main() -> None:
     if not quick:
         write_json(DOCS / "scale.json", measured)
         page = DOCS / "scale.md"
-        write_text(page, filled(page.read_text(), "scale", tables))
+        write_text(page, filled(page.read_text("utf-8"), "scale", tables))
 
 
 def store(folder: Path, sizes: list[int]) -> Iterator[dict[str, Any]]:
@@ -153,7 +153,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 def hydra(jobs: int) -> dict[str, float]:
     """Seconds, memory and files of Hydra's own sweeper and launcher for jobs that do nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        (script := Path(folder, "job.py")).write_text(_NOTHING)
+        (script := Path(folder, "job.py")).write_text(_NOTHING, "utf-8")
         command = [sys.executable, str(script), "-m", f"+x=range(0,{jobs})", f"hydra.sweep.dir={folder}/sweep"]
         start = time.perf_counter()
         printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

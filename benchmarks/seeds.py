@@ -47,9 +47,9 @@ def main() -> None:
 
 def settings(path: Path, cell: str, shards: int, workers: int) -> None:
     """Set the shards of a cell and the workers in params.yaml."""
-    values = yaml.safe_load(path.read_text()) | {"workers": workers}
+    values = yaml.safe_load(path.read_text("utf-8")) | {"workers": workers}
     values["cells"][cell]["shards"] = shards
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    path.write_text(yaml.safe_dump(values, sort_keys=False), "utf-8")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_the_containers_are_reached_from_this_machine_alone(services: Any) -> No
 
 def test_the_image_has_what_the_lock_file_of_the_tests_has() -> None:
     def pins(path: Path) -> set[str]:
-        return set(re.findall(r"^[a-z0-9][^ ]*==[^ ]+", path.read_text(), re.MULTILINE))
+        return set(re.findall(r"^[a-z0-9][^ ]*==[^ ]+", path.read_text(encoding="utf-8"), re.MULTILINE))
 
     mine = pins(DEPLOY / "requirements.lock")
     assert {name.partition("==")[0] for name in mine} >= {"mlflow", "psycopg", "flask-wtf", "boto3"}

@@ -24,7 +24,7 @@ def code_of(text: str) -> str:
 
 def defines(file: Path, name: str) -> bool:
     """Whether a module defines the parts of a name, as `Run.metrics`."""
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     return all(
         re.search(rf"^ *(def|class) {part}\b|^ *{part}(: .+)? =", text, re.MULTILINE) for part in name.split(".")
     )
@@ -41,13 +41,13 @@ def is_there(name: str) -> bool:
 
 @pytest.mark.parametrize("page", [*PAGES, SOURCES / "accord/README.md"], ids=lambda page: page.name)
 def test_modules_and_functions_that_a_page_names_are_there(page: Path) -> None:
-    named = re.findall(r"(?<![\w./-])(?:accord|seqmnist)(?:\.\w+)+", page.read_text())
+    named = re.findall(r"(?<![\w./-])(?:accord|seqmnist)(?:\.\w+)+", page.read_text(encoding="utf-8"))
     assert [name for name in named if not is_there(name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_commands_that_a_page_names_are_there(page: Path) -> None:
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     code = code_of(text)
     paths = set(re.findall(r"(?<![\w./-])(?:src|tests|conf|docs|benchmarks|deploy)/[\w./-]*\w", text))
     shown = set(re.findall(r"^`([\w./-]+)`:$", text, re.MULTILINE))  # a guide has the whole file below this line
@@ -60,7 +60,7 @@ def test_files_and_commands_that_a_page_names_are_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_function_in_a_picture_is_in_its_file(page: Path) -> None:
-    for file, name in re.findall(r"([\w/]+\.py):([\w.]+)", page.read_text()):
+    for file, name in re.findall(r"([\w/]+\.py):([\w.]+)", page.read_text(encoding="utf-8")):
         (found,) = [folder / file for folder in (SOURCES, SOURCES / "seqmnist") if (folder / file).exists()]
         assert defines(found, name), f"{file}:{name}"
 

@@ -83,7 +83,8 @@ def state(environment: Path, lock: Path) -> str:
 def is_ready(environment: Path, lock: Path) -> bool:
     """Return whether an installation ended well, here and with these files, and its interpreter is still there."""
     ready = environment / ".ready"
-    return ready.exists() and ready.read_text() == state(environment, lock) and (environment / "bin/python").exists()
+    is_same = ready.exists() and ready.read_text("utf-8") == state(environment, lock)
+    return is_same and (environment / "bin/python").exists()
 
 
 def install(environment: Path, lock: Path) -> None:
@@ -110,7 +111,7 @@ def install(environment: Path, lock: Path) -> None:
             raise
         make_scripts_relative(environment / "bin")
         temporary = ready.with_suffix(".new")
-        temporary.write_text(state(environment, lock))
+        temporary.write_text(state(environment, lock), "utf-8")
         temporary.rename(ready)
         mark.truncate(0)
 
@@ -118,7 +119,7 @@ def install(environment: Path, lock: Path) -> None:
 def refuse_other_python(environment: Path) -> None:
     """Refuse an environment that another version of Python made than the one which runs this."""
     settings = environment / "pyvenv.cfg"
-    made = re.search(r"^version = (\d+\.\d+)", settings.read_text(), re.MULTILINE) if settings.exists() else None
+    made = re.search(r"^version = (\d+\.\d+)", settings.read_text("utf-8"), re.MULTILINE) if settings.exists() else None
     wanted = "{}.{}".format(*sys.version_info)
     if made and made[1] != wanted:
         raise InstallError(f"{environment} is of Python {made[1]}, not {wanted}: remove it first (rm -r {environment})")
@@ -137,7 +138,7 @@ def refuse_path(environment: Path) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[IO[str]]:
     """Hold a file that one process at a time can hold."""
-    with path.open("a+") as file:
+    with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -160,7 +161,7 @@ def broken(environment: Path, mark: IO[str]) -> str:
 def purpose(environment: Path, lock: Path) -> str:
     """Say what is done."""
     ready = environment / ".ready"
-    made_in = ready.read_text().partition("\n")[0] if ready.exists() else ""
+    made_in = ready.read_text("utf-8").partition("\n")[0] if ready.exists() else ""
     if made_in and made_in != str(environment.resolve()):
         return f"{environment} was moved or copied here: mending it"
     return f"installing {lock} into {environment}"
@@ -247,11 +248,11 @@ def split(lock: Path, folder: Path) -> tuple[Path, Path, Path]:
     """Write the parts of a lock file that are installed one after another; return their paths."""
     build, uv, rest = (folder / name for name in ("build.txt", "uv.txt", "rest.txt"))
     pins: dict[Path, str] = {build: "", uv: "", rest: ""}
-    for lines in re.split(r"^(?=[a-z0-9])", lock.read_text(), flags=re.MULTILINE):  # a package with its hashes
+    for lines in re.split(r"^(?=[a-z0-9])", lock.read_text("utf-8"), flags=re.MULTILINE):  # a package with its hashes
         name = lines.partition("==")[0]
         pins[build if name in BUILD else uv if name == "uv" else rest] += lines
     for path, text in pins.items():
-        path.write_text(text)
+        path.write_text(text, "utf-8")
     return build, uv, rest
 
 

@@ -62,7 +62,7 @@ def flush(path: Path) -> None:
 def claim(path: Path) -> TextIO | None:
     """Return an open file that is locked until it is closed or this process ends; None where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.open("w")
+    lock = path.open("w", encoding="utf-8")
     try:
         with naming(path):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,7 +27,7 @@ def write(path: Path, history: History) -> None:
 
 def read(path: Path) -> History:
     """Read what `write` wrote."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [{name: float(text) for name, text in row.items() if name != EPOCH} for row in csv.DictReader(file)]
 
 

@@ -104,7 +104,7 @@ def _name() -> str:
         return name
     file = Path("pyproject.toml").resolve()
     try:
-        return str(tomllib.loads(file.read_text())["tool"]["accord"]["project"])
+        return str(tomllib.loads(file.read_text("utf-8"))["tool"]["accord"]["project"])
     except (FileNotFoundError, KeyError, TypeError):
         raise UserError(f'{file} names no project: add [tool.accord] project = "MODULE:NAME"') from None
     except ValueError as error:

@@ -49,7 +49,7 @@ def promote(source: str, name: str | None) -> None:
     settings = chain.from_iterable(("-S", setting) for setting in (f"experiment={path.stem}", *needed))
     command = shlex.join(["dvc", "exp", "run", *settings])
     text = _header(trials, command) + (OmegaConf.to_yaml(OmegaConf.create(values)) if values else "")
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_text("utf-8") != text:
         raise UserError(f"{path} exists with other content: choose another name with --name, or remove it")
     write_text(path, text)
     print(f"{path}:\n{text}", *remarks, command, sep="\n")

@@ -40,7 +40,7 @@ def promoted(monkeypatch: pytest.MonkeyPatch, trials: Trial | list[Trial]) -> tu
     """The values in the written file, and its text."""
     monkeypatch.setattr(module, "read_run", lambda _tracking, _source: trials)
     promote("a run", "winner")
-    text = Path("conf/experiment/winner.yaml").read_text()
+    text = Path("conf/experiment/winner.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text) or {}, text
 
 

@@ -62,7 +62,7 @@ def running(
         try:
             wait(process)
         except Exception as error:
-            error.add_note(log.read_text(errors="replace"))
+            error.add_note(log.read_text(encoding="utf-8", errors="replace"))
             raise
         yield process
     finally:

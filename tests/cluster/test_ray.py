@@ -93,9 +93,9 @@ def log_has(log: Path, text: str) -> Callable[[subprocess.Popen[bytes]], None]:
 
     def wait(process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + WAIT
-        while text not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
+        while text not in log.read_text(encoding="utf-8"):
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < until, log.read_text(encoding="utf-8")
             time.sleep(0.2)
 
     return wait

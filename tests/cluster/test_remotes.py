@@ -132,7 +132,7 @@ def answering(port: int, log: Path) -> Callable[[subprocess.Popen[bytes]], None]
                 if client.connect_ex(("127.0.0.1", port)) == 0:
                     return
             time.sleep(0.1)
-        pytest.fail(f"nothing answers at port {port}: {log.read_text()}", pytrace=False)
+        pytest.fail(f"nothing answers at port {port}: {log.read_text(encoding='utf-8')}", pytrace=False)
 
     return wait
 

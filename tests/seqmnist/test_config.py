@@ -67,7 +67,7 @@ def test_each_option_of_each_group_is_valid(override: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
 def test_configuration_depends_on_nothing_but_its_files(path: Path) -> None:
-    values = yaml.safe_load(path.read_text())
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
     values.pop("hydra", None)  # Hydra's own values, of a sweep alone, may name the time and the job
     text = yaml.safe_dump(values)
     assert [resolver for resolver in ("${now:", "${hydra:", "${hydra.", "${oc.env:") if resolver in text] == []

@@ -34,7 +34,7 @@ def test_the_page_asks_for_nothing_and_shows_the_verdicts(opened: Any, reproduce
     assert [one for one in others if not one.startswith("data:")] == []
     assert errors == []
     shown = [element.get_attribute("data-verdict") for element in page.query_selector_all("[data-verdict]")]
-    claims = json.loads(Path(reproduced.root / "reports" / "metrics.json").read_text())["claims"]
+    claims = json.loads(Path(reproduced.root / "reports" / "metrics.json").read_text(encoding="utf-8"))["claims"]
     assert shown == [claim["verdict"] for claim in claims.values()]
     assert len(shown) == 3
 

@@ -68,13 +68,13 @@ def test_an_edit_of_any_listed_file_makes_its_stages_stale_and_no_other_s(repo: 
 
 def test_the_number_of_workers_makes_only_the_configuration_stale(repo: Any) -> None:
     params = Path("params.yaml")
-    content = params.read_text()
+    content = params.read_text(encoding="utf-8")
     try:
-        params.write_text(content.replace("workers: auto", "workers: 3"))
-        assert params.read_text() != content
+        params.write_text(content.replace("workers: auto", "workers: 3"), encoding="utf-8")
+        assert params.read_text(encoding="utf-8") != content
         assert set(repo.status()) == {"compose"}
     finally:
-        params.write_text(content)
+        params.write_text(content, encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", UNRELATED)

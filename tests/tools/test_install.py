@@ -193,9 +193,9 @@ def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: 
 
     def start() -> subprocess.Popen[str]:
         """Set up until half of a package is there."""
-        calls.write_text("")
+        calls.write_text("", encoding="utf-8")
         process = repository.start("make", "setup", **gate)
-        while not calls.read_text():
+        while not calls.read_text(encoding="utf-8"):
             assert process.poll() is None
         assert half.exists()
         return process
@@ -220,7 +220,7 @@ def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: 
             assert following.stdout is not None
             assert following.stdout.readline() == "waiting for the installation into .venv that is under way\n"
             assert half.exists()
-            Path(gate["GATE"]).write_text("\n")
+            Path(gate["GATE"]).write_text("\n", encoding="utf-8")
             assert following.communicate() == (anew, "")
     assert following.returncode == 0
     assert repository.works()
@@ -230,18 +230,18 @@ def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: 
 def test_two_at_once_install_once(tmp_path: Path, gate: dict[str, str]) -> None:
     repository = Repository.made(tmp_path / "it", uv=CUT_SHORT.replace("half-a-package", "a-package"))
     with repository.start("make", "setup", **gate) as first:
-        while not Path(gate["CALLS"]).read_text():
+        while not Path(gate["CALLS"]).read_text(encoding="utf-8"):
             assert first.poll() is None
         with repository.start("make", "-j2", "setup", "help", **gate) as second:
             assert second.stdout is not None
             waiting = "waiting for the installation into .venv that is under way\n"
             while second.stdout.readline() != waiting:
                 assert second.poll() is None
-            Path(gate["GATE"]).write_text("\n")
+            Path(gate["GATE"]).write_text("\n", encoding="utf-8")
             assert second.communicate()[1] == ""
         assert first.communicate() == ("installing requirements.lock into .venv\n", "")
     assert (first.returncode, second.returncode) == (0, 0)
-    assert Path(gate["CALLS"]).read_text().count("--require-hashes") == 1
+    assert Path(gate["CALLS"]).read_text(encoding="utf-8").count("--require-hashes") == 1
     assert repository.works()
 
 

@@ -35,7 +35,7 @@ def _place() -> str:
     numbering, machine = Path("/proc/self/ns/pid"), Path("/etc/machine-id")  # of Linux only
     parts = [socket.gethostname()]
     parts += [str(numbering.readlink())] if numbering.is_symlink() else []
-    parts += [machine.read_text().strip()] if machine.is_file() else []
+    parts += [machine.read_text("utf-8").strip()] if machine.is_file() else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

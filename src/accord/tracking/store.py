@@ -88,7 +88,7 @@ def one_at_a_time(uri: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if path := _sqlite_path(uri):
             file = path.resolve()
-            lock = stack.enter_context(file.with_name(f"{file.name}.lock").open("w"))
+            lock = stack.enter_context(file.with_name(f"{file.name}.lock").open("wb"))
             fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, however this process ends
         yield
 

@@ -25,7 +25,7 @@ _CONSTRUCTORS = {  # what NumPy's arrays are made with
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class _ArrayUnpickler(pickle.Unpickler):  # noqa: S301  (it makes nothing but arrays)
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _CONSTRUCTORS:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is no NumPy array constructor")

@@ -160,7 +160,7 @@ def _extract(wheel: Path, name: str, target: Path) -> None:
 def _download_wheel(wheel: Pypi, folder: Path) -> Path:
     """Download the wheel with pip, which knows the user's index, checks the hash, and installs nothing."""
     requirement = folder / "requirements.txt"
-    requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.wheel_sha256}\n")
+    requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.wheel_sha256}\n", "utf-8")
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--retries=1", "--no-deps"]
     command += ["--require-hashes", "--only-binary=:all:", f"--dest={folder}", f"--requirement={requirement}"]
     if not sys.stdout.isatty():

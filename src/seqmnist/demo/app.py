@@ -34,7 +34,7 @@ def application(readers: list[Reader], view: View) -> FastAPI:
     """The server of a page on which these cells read digits by a view."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     guard(app, largest=_MAX_DRAWING_BYTES)
-    page = resources.files("seqmnist.demo").joinpath("page.html").read_text()
+    page = resources.files("seqmnist.demo").joinpath("page.html").read_text("utf-8")
     page = page.replace("{{how}}", _HOW[view]).replace("{{read}}", READ[view])
 
     @app.get("/")

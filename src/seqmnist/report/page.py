@@ -60,7 +60,7 @@ def write(
     from jinja2 import Environment, StrictUndefined
 
     library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # Vega, Vega-Lite and vega-embed as one script
-    template = resources.files("seqmnist.report").joinpath("page.html.j2").read_text()
+    template = resources.files("seqmnist.report").joinpath("page.html.j2").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = environment.from_string(template).render(
         data=configuration.data.name,

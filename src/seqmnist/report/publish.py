@@ -64,7 +64,7 @@ def check(configuration: Config, metrics: Path) -> None:
     Raises:
         UserError: One line names what differs.
     """
-    measured = {cell: list(part["seeds"]) for cell, part in cells_of(json.loads(metrics.read_text())).items()}
+    measured = {cell: list(part["seeds"]) for cell, part in cells_of(json.loads(metrics.read_text("utf-8"))).items()}
     expected = {cell: [str(seed) for seed in configuration.seeds] for cell in configuration.cells}
     if measured != expected:
         one, other = (json.dumps(each).translate({ord('"'): None}) for each in (measured, expected))
@@ -79,10 +79,10 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
         reports: Folder as evaluate makes it.
         seconds: Seconds of each epoch of the trainings, by cell and seed.
     """
-    measured = {"metrics": json.loads((reports / METRICS.name).read_text()), "epoch_seconds": seconds}
+    measured = {"metrics": json.loads((reports / METRICS.name).read_text("utf-8")), "epoch_seconds": seconds}
     figures = DOCS / "figures" / name
     pages = marked_pages(name)
-    contents = {page: filled(page.read_text(), name, tables(measured)).encode() for page in pages}
+    contents = {page: filled(page.read_text("utf-8"), name, tables(measured)).encode() for page in pages}
     contents |= {figures / figure.name: figure.read_bytes() for figure in (reports / "figures").glob("*.png")}
     contents[DOCS / f"{name}.json"] = (json.dumps(measured, indent=2, allow_nan=False) + "\n").encode()
     if folders := [path for path in contents if path.is_dir()]:
@@ -98,7 +98,8 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
 
 def marked_pages(name: str) -> list[Path]:
     """Return the pages that have tables of an experiment; refuse one of which there are none in docs."""
-    pages = [page for page in (*sorted(DOCS.glob("*.md")), Path("README.md")) if f"<!-- {name}: " in page.read_text()]
+    every = (*sorted(DOCS.glob("*.md")), Path("README.md"))
+    pages = [page for page in every if f"<!-- {name}: " in page.read_text("utf-8")]
     if not any(DOCS in page.parents for page in pages):
         raise UserError(f"no page in {DOCS} has a mark such as <!-- {name}: claims -->: write first what {name} is")
     return pages

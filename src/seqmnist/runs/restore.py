@@ -24,7 +24,7 @@ def restore_stages() -> None:
     configuration = config.load()
     histories = read_histories(configuration)
     try:
-        metrics = json.loads(METRICS.read_text())
+        metrics = json.loads(METRICS.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
         raise UserError(f"{METRICS} is missing or broken: run `dvc repro`") from None
     images, summary = splits.load_all(PROCESSED)

@@ -54,7 +54,7 @@ def read(path: Path) -> list[Row]:
         UserError: the file is missing or has other columns.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None

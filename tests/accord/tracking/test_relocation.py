@@ -91,7 +91,7 @@ def _client(root: Path) -> MlflowClient:
 def _note(client: MlflowClient, run: str) -> str:
     """Read an artifact by its address: MLflow's client remembers for a process where a run's artifacts were."""
     address = f"{client.get_run(run).info.artifact_uri}/note.txt"
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=address)).read_text()
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=address)).read_text(encoding="utf-8")
 
 
 def _places(root: Path) -> dict[str, str]:

@@ -35,11 +35,11 @@ def repository(tmp_path: Path, monkeypatch: Patch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     for name in ("params.yaml", "code.py"):
-        Path(name).write_text("a: 1\n")
+        Path(name).write_text("a: 1\n", encoding="utf-8")
     run_git("init", "--quiet")
     run_git("add", ".")
     run_git("commit", "--quiet", "-m", "first")
-    Path("code.py").write_text("a: 2\n")
+    Path("code.py").write_text("a: 2\n", encoding="utf-8")
     return folder
 
 

@@ -382,7 +382,7 @@ def test_the_commit_and_its_edits_are_tagged(tmp_path: Path, monkeypatch: pytest
         monkeypatch.delenv(name)  # set inside a hook
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "dvc.lock", "code.py"):
-        Path(name).write_text("a: 1\n")
+        Path(name).write_text("a: 1\n", encoding="utf-8")
     assert "git.commit" not in identity_tags()
     git("init")
     assert "git.commit" not in identity_tags()
@@ -390,11 +390,11 @@ def test_the_commit_and_its_edits_are_tagged(tmp_path: Path, monkeypatch: pytest
     git("commit", "-m", "first")
 
     clean = identity_tags()
-    Path("dvc.lock").write_text("written by DVC\n")
-    Path("params.yaml").write_text("a: 2\n")
+    Path("dvc.lock").write_text("written by DVC\n", encoding="utf-8")
+    Path("params.yaml").write_text("a: 2\n", encoding="utf-8")
     Path("untracked").touch()
     locked = identity_tags()
-    Path("code.py").write_text("a: 2\n")
+    Path("code.py").write_text("a: 2\n", encoding="utf-8")
     edited = identity_tags()
 
     assert clean["git.commit"] == git("rev-parse", "HEAD")

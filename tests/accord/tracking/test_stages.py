@@ -58,7 +58,7 @@ def described(name: str = "prepare", **params: Any) -> Stage:
 
 
 def log_all(run: Run) -> None:
-    run.metrics({"rows": len(Path("data/a.txt").read_text())})
+    run.metrics({"rows": len(Path("data/a.txt").read_text(encoding="utf-8"))})
     log_data_sets(run, Path("data"))
 
 

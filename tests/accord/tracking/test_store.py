@@ -243,7 +243,7 @@ def test_a_repository_may_have_any_name(monkeypatch: pytest.MonkeyPatch, tmp_pat
     run = client.create_run(experiment)
     client.log_text(run.info.run_id, "here", "note.txt")
     assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["note.txt"]
-    assert Path(client.download_artifacts(run.info.run_id, "note.txt")).read_text() == "here"
+    assert Path(client.download_artifacts(run.info.run_id, "note.txt")).read_text(encoding="utf-8") == "here"
     assert names(root) == ["mlartifacts", "mlflow.db"]
     assert len(list((root / "mlartifacts").rglob("note.txt"))) == 1
     assert (names(tmp_path), names(tmp_path / name)) == ([name], ["repository"])  # and no folder of a quoted name

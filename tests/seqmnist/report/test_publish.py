@@ -46,11 +46,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: dict[s
     monkeypatch.chdir(tmp_path)
     for path, name in (("docs/any.md", "tuned: seeds"), ("docs/other.md", "z: seeds"), ("README.md", "tuned: claims")):
         Path(path).parent.mkdir(exist_ok=True)
-        Path(path).write_text(PAGE.format(name=name))
+        Path(path).write_text(PAGE.format(name=name), encoding="utf-8")
     Path(".dvc").mkdir()
     Path("reports/figures").mkdir(parents=True)
     Path("reports/figures/beliefs.png").write_bytes(b"a figure")
-    Path("reports/metrics.json").write_text(json.dumps(evidence["metrics"]))
+    Path("reports/metrics.json").write_text(json.dumps(evidence["metrics"]), encoding="utf-8")
     return tmp_path
 
 
@@ -67,11 +67,13 @@ def test_tables_are_written_between_their_marks_and_figures_beside(
 
     publish.publish("tuned", Path("reports"), evidence["epoch_seconds"])
 
-    assert json.loads(Path("docs/tuned.json").read_text()) == evidence
+    assert json.loads(Path("docs/tuned.json").read_text(encoding="utf-8")) == evidence
     tables = publish.tables(evidence)
-    assert Path("README.md").read_text() == f"Before.\n<!-- tuned: claims -->\n{tables['claims']}<!-- end -->\nAfter.\n"
-    assert Path("docs/any.md").read_text() == f"Before.\n<!-- tuned: seeds -->\n{tables['seeds']}<!-- end -->\nAfter.\n"
-    assert Path("docs/other.md").read_text() == PAGE.format(name="z: seeds")
+    page = Path("README.md").read_text(encoding="utf-8")
+    assert page == f"Before.\n<!-- tuned: claims -->\n{tables['claims']}<!-- end -->\nAfter.\n"
+    page = Path("docs/any.md").read_text(encoding="utf-8")
+    assert page == f"Before.\n<!-- tuned: seeds -->\n{tables['seeds']}<!-- end -->\nAfter.\n"
+    assert Path("docs/other.md").read_text(encoding="utf-8") == PAGE.format(name="z: seeds")
     assert [path.name for path in old.parent.iterdir()] == ["beliefs.png"]
     assert "docs/tuned.json" in capsys.readouterr().out
 

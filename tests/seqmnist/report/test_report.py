@@ -18,7 +18,7 @@ def predicting(one: Measures, *classes: int) -> Measures:
 
 
 def read(path: str) -> list[list[str]]:
-    with Path(path).open(newline="") as file:
+    with Path(path).open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
 
 

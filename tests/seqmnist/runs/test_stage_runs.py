@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 
-import mlflow
 import mlflow.data
 import numpy as np
 import pytest

@@ -50,7 +50,7 @@ def evaluate(config: Config) -> Stage:
     """Describe the stage evaluate."""
     params = config.model_dump(include={"models", "seed"})
     request = RunRequest("evaluate", "evaluate")
-    return Stage(request, params, (METRICS,), lambda run: run.metrics(flatten(json.loads(METRICS.read_text()))))
+    return Stage(request, params, (METRICS,), lambda run: run.metrics(flatten(json.loads(METRICS.read_text("utf-8")))))
 
 
 def register(config: Config) -> str:
