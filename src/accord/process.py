@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from accord.errors import UserError
 from accord.paths import enter_project, project_root
+from accord.surroundings import settle
 
 _COLLECTED_OBJECTS = 50_000  # made between two runs of the garbage collector; Python's own number is 700
 _RESEND_SECONDS = 0.05
@@ -33,6 +34,7 @@ def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoRe
     SIGHUP. Anything else is a defect of the program and keeps its traceback. A stage whose DVC is gone gets SIGTERM.
     """
     _collect_less()
+    settle()
     sys.unraisablehook = _ask_again
     signal.signal(signal.SIGTERM, _raise_terminated)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.files import atomic_path
+from accord.surroundings import default_style
 from seqmnist.data.splits import CLASSES
 from seqmnist.measure.calibration import shown
 from seqmnist.measure.measures import Measured
@@ -37,7 +38,7 @@ def drawing(path: Path, width: float, height: float) -> "Iterator[Figure]":
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_SIZES), atomic_path(path) as temporary:
+    with default_style(), rc_context(_SIZES), atomic_path(path) as temporary:
         figure = Figure(figsize=(width, height), layout="tight")
         yield figure
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})  # the same bytes each time

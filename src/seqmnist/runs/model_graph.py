@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from accord.surroundings import default_style
+
 if TYPE_CHECKING:
     import keras
 
@@ -44,11 +46,18 @@ def draw(model: "keras.Model", path: Path) -> None:
         path: Path of the PNG file.
     """
     height = len(model.operations) * (_BOX + _GAP)
-    figure = Figure(figsize=(_WIDTH, height * 0.7), layout="tight")
-    axes = figure.subplots()
-    axes.set_xlim(0, _WIDTH)
-    axes.set_ylim(0, height)
-    axes.set_axis_off()
+    with default_style():
+        figure = Figure(figsize=(_WIDTH, height * 0.7), layout="tight")
+        axes = figure.subplots()
+        axes.set_xlim(0, _WIDTH)
+        axes.set_ylim(0, height)
+        axes.set_axis_off()
+        _draw_operations(axes, model)
+        figure.savefig(path, dpi=150)
+
+
+def _draw_operations(axes: Axes, model: "keras.Model") -> None:
+    """Draw the model's operations one above the other, with an arrow to each from the one below."""
     below: Point | None = None
     for level, operation in enumerate(model.operations):
         bottom = level * (_BOX + _GAP) + _GAP / 2
@@ -58,7 +67,6 @@ def draw(model: "keras.Model", path: Path) -> None:
             if below:
                 _arrow(axes, below, entry)
         below = above
-    figure.savefig(path, dpi=150)
 
 
 def write_tensorboard(model: "keras.Model", folder: Path) -> None:

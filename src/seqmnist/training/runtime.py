@@ -1,10 +1,14 @@
 """How this process runs TensorFlow: quiet, deterministic, on few threads, without a GPU."""
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Variables by which Keras, TensorFlow, XLA and oneDNN compute otherwise; those below TF_CPP_ only log.
+_CHANGES_RESULTS = re.compile(r"(KERAS|NNX|TF(?!_CPP_)|TF2|XLA|ONEDNN|DNNL)_.+")
 
 
 def start_tensorflow(shards: int) -> None:
@@ -12,8 +16,10 @@ def start_tensorflow(shards: int) -> None:
 
     A product that is summed by one thread gives the same bits every time, so the parts of a batch, not the
     parts of a product, share the cores. Call it before anything else imports TensorFlow or Keras.
+
+    Variables and the user's keras.json, which would change results, have no effect.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    _set_environment()
     sys.dont_write_bytecode = True  # that of AutoGraph's modules would stay in the folder for temporary files
     with _stderr_held_back(), _hidden("sklearn"):  # half a second, for wrappers of Keras's that nothing here uses
         import keras
@@ -23,6 +29,17 @@ def start_tensorflow(shards: int) -> None:
         tf.config.set_visible_devices([], "GPU")
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(shards)
+
+
+def _set_environment() -> None:
+    """Remove variables that change results, with a line, and name the backend and a place without a keras.json."""
+    own = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+    changing = sorted(name for name in os.environ if _CHANGES_RESULTS.fullmatch(name))
+    if removed := [name for name in changing if name not in own]:
+        print(f"without {', '.join(removed)} of the environment, on which results would depend", flush=True)
+    for name in changing:
+        del os.environ[name]
+    os.environ |= own
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from optuna.visualization import matplotlib as pictures
 
 from accord.metric_names import in_words
 from accord.project import find_project
+from accord.surroundings import default_style
 from accord.sweep.search.journal import NAME, is_there, open_journal
 
 _PARALLEL = "parallel_coordinates.png"
@@ -49,7 +50,7 @@ def draw(sweep: Path, folder: Path) -> None:
         wanted[_PARALLEL] = pictures.plot_parallel_coordinate
     plt.switch_backend("agg")
     for name, plot in wanted.items():
-        with plt.rc_context(), warnings.catch_warnings():
+        with default_style(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Optuna's new features, and of axes with one value
             plot(study, target_name=metric)
             plt.savefig(folder / name, bbox_inches="tight", dpi=150)
