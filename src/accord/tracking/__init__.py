@@ -10,6 +10,10 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it wou
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false")
+# Of the shell, for another program: a model that metrics go to, an import that may fail, a resolver that takes minutes.
+for _name in ("ACTIVE_MODEL_ID", "CONFIGURE_LOGGING", "LOCK_MODEL_DEPENDENCIES", "LOGGING_LEVEL"):
+    for _variable in (f"MLFLOW_{_name}", f"_MLFLOW_{_name}"):
+        os.environ.pop(_variable, None)
 for _name in ("mlflow.store.db.utils", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 # It raises what it logs of a database's errors with their traceback: they are told of in a line.

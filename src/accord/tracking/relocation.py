@@ -54,6 +54,12 @@ def follow(database: Path) -> None:
         print(f"tracking: {line}", flush=True)
 
 
+def set_default_artifacts(database: Path, folder: Path) -> None:
+    """Set the folder of the artifacts of MLflow's default experiment: by itself it is in the working directory."""
+    with closing(sqlite3.connect(database)) as store, store:
+        store.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", [folder.as_uri()])
+
+
 def _recorded(store: sqlite3.Connection) -> Path | None:
     row = store.execute(_RECORDED).fetchone()
     return Path(row[0]) if row else None

@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from mlflow import MlflowClient
 
@@ -15,21 +15,29 @@ from accord.errors import UserError
 from accord.paths import repository
 from accord.project import find_project
 from accord.settings import Tracking
-from accord.tracking.connection import passing_over, refused
-from accord.tracking.relocation import ARTIFACTS, follow
+from accord.tracking.connection import is_server, passing_over, refused
+from accord.tracking.relocation import ARTIFACTS, follow, set_default_artifacts
 
 _SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)(?P<options>\?.*)?", re.DOTALL)
+_IS_OWN = re.compile(r"[?&]uri=(true|1|yes|on)\b", re.IGNORECASE)  # of SQLite's own form of address, file:PATH
+_IN_MEMORY = re.compile(r"^sqlite(\+pysqlite)?:(///?(\?|$)|.*:memory:|.*\bmode=memory\b)")
 _WITH_DRIVER = "sqlite+pysqlite:///"
 _NOTE = "mlflow.note.content"  # where MLflow keeps an experiment's description
 
 
 def tracking_uri(tracking: Tracking) -> str:
-    """Return MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root."""
+    """Return MLFLOW_TRACKING_URI, else the configured one, else the database at the repository's root.
+
+    Raises:
+        UserError: It is a database in memory.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri or "sqlite:///mlflow.db"
+    if _IN_MEMORY.search(uri):
+        raise UserError(f"tracking: {uri} is a store in memory, which ends with each process: name a file")
     if path := _sqlite_path(uri):
         # A temporary experiment's working directory is deleted with it: relative paths are the repository's.
         return _sqlite_uri(repository() / path, uri.partition("?")[2])
-    return re.sub("^sqlite:///", _WITH_DRIVER, uri)  # else MLflow makes a folder `file:`
+    return uri
 
 
 def open_store(tracking: Tracking) -> tuple[MlflowClient, str]:
@@ -94,9 +102,10 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 
 
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
-    """Create an experiment whose artifacts are beside a local database; a server decides for itself."""
+    """Create an experiment with artifacts beside a local database, or in the repository; a server has its own place."""
     path = _sqlite_path(uri)
-    artifacts = path and (path.resolve().parent / ARTIFACTS).as_uri()
+    folder = path.resolve().parent if path else repository()
+    artifacts = None if is_server(uri) else (folder / ARTIFACTS).as_uri()
     return str(client.create_experiment(name, artifacts, tags={_NOTE: find_project().description}))
 
 
@@ -111,19 +120,25 @@ def _create_database(path: Path, experiment: str) -> None:
         temporary = Path(folder) / path.name
         client = MlflowClient(tracking_uri=_sqlite_uri(temporary))
         _create_experiment(client, _sqlite_uri(path), experiment)
+        set_default_artifacts(temporary, path.resolve().parent / ARTIFACTS)
         with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(temporary, path)
 
 
 def _sqlite_uri(path: Path, options: str = "") -> str:
     """Return the address of a database file that all readers take right."""
-    text = str(path).replace("%", "%25").replace("?", "%3F")  # SQLAlchemy unquotes it
+    text = f"file:{quote(str(path))}" if _IS_OWN.search(f"?{options}") else str(path)
+    text = text.replace("%", "%25").replace("?", "%3F")  # SQLAlchemy unquotes it
     # MLflow makes a folder of what follows `sqlite:///`, literally and with options, unless the driver is named.
     prefix = _WITH_DRIVER if options or "%" in text else "sqlite:///"
     return f"{prefix}{text}{'?' if options else ''}{options}"
 
 
 def _sqlite_path(uri: str) -> Path | None:
-    """Return the database file of an SQLite URI; None for all other stores and for SQLite's own URIs (`file:`)."""
-    found = _SQLITE.fullmatch(uri)
-    return Path(unquote(found["path"])) if found and "uri=true" not in (found["options"] or "") else None
+    """Return the database file of an SQLite URI; None for all other stores."""
+    if not (found := _SQLITE.fullmatch(uri)):
+        return None
+    path = unquote(found["path"])
+    if _IS_OWN.search(found["options"] or ""):
+        path = unquote(urlsplit(path).path)  # SQLite unquotes it, too
+    return Path(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from accord.files import sha256_files
-from tests.mlflow_store import curve, runs_by_name, runs_in
+from tests.mlflow_store import curve, runs, runs_by_name, runs_in, steps
 from tests.projects import Project
 
 MODELS = ("sgd", "mlp")
@@ -110,3 +110,24 @@ def test_diverged_training_ends_at_once_as_failed(project: Project) -> None:
     (run,) = runs_in(project, "digits", stage="train")
     assert run.info.status == "FAILED"
     assert run.data.tags["error"] in error
+
+
+@pytest.mark.slow
+def test_what_the_shell_has_for_other_programs_of_mlflows_has_no_effect(project: Project) -> None:
+    stale = {
+        "MLFLOW_ACTIVE_MODEL_ID": "m-0123",
+        "_MLFLOW_ACTIVE_MODEL_ID": "m-0123",
+        "MLFLOW_CONFIGURE_LOGGING": "loud",
+        "MLFLOW_LOGGING_LEVEL": "loud",
+        "MLFLOW_LOCK_MODEL_DEPENDENCIES": "true",
+        "MLFLOW_RUN_ID": "0123",
+        "MLFLOW_EXPERIMENT_ID": "77",
+        "MLFLOW_EXPERIMENT_NAME": "gone",
+        "MLFLOW_RUN_CONTEXT": "none",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+    }
+    output = project.succeed("python", "-m", "digits.train", "sgd", PYTHONPATH="src", **stale).output
+    assert "Locking" not in output
+    (run,) = runs(project, "digits")
+    assert (run.info.status, len(run.outputs.model_outputs)) == ("FINISHED", 1)
+    assert steps(project, run, "val.accuracy") == list(range(len(project.history("sgd"))))

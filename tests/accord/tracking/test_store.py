@@ -1,9 +1,10 @@
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -266,6 +267,41 @@ def test_an_address_may_be_quoted_and_have_options(
 
     assert client.get_run(client.create_run(experiment).info.run_id).info.experiment_id == experiment
     assert (names(tmp_path), names(folder)) == (["My Disk, ü"], ["runs.db"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a b.db", "a b.db?timeout=30", "a%20b.db?timeout=30&check_same_thread=0"]
+    + [f"file:{path}?{options}" for path in ("a b.db", "a%2520b.db") for options in ("uri=true", "mode=rwc&uri=TRUE")],
+)
+def test_whatever_its_form_a_relative_address_is_the_repositorys_and_so_are_all_artifacts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+) -> None:
+    repository, tree = tmp_path / "repository", tmp_path / "tree"
+    repository.mkdir()
+    tree.mkdir()
+    monkeypatch.chdir(tree)
+    monkeypatch.setenv("DVC_ROOT", str(repository))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{address}")
+
+    client, experiment = open_store(LOCAL)
+    for one in (experiment, "0"):
+        run = client.create_run(one)
+        client.log_text(run.info.run_id, "here", "note.txt")
+    client.create_logged_model(experiment)
+
+    assert (names(tree), names(repository)) == ([], ["a b.db", "mlartifacts"])
+    assert len(list((repository / "mlartifacts").rglob("note.txt"))) == 2
+    with closing(sqlite3.connect(repository / "a b.db")) as store:
+        ((location,),) = store.execute("SELECT artifact_location FROM logged_models").fetchall()
+    assert location.startswith((repository / "mlartifacts").as_uri())
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_store_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(UserError, match="is a store in memory, which ends with each process: name a file"):
+        open_store(LOCAL)
 
 
 @pytest.mark.parametrize("kind", ["other content", "folder"])
