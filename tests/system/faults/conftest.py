@@ -9,6 +9,7 @@ from tests.accord.system.faults.conftest import (  # noqa: F401  (fixtures)
     fault,
     forget,
     is_campaign,
+    one_line,
     repair,
     runs,
     victim,

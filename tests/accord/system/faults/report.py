@@ -29,7 +29,13 @@ PLAN = {f"SIGKILL: {command}": count for command, count in {**KILLS, **KILLS_OF_
     "two `dvc repro` at once": 3,
     "`dvc repro` beside `dvc exp run --temp`": 1,
     "clock set back": 2,
+    "surroundings: variables": 14,
+    "surroundings: streams": 4,
+    "surroundings: addresses": 6,
+    "surroundings: TensorFlow": 8,
 }
+
+_SURROUNDINGS = "surroundings: "
 
 Outcome = Literal["recovered", "refused", "lost"]
 
@@ -63,6 +69,7 @@ def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
             "injected": len(own),
             **{name: outcomes[name] for name in OUTCOMES},
             "where": dict(sorted(where.items())),
+            "refusals": sorted({case.where for case in own if case.outcome == "refused"} - {""}),
         }
     return counted
 
@@ -87,9 +94,21 @@ def hits(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def surroundings(results: dict[str, Any]) -> str:
+    """Return a Markdown table of the surroundings that were tried: what had no effect, and what got a line."""
+    lines = ["| kind | without effect | refused in a line |", "| --- | --- | --- |"]
+    for fault, one in results["faults"].items():
+        if fault.startswith(_SURROUNDINGS):
+            held = [f"`{where}`" for where in one["where"] if where not in one["refusals"]]
+            refused = [f"`{where}`" for where in one["refusals"]]
+            lines.append(f"| {fault.removeprefix(_SURROUNDINGS)} | {', '.join(held)} | {', '.join(refused)} |")
+    return "\n".join(lines) + "\n"
+
+
 def with_tables(text: str, results: dict[str, Any]) -> str:
     """A page with the tables between its marks `<!-- faults: ... -->` and `<!-- end -->` made of the results."""
-    for title, made in (("outcomes", table(results)), ("hits", hits(results))):
+    made_of = {"outcomes": table(results), "hits": hits(results), "surroundings": surroundings(results)}
+    for title, made in made_of.items():
         text = re.sub(rf"(<!-- faults: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)
     return text
 
