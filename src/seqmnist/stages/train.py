@@ -27,11 +27,11 @@ from seqmnist.training.runtime import start_tensorflow
 from seqmnist.training.setup import Training
 from seqmnist.training.terminal import Watch
 
-_WORKER_BYTES = 1_300_000_000  # memory of a process that trains: 1.1 GB with 55,000 images, and something to spare
-
 if TYPE_CHECKING:
     from accord.tracking.runs import RunRequest
     from seqmnist.training.trainer import Epoch
+
+_WORKER_BYTES = 1_300_000_000  # memory of a process that trains: 1.1 GB with 55,000 images, and something to spare
 
 
 def train(
