@@ -21,6 +21,8 @@ CHANGES_RESULTS = {
 CHANGES_LOOKS = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # as Jupyter and Colab set it
     "LC_ALL": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
     "TZ": "Asia/Kathmandu",
     "OMP_NUM_THREADS": "7",
     "PYTHONHASHSEED": "7",

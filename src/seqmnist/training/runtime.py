@@ -7,8 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Variables by which Keras, TensorFlow, XLA and oneDNN compute otherwise; those below TF_CPP_ only log.
-_CHANGES_RESULTS = re.compile(r"(KERAS|NNX|TF(?!_CPP_)|TF2|XLA|ONEDNN|DNNL)_.+")
+# Variables by which Keras, TensorFlow, XLA and oneDNN compute otherwise.
+_CHANGES_RESULTS = re.compile(r"(KERAS|NNX|TF|TF2|XLA|ONEDNN|DNNL)_.+")
+_OTHERS = re.compile(  # of TensorFlow's log, and Terraform's
+    r"TF_(CPP|CLI|CLOUD|IGNORE|INPUT|IN_AUTOMATION|LOG|PLUGIN|REATTACH|REGISTRY|STATE|TOKEN|VAR|WORKSPACE|DATA_DIR)(_.+)?"
+)
 
 
 def start_tensorflow(shards: int) -> None:
@@ -34,7 +37,7 @@ def start_tensorflow(shards: int) -> None:
 def _set_environment() -> None:
     """Remove variables that change results, with a line, and name the backend and a place without a keras.json."""
     own = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
-    changing = sorted(name for name in os.environ if _CHANGES_RESULTS.fullmatch(name))
+    changing = sorted(name for name in os.environ if _CHANGES_RESULTS.fullmatch(name) and not _OTHERS.fullmatch(name))
     if removed := [name for name in changing if name not in own]:
         print(f"without {', '.join(removed)} of the environment, on which results would depend", flush=True)
     for name in changing:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqmnist.training.runtime import _stderr_held_back, start_tensorflow
+from seqmnist.training.runtime import _set_environment, _stderr_held_back, start_tensorflow
 
 START = """
 import json
@@ -69,3 +69,29 @@ def test_what_libraries_write_to_stderr_is_shown_when_they_fail(capfd: pytest.Ca
         _ = os.write(2, b"the cause\n") / 0
 
     assert capfd.readouterr().err == "the cause\n"
+
+
+def test_variables_that_change_results_are_removed_with_a_line_and_others_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("TF_", "KERAS_", "XLA_"))]:
+        monkeypatch.delenv(name)
+    kept = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_VAR_region": "x", "TF_LOG": "trace", "OMP_NUM_THREADS": "3"}
+    for name, value in {
+        **kept,
+        "KERAS_BACKEND": "jax",
+        "KERAS_HOME": "/x",
+        "TF2_BEHAVIOR": "0",
+        "XLA_FLAGS": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    _set_environment()
+
+    assert {name: os.environ.get(name) for name in kept} == kept
+    assert (os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"]) == ("tensorflow", os.devnull)
+    assert not {"TF2_BEHAVIOR", "XLA_FLAGS"} & set(os.environ)
+    expected = "without TF2_BEHAVIOR, XLA_FLAGS of the environment, on which results would depend\n"
+    assert capsys.readouterr().out == expected
+    _set_environment()
+    assert capsys.readouterr().out == ""

@@ -45,7 +45,7 @@ SURROUNDINGS = {
         variable("PYTHONOPTIMIZE", "2"),
         variable("PYTHONHASHSEED", "7"),
         variable("PYTHONIOENCODING", "ascii"),
-        variable("LC_ALL", "C"),
+        Surrounding({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),  # files would be read as ASCII
         variable("TZ", "Asia/Kathmandu"),
         variable("OMP_NUM_THREADS", "7"),
         variable("HOME", "/nowhere"),
