@@ -1,4 +1,4 @@
-"""What a shell, a notebook or a user's files set, and what must not depend on it."""
+"""Keep what a shell, a notebook or a user's files set from having an effect on commands and figures."""
 
 import os
 import sys
