@@ -1,8 +1,12 @@
 """Servers that are reached from this machine alone, and by no page of another site."""
 
+import os
+import signal
 import socket
+import threading
 from contextlib import suppress
 from http import HTTPStatus
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -11,12 +15,14 @@ from starlette.datastructures import Headers
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from accord.errors import UserError
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")  # by which a browser on this machine may ask
 _MAX_PORTS = 100
+_END_SECONDS = 2  # after a signal, for answers that are under way
 
 
 def listener(first: int) -> socket.socket:
@@ -51,7 +57,10 @@ def guard(app: FastAPI, largest: int) -> None:
         if size.isdecimal() and int(size) > largest:
             reason = f"the request has {int(size):,} bytes, at most {largest:,} are taken\n"
             return PlainTextResponse(reason, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        return await call_next(request)
+        try:
+            return await call_next(request)
+        except ClientDisconnect:  # in the midst of its body
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES, www_redirect=False)  # added last: asked first
 
@@ -65,6 +74,16 @@ def _is_foreign(headers: Headers) -> bool:
     return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not followed
 
 
+class _Server(uvicorn.Server):
+    """A server that ends soon after a signal, without waiting for its threads and clients."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        end = threading.Timer(_END_SECONDS, os._exit, [0 if sig == signal.SIGINT else 128 + sig])
+        end.daemon = True
+        end.start()
+
+
 def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
     """Serve until Ctrl-C.
 
@@ -76,7 +95,7 @@ def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
     with listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}"
         print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        server = _Server(uvicorn.Config(app, log_level="error"))  # its warnings are of requests that are no HTTP
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended

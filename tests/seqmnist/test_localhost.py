@@ -1,5 +1,8 @@
 import http.client
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -155,3 +158,45 @@ def test_bodies_that_never_end_keep_no_other_waiting(port: int) -> None:
 def test_only_this_machine_is_listened_to(port: int) -> None:
     with socket.socket() as other:  # another address of this machine, at which the port is still free
         other.bind(("127.0.0.2", port))
+
+
+SERVE = """
+import sys, threading
+from fastapi import FastAPI
+from seqmnist.localhost import listener, serve
+
+app = FastAPI()
+
+@app.get("/")
+def wait() -> None:
+    print("asked", flush=True)
+    threading.Event().wait()
+
+serve(app, listener(0), "{address}")
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_a_signal_ends_it_whatever_is_under_way(number: signal.Signals, code: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        port = int(server.stdout.readline().rpartition(":")[2])
+        head = f"GET / HTTP/1.1\r\nHost: {localhost.HOST}\r\n\r\n".encode()
+        with socket.create_connection((localhost.HOST, port)) as waiting, raw(port, "Content-Length: 9"):
+            waiting.sendall(head)
+            assert server.stdout.readline() == "Ctrl-C ends it.\n"
+            assert server.stdout.readline() == "asked\n"
+            server.send_signal(number)
+            assert server.wait(timeout=30) == code
+
+
+def leave(port: int, *lines: str) -> None:
+    """Leave in the midst of a body; the answer to who comes next is proof that this was noticed."""
+    raw(port, *lines).close()
+    assert ask(port, body=b"123")[0] == 200
+
+
+def test_a_client_that_leaves_prints_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    leave(port, "Content-Length: 9")
+    leave(port, "Transfer-Encoding: chunked")
+    assert caplog.records == []

@@ -3,9 +3,10 @@
 from importlib import resources
 from typing import Annotated, Any
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, Field
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import AfterValidator, BaseModel, FailFast, Field
 
 from seqmnist.config import View
 from seqmnist.demo.reader import Reader
@@ -20,14 +21,25 @@ _HOW: dict[View, str] = {
     "permuted_pixels": "pixel by pixel, in one fixed random order,",
 }
 
-_MAX_DRAWING_BYTES = 1 << 20  # some 25,000 points
+_MAX_DRAWING_BYTES = 1 << 20
+_MAX_POINTS = 5_000  # of all strokes: a pen's way of 15 canvases, by the page
+
+
+def _check_length(strokes: list[Any]) -> list[Any]:
+    if sum(map(len, strokes)) > _MAX_POINTS:
+        raise ValueError(f"more than {_MAX_POINTS:,} points")
+    return strokes
+
+
 _Number = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Stroke = Annotated[list[tuple[_Number, _Number]], Field(max_length=_MAX_POINTS), FailFast()]
+_Strokes = Annotated[list[_Stroke], Field(max_length=200), FailFast(), AfterValidator(_check_length)]
 
 
 class Drawing(BaseModel):
     """What the page sends: the points of each stroke, x and y from 0 to 1 over the canvas."""
 
-    strokes: Annotated[list[Annotated[list[tuple[_Number, _Number]], Field(max_length=5_000)]], Field(max_length=200)]
+    strokes: _Strokes
 
 
 def application(readers: list[Reader], view: View) -> FastAPI:
@@ -36,6 +48,12 @@ def application(readers: list[Reader], view: View) -> FastAPI:
     guard(app, largest=_MAX_DRAWING_BYTES)
     page = resources.files("seqmnist.demo").joinpath("page.html").read_text("utf-8")
     page = page.replace("{{how}}", _HOW[view]).replace("{{read}}", READ[view])
+
+    @app.exception_handler(RequestValidationError)
+    def refuse(_request: Request, error: RequestValidationError) -> JSONResponse:
+        """Answer with the first mistake and its place; FastAPI by itself would send all that it was sent, too."""
+        first = error.errors()[0]
+        return JSONResponse({"detail": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 422)
 
     @app.get("/")
     def show() -> HTMLResponse:

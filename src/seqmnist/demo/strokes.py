@@ -33,7 +33,8 @@ def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
     low, high = points.min(axis=0), points.max(axis=0)
     scale = (_BOX_PIXELS - _PEN_PIXELS) / max((high - low).max(), _MIN_SIZE)
     centred = [(line - (low + high) / 2) * scale + SIZE / 2 for line in lines]
-    return _drawn([line + _to_centre(_drawn(centred)) for line in centred])
+    shift = _to_centre(_drawn(centred))
+    return _drawn([line + shift for line in centred])
 
 
 def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:

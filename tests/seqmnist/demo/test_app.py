@@ -92,6 +92,29 @@ def test_what_is_no_drawing_is_refused(address: str, body: Any) -> None:
     assert post(address, body)[0] == 422
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"strokes": [[[NaN, 0.5]]]}', "body.strokes.0.0.0: Input should be a finite number"),
+        (b'{"strokes": [[[0.5, -1e999]]]}', "body.strokes.0.0.1: Input should be a finite number"),
+        (b'{"strokes": [[' + b"[2, 3]," * 100_000 + b"[2, 3]]]}", "body.strokes.0.0.0: Input should be less than or"),
+        (b'{"strokes": [' + b"0," * 100_000 + b"0]}", "body.strokes.0: Input should be a valid list"),
+        (json.dumps({"strokes": [[[0.5, 0.5]] * 2_501] * 2}).encode(), "body.strokes: Value error, more than 5,000 po"),
+        (json.dumps({"x" * 100_000: 1}).encode(), "body.strokes: Field required"),
+        (b'{"strokes"', "body.10: JSON decode error"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_first_mistake_is_named_in_a_line_without_what_was_sent(address: str, body: bytes, said: str) -> None:
+    request = urllib.request.Request(f"{address}/read", body, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 422
+    answer = refused.value.read()
+    assert len(answer) < 200
+    assert json.loads(answer)["detail"].startswith(said)
+
+
 def test_a_page_of_another_name_is_refused(address: str) -> None:
     assert post(address, {"strokes": LINE}, Host="elsewhere.example")[0] == 400
 

@@ -1,4 +1,5 @@
 import math
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from seqmnist.demo import strokes
 from seqmnist.demo.strokes import image_of
 
 POINTS = st.tuples(st.floats(0, 1), st.floats(0, 1))
@@ -24,9 +26,9 @@ def mass(image: NDArray[np.uint8]) -> tuple[float, float]:
     return float((rows * image).sum() / image.sum()), float((columns * image).sum() / image.sum())
 
 
-@pytest.mark.parametrize("strokes", [[], [[]]])
-def test_nothing_drawn_is_a_blank_image(strokes: list[list[tuple[float, float]]]) -> None:
-    image = image_of(strokes)
+@pytest.mark.parametrize("drawing", [[], [[]]])
+def test_nothing_drawn_is_a_blank_image(drawing: list[list[tuple[float, float]]]) -> None:
+    image = image_of(drawing)
     assert image.dtype == np.uint8
     assert image.shape == (28, 28)
     assert image.max() == 0
@@ -66,8 +68,15 @@ def test_x_is_a_column_and_y_a_row() -> None:
     assert image[bottom - 1, left + 2] == 0
 
 
-@given(strokes=STROKES)
-def test_any_drawing_becomes_an_image_with_its_ink_inside(strokes: list[list[tuple[float, float]]]) -> None:
-    image = image_of(strokes)
+def test_a_drawing_is_drawn_twice_however_many_strokes_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = Mock(side_effect=strokes._drawn)
+    monkeypatch.setattr(strokes, "_drawn", drawn)
+    image_of([RING] * 50)
+    assert drawn.call_count == 2
+
+
+@given(drawing=STROKES)
+def test_any_drawing_becomes_an_image_with_its_ink_inside(drawing: list[list[tuple[float, float]]]) -> None:
+    image = image_of(drawing)
     assert image.shape == (28, 28)
     assert image.sum() > 0
