@@ -5,13 +5,16 @@ an image scaled to 0 to 1 would be answered as a blank one.
 """
 
 import json
+import os
 import tempfile
 import textwrap
 from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 _FIRST_PORT = 5100
 _MAX_REQUEST_BYTES = 1 << 26  # more than 10,000 images
+_MAX_MESSAGE = 300  # characters
+_TIMEOUT_SECONDS = 3600  # MLflow's own would answer 504 while many large requests wait for each other
+_JSON = "application/json"
 _FIELDS = ("inputs", "instances")  # where MLflow looks for tensors
 
 
@@ -55,6 +61,11 @@ def main() -> None:
             check_model(Path(folder))
             start_tensorflow(shards=1)
             model = mlflow.pyfunc.load_model(folder)
+            import tensorflow as tf
+
+            tf.get_logger().setLevel("ERROR")  # it warns of requests with other numbers of images
+            keras_model = model.get_raw_model()
+            keras_model.predict = partial(keras_model.predict, verbose=0)  # Keras's setting is a thread's own
     except Exception as error:  # whatever a broken model makes MLflow or Keras raise
         reason = textwrap.shorten(str(error), 200)
         raise UserError(f"{described(version)} of {name} can't be loaded ({reason}): delete it in `make ui`") from None
@@ -65,47 +76,61 @@ def application(model: "PyFuncModel") -> FastAPI:
     """Return MLflow's scoring server of a model, with the check in front of it."""
     from mlflow.pyfunc import scoring_server
 
+    os.environ["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] = str(_TIMEOUT_SECONDS)
     app: FastAPI = scoring_server.init(model)
 
     @app.middleware("http")
     async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         body = await request.body()  # one that is too large ends here; within MLflow's middleware it would be a 500
-        is_json = request.headers.get("content-type", "").startswith("application/json")
-        checked = is_json and request.url.path == "/invocations"
-        if checked and (message := await run_in_threadpool(problem, body)):
-            return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status_code=400)
+        if request.scope["path"] == "/invocations" and request.method == "POST":
+            if request.headers.get("content-type", "").partition(";")[0].strip() != _JSON:
+                return _refusal(f"the Content-Type must be {_JSON}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            if message := await run_in_threadpool(problem, body):
+                return _refusal(message, HTTPStatus.BAD_REQUEST)
         return await call_next(request)
 
     guard(app, largest=_MAX_REQUEST_BYTES)
     return app
 
 
+def _refusal(message: str, status: HTTPStatus) -> JSONResponse:
+    return JSONResponse({"error_code": "INVALID_PARAMETER_VALUE", "message": message}, status)
+
+
 def problem(body: bytes) -> str | None:
-    """Tell the sender of a request what is wrong with its images; None if nothing is, or if MLflow will say it."""
+    """Tell the sender of a request what is wrong with its images; None if nothing is."""
     try:
         request = json.loads(body)
-    except ValueError:
-        return None
+    except ValueError as error:
+        return f"the body is no JSON: {error}"[:_MAX_MESSAGE]
     except RecursionError:
         return "the JSON is nested too deeply"
-    fields = [field for field in _FIELDS if isinstance(request, dict) and field in request]
-    return _problem(fields[0], request[fields[0]]) if len(fields) == 1 else None
+    if isinstance(request, dict) and len(request) == 1:
+        for field in _FIELDS:
+            if field in request:
+                return _problem(field, request[field])
+    return f"the JSON must be an object with one field, {' or '.join(_FIELDS)}"
 
 
-def _problem(field: str, value: Any) -> str | None:
+def _problem(field: str, images: Any) -> str | None:
+    """Compare lists as they are: an array of any lists may need more memory than there is."""
     wanted = f"{field} must be images [n, {SIZE}, {SIZE}] of whole numbers from 0 to 255"
-    try:
-        images = np.array(value)
-    except ValueError:
-        return f"{wanted}; its lists have different lengths"
-    if images.shape[1:] != (SIZE, SIZE):
-        remedy = ": put [ ] round a single image" if images.shape == (SIZE, SIZE) else ""
-        return f"{wanted}, not of shape {list(images.shape)}{remedy}"
-    if images.dtype.kind not in "iu":
-        return f"{wanted}, not {images.dtype}: send the pixels as they are, unscaled"
-    if images.min(initial=0) < 0 or images.max(initial=0) > 255:
-        return f"{wanted}, not from {images.min()} to {images.max()}"
-    return None
+    shape: list[int] = []
+    values = [images]  # of one depth
+    while (kinds := set(map(type, values))) == {list}:
+        sizes = set(map(len, values))
+        if len(sizes) > 1:
+            return f"{wanted}; its lists have different lengths"
+        shape += sizes
+        values = list(chain.from_iterable(values))
+    if shape[1:] != [SIZE, SIZE]:
+        remedy = ": put [ ] round a single image" if shape == [SIZE, SIZE] else ""
+        return f"{wanted}, not of shape {shape}{remedy}"[:_MAX_MESSAGE]
+    if kinds != {int}:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        return f"{wanted}, not {found}: send the pixels as they are, unscaled"
+    low, high = min(values), max(values)
+    return f"{wanted}, not {low if low < 0 else high}"[:_MAX_MESSAGE] if low < 0 or high > 255 else None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as A
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 28, 28))
 
+OTHERS = [
+    b"[]",
+    b"{}",
+    b"null",
+    b'{"inputs": 1, "instances": 1}',
+    b'{"inputs": 1, "params": {}}',
+    b'{"dataframe_split": {"columns": [0], "data": [[0]]}}',
+    b'{"messages": [{"role": "user", "content": ""}]}',
+]
+
 
 def body(value: Any, field: str = "inputs") -> bytes:
     return json.dumps({field: value}).encode()
@@ -37,12 +47,19 @@ def test_images_as_mnist_has_them_are_let_through(field: str, images: np.ndarray
         (IMAGES.reshape(2, 784).tolist(), "not of shape [2, 784]"),
         ([], "not of shape [0]"),
         (7, "not of shape []"),
-        ((IMAGES / 255).tolist(), "not float64: send the pixels as they are, unscaled"),
-        (np.full((1, 28, 28), "7").tolist(), "not <U1"),
-        (np.full((1, 28, 28), True).tolist(), "not bool"),
-        ((IMAGES + 256).tolist(), "not from 256 to"),
-        ((IMAGES - 256).tolist(), "not from -256 to"),
+        ((IMAGES / 255).tolist(), "not float: send the pixels as they are, unscaled"),
+        (np.full((1, 28, 28), "7").tolist(), "not str: send"),
+        (np.full((1, 28, 28), True).tolist(), "not bool: send"),
+        ((IMAGES + 256).tolist(), "0 to 255, not "),
+        ((IMAGES - 256).tolist(), "not -256"),
         ([[[1, 2], [3]]], "its lists have different lengths"),
+        ([[[0] * 28] * 28, [[0] * 28] * 27], "its lists have different lengths"),
+        ([[[0] * 28] * 27 + [0]], "not of shape [1, 28]"),
+        ([[[0, 0.5] * 14] * 28], "not float, int"),
+        ([[[None] * 28] * 28], "not NoneType"),
+        ([[[10**400] * 28] * 28], "not 1000"),
+        ([[[float("nan")] * 28] * 28], "not float"),
+        ([[*["x" * 1_000_000], *[""] * 1_000_000]], "not of shape [1, 1000001]"),  # an array of it: 4 TB
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -53,13 +70,24 @@ def test_anything_else_is_refused_with_what_was_wrong(value: Any, said: str) -> 
     assert said in message
 
 
-def test_json_without_end_is_refused() -> None:
-    assert problem(b"[" * 100_000) == "the JSON is nested too deeply"
-
-
-@pytest.mark.parametrize("request_", [b"not json", b"[]", b"{}", b'{"inputs": 1, "instances": 1}', b'{"columns": []}'])
-def test_what_is_no_request_for_tensors_is_left_to_mlflow(request_: bytes) -> None:
-    assert problem(request_) is None
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (b"[" * 100_000, "the JSON is nested too deeply"),
+        (b'{"inputs": ' + b"[" * 500 + b"]" * 500 + b"}", "not of shape [1, 1, 1, "),
+        (b"", "the body is no JSON: Expecting value"),
+        (b"not json", "the body is no JSON: Expecting value"),
+        (b'"\xff"', "the body is no JSON: 'utf-8' codec"),
+        (b'{"inputs": ' + b"9" * 5_000 + b"}", "the body is no JSON: Exceeds the limit"),
+        *[(one, "the JSON must be an object with one field, inputs or instances") for one in OTHERS],
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_request_for_images_is_refused_in_a_line(request_: bytes, said: str) -> None:
+    message = problem(request_)
+    assert message is not None
+    assert said in message
+    assert len(message) <= 300
 
 
 @pytest.fixture
@@ -91,6 +119,15 @@ def test_only_this_machine_s_programs_can_have_images_read(port: int) -> None:
     assert "inputs must be images" in ask(port, body(7))[1]
     assert ask(port, body(7), Origin="https://evil.example")[0] == 403
     assert ask(port, body(7), Host=f"evil.example:{port}") == (400, "Invalid host header")
+
+
+@pytest.mark.parametrize("kind", [None, "", "text/csv", "application/jsonx", "\xff", ";"])
+def test_a_body_that_does_not_say_it_is_json_is_refused(port: int, kind: str | None) -> None:
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    connection.request("POST", "/invocations", body(7), {} if kind is None else {"Content-Type": kind})
+    response = connection.getresponse()
+    assert (response.status, json.load(response)["message"]) == (415, "the Content-Type must be application/json")
+    connection.close()
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv"])
