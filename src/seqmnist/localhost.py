@@ -95,8 +95,9 @@ def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
     with listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}"
         print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)
-        server = _Server(uvicorn.Config(app, log_level="error"))  # its warnings are of requests that are no HTTP
+        # Its warnings are of requests that are no HTTP; the rest are options that it would read from the environment.
+        config = uvicorn.Config(app, log_level="error", workers=1, proxy_headers=False)
         try:
-            server.run(sockets=[listening])
+            _Server(config).run(sockets=[listening])
         except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended
             return

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -23,14 +24,22 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _FIRST_PORT = 5000
+# Variables that MLflow, Flask and OpenTelemetry read options of a server from.
+_OPTIONS = re.compile(r"_?MLFLOW_.*|FLASK_.*|OTEL_.*|prometheus_multiproc_dir", re.DOTALL)
+# Those by which artifacts and databases are reached.
+_REACHES = re.compile(
+    r"MLFLOW_(TRACKING_URI|(S3|EXPERIMENTAL_S3|BOTO|GCS|KERBEROS|PYARROW|MYSQL_SSL|SQLALCHEMYSTORE)_.*)"
+)
 _query = partial(urlencode, quote_via=quote)
 
 
 def main() -> None:
     """Print the links, and serve until Ctrl-C."""
     configuration = config.load()
-    client, experiment = open_store(configuration.tracking)
     uri = tracking_uri(configuration.tracking)
+    if not is_server(uri):
+        _remove_options()
+    client, experiment = open_store(configuration.tracking)
     found = links(client, experiment, list(configuration.cells), sha256_file(PARAMS))
     if sweeps := client.get_experiment_by_name(f"{configuration.tracking.experiment}-sweeps"):
         found["sweeps"] = experiment_link(sweeps.experiment_id)
@@ -78,9 +87,18 @@ def link_lines(address: str, paths: dict[str, str]) -> str:
     return "\n".join(f"  {name}: {address}{path}" for name, path in paths.items())
 
 
+def _remove_options() -> None:
+    """Remove what the user sets for other servers: some of it lets pages of other sites in, or ends MLflow."""
+    for name in [name for name in os.environ if _OPTIONS.fullmatch(name) and not _REACHES.fullmatch(name)]:
+        del os.environ[name]
+
+
 def application(uri: str, port: int) -> "FastAPI":
     """Return MLflow's page of a store, for this port, as `mlflow server` makes it."""
+    _remove_options()
     os.environ |= {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # workers that nothing here uses
         # By itself it also answers to the names 10.* and 192.168.*, as in 10.evil.example.
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(f"{name}:{port}" for name in NAMES),

@@ -1,10 +1,12 @@
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,8 @@ from accord.settings import Tracking
 from accord.tracking.store import open_store
 from seqmnist import ui
 from seqmnist.localhost import HOST
+from tests.conftest import STORE_VARIABLES
+from tests.projects import ROOT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -171,3 +175,50 @@ def test_a_page_of_another_site_changes_nothing_in_mlflow(mlflow_port: int) -> N
     assert status(mlflow_port, "POST", Origin=f"http://127.0.0.1:{mlflow_port}") == 200
     assert status(mlflow_port, "POST", Origin="https://evil.example") == 403
     assert status(mlflow_port, "POST", Origin="null") == 403
+
+
+HOSTILE = {
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
+    "MLFLOW_SERVER_X_FRAME_OPTIONS": "NONE",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "perhaps",
+    "MLFLOW_ENABLE_WORKSPACES": "true",
+    "MLFLOW_LOGGING_LEVEL": "loud",
+    "MLFLOW_CONFIGURE_LOGGING": "perhaps",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "soon",
+    "MLFLOW_REGISTRY_URI": "http://127.0.0.1:1",
+    "_MLFLOW_STATIC_PREFIX": "/elsewhere",
+    "_MLFLOW_SERVER_ARTIFACTS_ONLY": "true",
+    "_MLFLOW_SERVER_REGISTRY_STORE": "http://127.0.0.1:1",
+    "_MLFLOW_SERVER_READ_REPLICA_BACKEND_STORE": "sqlite:////nowhere/mlflow.db",
+    "prometheus_multiproc_dir": "/nowhere",
+    "FLASK_DEBUG": "1",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+    "FORWARDED_ALLOW_IPS": "*",
+    "WEB_CONCURRENCY": "many",
+}
+
+
+def test_options_for_other_servers_have_no_effect(tmp_path: Path) -> None:
+    """The real command, in a project of its own."""
+    environment = {name: value for name, value in os.environ.items() if name not in STORE_VARIABLES}
+    environment |= HOSTILE | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    command = [sys.executable, "-m", "seqmnist.ui"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as server:
+        assert server.stdout
+        lines = list(iter(server.stdout.readline, "Ctrl-C ends it.\n"))
+        port = int(lines[0].rpartition(":")[2].removesuffix(" ...\n"))
+        assert status(port) == 200
+        assert status(port, "POST", Origin=f"http://127.0.0.1:{port}") == 200
+        assert status(port, "POST", Origin="https://evil.example") == 403
+        assert status(port, Host=f"evil.example:{port}") == 403
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0
+
+
+def test_those_by_which_artifacts_and_databases_are_reached_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    reaches = {"MLFLOW_S3_ENDPOINT_URL": "a", "MLFLOW_MYSQL_SSL_CA": "b", "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "3"}
+    others = {"AWS_ACCESS_KEY_ID": "c", "HOME": "/"}
+    monkeypatch.setattr(os, "environ", {**HOSTILE, **reaches, **others})
+    ui._remove_options()
+    kept_for_uvicorn = {name: HOSTILE[name] for name in ("FORWARDED_ALLOW_IPS", "WEB_CONCURRENCY")}  # never read
+    assert os.environ == reaches | others | kept_for_uvicorn
