@@ -16,6 +16,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from accord.errors import UserError
 
@@ -74,6 +75,15 @@ def _is_foreign(headers: Headers) -> bool:
     return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not followed
 
 
+class _Protocol(H11Protocol):
+    """HTTP of clients that may send what is no HTTP."""
+
+    def send_400_response(self, msg: str) -> None:
+        with suppress(Exception):  # h11's own: in the midst of another answer, or to HEAD, this one can't be sent
+            super().send_400_response(msg)
+        self.transport.close()
+
+
 class _Server(uvicorn.Server):
     """A server that ends soon after a signal, without waiting for its threads and clients."""
 
@@ -82,6 +92,12 @@ class _Server(uvicorn.Server):
         end = threading.Timer(_END_SECONDS, os._exit, [0 if sig == signal.SIGINT else 128 + sig])
         end.daemon = True
         end.start()
+
+
+def server(app: FastAPI) -> uvicorn.Server:
+    """Return a server of an application; neither the environment nor a client makes it print anything."""
+    # Its warnings are of requests that are no HTTP. The number of workers would come from a variable.
+    return _Server(uvicorn.Config(app, http=_Protocol, log_level="error", workers=1, proxy_headers=False))
 
 
 def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
@@ -95,9 +111,7 @@ def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
     with listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}"
         print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)
-        # Its warnings are of requests that are no HTTP; the rest are options that it would read from the environment.
-        config = uvicorn.Config(app, log_level="error", workers=1, proxy_headers=False)
         try:
-            _Server(config).run(sockets=[listening])
+            server(app).run(sockets=[listening])
         except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended
             return

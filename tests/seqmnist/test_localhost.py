@@ -1,14 +1,15 @@
+import asyncio
 import http.client
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 
 from accord.errors import UserError
 from seqmnist import localhost
@@ -51,9 +52,18 @@ def port() -> Iterator[int]:
     async def size(request: Request) -> int:
         return len(await request.body())
 
+    @app.get("/half")
+    async def half(request: Request) -> Response:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"half"
+            while not await request.is_disconnected():
+                await asyncio.sleep(0)
+
+        return StreamingResponse(parts(), headers={"Content-Length": "8"})
+
     localhost.guard(app, LARGEST)
     with localhost.listener(0) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        server = localhost.server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield listening.getsockname()[1]
@@ -199,4 +209,24 @@ def leave(port: int, *lines: str) -> None:
 def test_a_client_that_leaves_prints_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
     leave(port, "Content-Length: 9")
     leave(port, "Transfer-Encoding: chunked")
+    assert caplog.records == []
+
+
+def test_no_http_in_the_midst_of_an_answer_prints_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_connection((localhost.HOST, port), timeout=30) as connection:
+        connection.sendall(f"GET /half HTTP/1.1\r\nHost: {localhost.HOST}\r\nConnection: close\r\n\r\n".encode())
+        while not connection.recv(1000).endswith(b"half"):
+            pass
+        connection.sendall(b"no HTTP\r\n\r\n")
+        assert connection.recv(1000) == b""
+    assert ask(port, body=b"123")[0] == 200
+    assert caplog.records == []
+
+
+def test_no_http_behind_a_head_prints_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_connection((localhost.HOST, port), timeout=30) as connection:
+        head = f"HEAD /half HTTP/1.1\r\nHost: {localhost.HOST}\r\nConnection: close\r\n\r\n"
+        connection.sendall(f"{head}no HTTP\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 4")
+    assert ask(port, body=b"123")[0] == 200
     assert caplog.records == []
