@@ -1,9 +1,12 @@
 """Trained models in MLflow's registry: a version for each, and the alias `champion` on the best of them."""
 
+from pathlib import PurePosixPath
+
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LoggedModel, Run
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.models.model import MLMODEL_FILE_NAME
 
 from accord.metric_names import SELECTED, in_words
 from accord.project import find_project
@@ -39,9 +42,10 @@ def register(tracking: Tracking, name: str, description: str, run_ids: list[str]
 
 def _move_champion(client: MlflowClient, name: str, selection_sha256: str) -> str:
     same_examples = client.search_model_versions(f"name = '{name}' and tags.`{_SELECTION}` = '{selection_sha256}'")
-    best = max(same_examples, key=lambda one: (_score(one), -int(one.version)), default=None)
+    with_files = [version for version in same_examples if _is_there(client, location(client, version))]
+    best = max(with_files, key=lambda one: (_score(one), -int(one.version)), default=None)
     if best is None:
-        return f"no {CHAMPION} of {name}: the models of these runs were deleted"
+        return f"no {CHAMPION} of {name}: the models of these runs, or their files, were deleted"
     moves, because = _decide(find_champion(client, name), best)
     if moves:
         client.set_model_version_tag(name, best.version, _BECAUSE, because)
@@ -85,17 +89,66 @@ def find_champion(client: MlflowClient, name: str) -> ModelVersion | None:
     return None
 
 
-def _add_version(client: MlflowClient, name: str, run: Run, selection_sha256: str) -> None:
-    """Make a version of the run's model, unless there is one of its weights, or the model was deleted."""
-    weights = run.data.tags["model.sha256"]
-    if client.search_model_versions(f"name = '{name}' and tags.`model.sha256` = '{weights}'"):
-        return
+def location(client: MlflowClient, version: ModelVersion) -> str:
+    """Return the address of the folder with a version's files."""
+    return str(client.get_model_version_download_uri(version.name, version.version))
+
+
+def files(client: MlflowClient, version: ModelVersion) -> list[str]:
+    """Return the names of a version's files and folders; none where its folder is missing."""
+    return _files(client, location(client, version))
+
+
+def _files(client: MlflowClient, address: str) -> list[str]:
+    return [one.path for one in mlflow.artifacts.list_artifacts(address, tracking_uri=client.tracking_uri)]
+
+
+def _is_there(client: MlflowClient, address: str) -> bool:
+    return any(PurePosixPath(name).name == MLMODEL_FILE_NAME for name in _files(client, address))
+
+
+def find_models(client: MlflowClient, run: Run) -> tuple[list[LoggedModel], list[LoggedModel]]:
+    """Return the models of a run that were logged to their end: with files, and without."""
     own = client.search_logged_models([run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'")
-    model = next((one.model_id for one in own if one.status == "READY"), None)  # others were interrupted
-    if model is None:
+    ready = [model for model in own if model.status == "READY"]  # others were interrupted
+    whole = [model for model in ready if _is_there(client, model.artifact_location)]
+    return whole, [model for model in ready if model not in whole]
+
+
+def has_lost_model(tracking: Tracking, run_id: str) -> bool:
+    """Return whether a run has models and the files of all are missing; then `log_model` can log it again.
+
+    Raises:
+        UserError: The store can't be used; `ServerAway` where the server is away.
+    """
+    client, _ = open_store(tracking)
+    mlflow.set_tracking_uri(client.tracking_uri)
+    with user_errors(client.tracking_uri):
+        whole, lost = find_models(client, client.get_run(run_id))
+    return bool(lost) and not whole
+
+
+def _add_version(client: MlflowClient, name: str, run: Run, selection_sha256: str) -> None:
+    """Make a version of the run's model, unless one of its weights has files, or the model has none or was deleted.
+
+    Where the champion has the same weights and no files, the new version takes its place.
+    """
+    weights = run.data.tags["model.sha256"]
+    known = client.search_model_versions(f"name = '{name}' and tags.`model.sha256` = '{weights}'")
+    if any(_is_there(client, location(client, version)) for version in known):
+        return
+    whole, _ = find_models(client, run)
+    if not whole:
         return
     variant = find_project().variant
     tags = {key: text for key, text in run.data.tags.items() if key == variant or key.endswith(".sha256")}
     tags |= {key: str(value) for key, value in run.data.metrics.items() if key.startswith(SELECTED)}
     tags |= {"seed": run.data.params["seed"], _SELECTION: selection_sha256}
-    client.create_model_version(name, f"models:/{model}", run_id=run.info.run_id, tags=tags, model_id=model)
+    champion = find_champion(client, name)
+    replaces = champion is not None and champion.version in {version.version for version in known}
+    if champion and replaces and _BECAUSE in champion.tags:
+        tags[_BECAUSE] = champion.tags[_BECAUSE]
+    model = whole[0].model_id
+    added = client.create_model_version(name, f"models:/{model}", run_id=run.info.run_id, tags=tags, model_id=model)
+    if replaces:
+        client.set_registered_model_alias(name, CHAMPION, added.version)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from accord.files import sha256_file, sha256_json
+from accord.tracking.registry import has_lost_model
 from accord.tracking.restore import found_or_restored
 from accord.tracking.runs import Run, RunRequest
 from seqmnist.cells import saved
@@ -42,11 +43,22 @@ def log_results(run: Run, training: Training, model: "keras.Model", rows: list[R
     """Log the trained model and what identifies it."""
     best, last = history.selected(rows), rows[-1]
     run.metrics(history.figures("selected", best), step=best.epoch)
-    keras_model = exported(model, training.cell_config, training.configuration.sequence)
-    example = training.data["test"].images[:1]  # uint8 [1, 28, 28]
-    run.model(lambda run_id: models.log_model(run_id, keras_model, example, best.epoch))
+    run.model(lambda run_id: _log_model(run_id, training, model, best.epoch))
     run.metrics(history.figures("last", last), step=last.epoch)  # after the model, which would take them
     run.tags(identity(training, rows))
+
+
+def _log_model(run_id: str, training: Training, model: "keras.Model", epoch: int) -> None:
+    keras_model = exported(model, training.cell_config, training.configuration.sequence)
+    models.log_model(run_id, keras_model, training.data["test"].images[:1], epoch)  # uint8 [1, 28, 28]
+
+
+def _load(training: Training) -> "keras.Model":
+    """Load a training's model from the pipeline's outputs."""
+    if "tensorflow" not in sys.modules:  # seconds, and only where something is missing
+        start_tensorflow(training.cell_config.shards)
+    model, _ = saved.load(model_folder(training.cell), training.seed)
+    return model
 
 
 def identity(training: Training, rows: list[Row]) -> dict[str, str]:
@@ -65,9 +77,7 @@ def in_mlflow(training: Training, request: RunRequest, rows: list[Row]) -> str:
     """Return the id of the run of a training whose outputs are here; log one from them where there is none."""
 
     def log(run: Run) -> None:
-        if "tensorflow" not in sys.modules:  # seconds, and only where something is missing
-            start_tensorflow(training.cell_config.shards)
-        model, _ = saved.load(model_folder(training.cell), training.seed)
+        model = _load(training)
         log_inputs(run, training, model)
         for row in rows:
             run.metrics(row.metrics, step=row.epoch)
@@ -84,5 +94,9 @@ def all_in_mlflow(
     for cell in configuration.cells:
         for seed, rows in history.by_seed(histories[cell]).items():
             training = Training(configuration, cell, seed, data, summary)
-            run_ids.append(in_mlflow(training, request(training), rows))
+            run_id = in_mlflow(training, request(training), rows)
+            if has_lost_model(configuration.tracking, run_id):
+                _log_model(run_id, training, _load(training), history.selected(rows).epoch)
+                print(f"{request(training).name}: MLflow had lost the files of its model: logged again", flush=True)
+            run_ids.append(run_id)
     return run_ids

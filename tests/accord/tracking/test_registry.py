@@ -1,19 +1,22 @@
+import shutil
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput
+from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from accord.settings import Tracking
 from accord.tracking import registry
-from accord.tracking.registry import find_champion
+from accord.tracking.registry import find_champion, has_lost_model
 from accord.tracking.runs import RunRequest, stage_run
 from accord.tracking.store import open_store
 
@@ -34,6 +37,25 @@ def register(tracking: Tracking, name: str) -> Register:
     return partial(registry.register, tracking, name, "Models of digits.")
 
 
+def write_files(model: LoggedModel) -> None:
+    folder = Path(local_file_uri_to_path(model.artifact_location))
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").touch()
+
+
+def lose_files(run_id: str) -> None:
+    client = MlflowClient()
+    for one in client.get_run(run_id).outputs.model_outputs:
+        shutil.rmtree(local_file_uri_to_path(client.get_logged_model(one.model_id).artifact_location))
+
+
+def log_again(run_id: str) -> None:
+    experiment = MlflowClient().get_run(run_id).info.experiment_id
+    model = mlflow.initialize_logged_model(name="model", source_run_id=run_id, experiment_id=experiment)
+    mlflow.finalize_logged_model(model.model_id, "READY")
+    write_files(model)
+
+
 @pytest.fixture
 def train(tracking: Tracking) -> Train:
     """Logs a finished training with a model, and gives its run's id."""
@@ -48,6 +70,7 @@ def train(tracking: Tracking) -> Train:
             for status in ("FAILED", "READY") if interrupted else ("READY",):
                 model = mlflow.initialize_logged_model(name="model", source_run_id=run.id, experiment_id=experiment)
                 mlflow.finalize_logged_model(model.model_id, status)
+                write_files(model)
                 outputs = [LoggedModelOutput(model.model_id, step=0)]
                 MlflowClient().log_outputs(run.id, outputs)
         return run.id
@@ -144,6 +167,43 @@ def test_a_run_whose_model_was_deleted_is_passed_over(name: str, register: Regis
 
     assert register([run_id], IMAGES).startswith("no champion of ")
     assert versions(name) == []
+
+
+def test_a_model_without_files_is_passed_over(tracking: Tracking, name: str, register: Register, train: Train) -> None:
+    run_id, other = train(0.98, "aa"), train(0.97, "bb")
+    assert not has_lost_model(tracking, run_id)
+    lose_files(run_id)
+
+    register([run_id, other], IMAGES)
+
+    assert [one.tags["model.sha256"] for one in versions(name)] == ["bb"]
+    assert champion(name) == "bb"
+    assert has_lost_model(tracking, run_id)
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_champion_that_lost_its_files_is_replaced_by_the_same_model_logged_again(
+    tracking: Tracking, name: str, register: Register, train: Train, by_hand: bool
+) -> None:
+    best, other = train(0.98, "aa"), train(0.97, "bb")
+    register([best, other], IMAGES)
+    chosen = other if by_hand else best
+    if by_hand:
+        MlflowClient().set_registered_model_alias(name, "champion", versions(name)[1].version)
+    lose_files(chosen)
+    log_again(chosen)
+    assert not has_lost_model(tracking, chosen)
+
+    said = register([best, other], IMAGES)
+
+    found = find_champion(MlflowClient(), name)
+    assert found is not None
+    assert (int(found.version), champion(name)) == (3, "bb" if by_hand else "aa")
+    assert found.tags["selected.val.accuracy"] == ("0.97" if by_hand else "0.98")
+    assert ("champion.because" in found.tags) is not by_hand
+    assert f"champion of {name}: version 3 (rnn seed=42" in said
+    assert register([best, other], IMAGES) == said
+    assert len(versions(name)) == 3
 
 
 def test_an_interrupted_model_of_a_run_is_passed_over(name: str, register: Register, train: Train) -> None:
