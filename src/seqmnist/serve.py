@@ -6,13 +6,9 @@ an image scaled to 0 to 1 would be answered as a blank one.
 
 import json
 import os
-import tempfile
-import textwrap
 from collections.abc import Awaitable, Callable
-from functools import partial
 from http import HTTPStatus
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -26,7 +22,7 @@ from accord.tracking.store import open_store
 from seqmnist import config
 from seqmnist.data.splits import SIZE
 from seqmnist.localhost import guard, listener, serve
-from seqmnist.runs.model_guard import check_model
+from seqmnist.runs.champion import load_version
 from seqmnist.runs.models import registered_name
 
 if TYPE_CHECKING:
@@ -42,10 +38,6 @@ _FIELDS = ("inputs", "instances")  # where MLflow looks for tensors
 
 def main() -> None:
     """Load the champion, print how to ask it, and serve until Ctrl-C."""
-    import mlflow
-
-    from seqmnist.training.runtime import start_tensorflow
-
     configuration = config.load()
     client, _ = open_store(configuration.tracking)
     name = registered_name(configuration.data.name)
@@ -53,23 +45,8 @@ def main() -> None:
     if version is None:
         raise UserError(f"{name} has no {CHAMPION} in {client.tracking_uri}: run `make repro`")
     print(f"loading {CHAMPION} of {name}: {described(version)} ...", flush=True)
-    mlflow.set_tracking_uri(client.tracking_uri)
-    try:
-        # In a folder of its own: MLflow reads a model's path as a URI, and would unquote one with a %20 in it.
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}", dst_path=temporary)
-            check_model(Path(folder))
-            start_tensorflow(shards=1)
-            model = mlflow.pyfunc.load_model(folder)
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")  # it warns of requests with other numbers of images
-            keras_model = model.get_raw_model()
-            keras_model.predict = partial(keras_model.predict, verbose=0)  # Keras's setting is a thread's own
-    except Exception as error:  # whatever a broken model makes MLflow or Keras raise
-        reason = textwrap.shorten(str(error), 200)
-        raise UserError(f"{described(version)} of {name} can't be loaded ({reason}): delete it in `make ui`") from None
-    serve(application(model), listener(_FIRST_PORT), "  answers at {address}/invocations; docs/serving.md has requests")
+    app = application(load_version(client, version))
+    serve(app, listener(_FIRST_PORT), "  answers at {address}/invocations; docs/serving.md has requests")
 
 
 def application(model: "PyFuncModel") -> FastAPI:

@@ -69,6 +69,7 @@ def serving() -> Callable[[Project, str], AbstractContextManager[str]]:
             rest, _ = process.communicate()
         assert process.returncode == 0, rest
         assert "Traceback" not in rest
+        assert "/step" not in rest, "Keras's bar, or its line"
 
     return run
 

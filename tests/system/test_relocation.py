@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.slow
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "train.epochs=1", "hydra.sweep.dir=sweeps/x")
 
 
-def test_a_copy_trains_and_logs_models_where_it_is(project: Project, tmp_path: Path) -> None:
+def test_a_copy_trains_and_logs_models_where_it_is(project: Project, serving: Any, tmp_path: Path) -> None:
     root = tmp_path / "some where" / "mu\u0308ller (1) #2 %20 it's [x]; ?"
     copy = Project(Path(shutil.copytree(project.root, root, symlinks=True)))
 
@@ -23,3 +24,6 @@ def test_a_copy_trains_and_logs_models_where_it_is(project: Project, tmp_path: P
     assert (root / "sweeps/x/0/models/rnn/seed-42.weights.h5").is_file()
     assert len(list((root / "mlartifacts").rglob("model.keras"))) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clone", "some where"]
+
+    with serving(copy, "seqmnist.serve") as output:
+        assert "loading champion of seqmnist-tiny: version 1 (" in output

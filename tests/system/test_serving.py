@@ -91,7 +91,7 @@ def test_a_champion_whose_files_were_removed_is_named(served: Any, reproduced: A
     artifacts = reproduced.root / "mlartifacts"
     artifacts.rename(tmp_path / "mlartifacts")
     try:
-        assert_refused(reproduced, f"({served[0]} seed=42", "can't be loaded", "delete it in `make ui`")
+        assert_refused(reproduced, f"({served[0]} seed=42", "has no files in file://", "seqmnist sync")
     finally:
         (tmp_path / "mlartifacts").rename(artifacts)
 

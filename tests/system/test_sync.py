@@ -1,5 +1,7 @@
 """`seqmnist sync` gives MLflow what it lacks of all stages."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,18 @@ def test_an_empty_store_is_filled_from_the_outputs_once(project: Any, reproduced
     assert "MLflow did not" not in sync(project).output
     after = runs_by_name(project, "seqmnist")
     assert {run.info.run_id for run in after.values()} == {run.info.run_id for run in made.values()}
+
+
+def test_models_whose_files_were_lost_are_logged_again(project: Any, serving: Any, tmp_path: Path) -> None:
+    sync(project)
+    shutil.rmtree(project.root / "mlartifacts")
+    moved = type(project)(project.root.rename(tmp_path / "elsewhere"))
+
+    assert sync(moved).output.count("MLflow had lost the files of its model: logged again") == 2
+
+    with serving(moved, "seqmnist.serve") as output:
+        assert "champion of seqmnist-tiny: version 3 (" in output
+    assert "logged again" not in sync(moved).output
 
 
 def test_an_evaluation_names_the_runs_of_skipped_trainings(project: Any) -> None:

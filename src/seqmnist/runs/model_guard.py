@@ -20,8 +20,8 @@ _MAX_CONFIG_BYTES = 1 << 20  # ours have some thousands
 _CODE = {"Lambda", "__lambda__", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"}
 
 
-class ModelError(ValueError):
-    """A model that can't be loaded, or could run code when it is."""
+class CodeError(ValueError):
+    """A model that could run code when it is loaded."""
 
 
 def check_model(folder: Path) -> None:
@@ -31,17 +31,17 @@ def check_model(folder: Path) -> None:
         folder: Folder of the model's files, as MLflow downloads them.
 
     Raises:
-        ModelError: It is more, or its description can't be read.
+        CodeError: It is more, or its description can't be read.
     """
     from mlflow.models import Model
 
     flavours = Model.load(str(folder / _DESCRIPTION)).flavors
     for flavour, fields in flavours.items():
         if flavour not in _FLAVOURS:
-            raise ModelError(f"its {_DESCRIPTION} has the flavour {flavour}, which may run code")
+            raise CodeError(f"its {_DESCRIPTION} has the flavour {flavour}, which may run code")
         _check_fields(flavour, fields)
     if absent := _FLAVOURS.keys() - flavours:
-        raise ModelError(f"its {_DESCRIPTION} has no flavour {', '.join(absent)}")
+        raise CodeError(f"its {_DESCRIPTION} has no flavour {', '.join(absent)}")
     _check_layers(folder / "data" / "model.keras")
 
 
@@ -49,10 +49,10 @@ def _check_fields(flavour: str, fields: dict[str, Any]) -> None:
     allowed = _FLAVOURS[flavour]
     for key, value in fields.items():
         if key not in allowed and value is not None:
-            raise ModelError(f"its {_DESCRIPTION} has {flavour}.{key} = {value!r}, which may run code")
+            raise CodeError(f"its {_DESCRIPTION} has {flavour}.{key} = {value!r}, which may run code")
     for key, wanted in allowed.items():
         if wanted is not None and fields.get(key) != wanted:
-            raise ModelError(f"its {_DESCRIPTION} has {flavour}.{key} = {fields.get(key)!r}, not {wanted!r}")
+            raise CodeError(f"its {_DESCRIPTION} has {flavour}.{key} = {fields.get(key)!r}, not {wanted!r}")
 
 
 def _check_layers(path: Path) -> None:
@@ -65,7 +65,7 @@ def _check_layers(path: Path) -> None:
 
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(_CONFIG).file_size > _MAX_CONFIG_BYTES:
-            raise ModelError(f"the {_CONFIG} in its {path.name} has more than {_MAX_CONFIG_BYTES:,} bytes")
+            raise CodeError(f"the {_CONFIG} in its {path.name} has more than {_MAX_CONFIG_BYTES:,} bytes")
         json.loads(archive.read(_CONFIG), object_hook=keep)
     for part in filter(lambda part: "class_name" in part, reversed(parts)):  # the outer ones first
         name, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
@@ -73,4 +73,4 @@ def _check_layers(path: Path) -> None:
         is_keras = module in {None, "builtins", "keras"} or str(module).startswith("keras.")
         if name in _CODE or not (is_ours or is_keras):
             reason = "which may run code, and is no layer of Keras's or this package's"
-            raise ModelError(f"it has a {module}.{name}, {reason}")
+            raise CodeError(f"it has a {module}.{name}, {reason}")

@@ -21,7 +21,7 @@ from seqmnist import config as configuration
 from seqmnist import serve
 from seqmnist.cells.model import build, exported
 from seqmnist.config import Config, Sequence
-from seqmnist.runs.model_guard import ModelError, check_model
+from seqmnist.runs.model_guard import CodeError, check_model
 from seqmnist.runs.models import log_model, registered_name
 from seqmnist.training.runtime import start_tensorflow
 
@@ -57,7 +57,7 @@ def write_model(folder: Path, layers: Any = MODEL, **changes: Any) -> Path:
 
 
 def refusal(folder: Path) -> str:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(CodeError) as caught:
         check_model(folder)
     (line,) = str(caught.value).splitlines()
     return line
@@ -190,7 +190,8 @@ def test_a_champion_with_code_of_its_own_is_refused_and_not_run(
     line = serve_champion(folder)
 
     assert not marker.exists()
-    assert line.startswith(f"version 1 of seqmnist-{tmp_path.name} can't be loaded (its MLmodel has python_function.")
+    assert line.startswith(f"version 1 of seqmnist-{tmp_path.name} is not loaded: its MLmodel has python_function.")
+    assert "delete" not in line
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(MlflowException, match="missing required predict method"):
         mlflow.pyfunc.load_model(str(folder))
@@ -235,4 +236,6 @@ def test_a_broken_champion_is_told_in_one_line(
 ) -> None:
     folder = write_model(tmp_path / "model")
     spoil(folder)
-    assert "can't be loaded" in serve_champion(folder)
+    line = serve_champion(folder)
+    assert "can't be loaded, its files are damaged (" in line
+    assert line.endswith("): delete it in `make ui`")
