@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,7 +117,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         subprocess.Popen([sys.executable, "-c", START + code], stdout=subprocess.PIPE, stderr=file) as process,
     ):
         assert process.stdout
-        *_, address = iter(process.stdout.readline, b"Ctrl-C ends it.\n")
+        *_, address = takewhile(b"Ctrl-C ends it.\n".__ne__, process.stdout)
         port = int(address.rpartition(b":")[2])
         yield Server(psutil.Process(process.pid), port, printed, path, valid)
         process.kill()

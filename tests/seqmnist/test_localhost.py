@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -192,7 +193,10 @@ def test_a_signal_ends_it_whatever_is_under_way(number: signal.Signals, code: in
         assert server.stdout
         port = int(server.stdout.readline().rpartition(":")[2])
         head = f"GET / HTTP/1.1\r\nHost: {localhost.HOST}\r\n\r\n".encode()
-        with socket.create_connection((localhost.HOST, port)) as waiting, raw(port, "Content-Length: 9"):
+        with ExitStack() as stack:
+            stack.callback(server.kill)
+            waiting = stack.enter_context(socket.create_connection((localhost.HOST, port)))
+            stack.enter_context(raw(port, "Content-Length: 9"))
             waiting.sendall(head)
             assert server.stdout.readline() == "Ctrl-C ends it.\n"
             assert server.stdout.readline() == "asked\n"

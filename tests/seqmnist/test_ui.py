@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,15 +205,18 @@ def test_options_for_other_servers_have_no_effect(tmp_path: Path) -> None:
     environment |= HOSTILE | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     command = [sys.executable, "-m", "seqmnist.ui"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as server:
-        assert server.stdout
-        lines = list(iter(server.stdout.readline, "Ctrl-C ends it.\n"))
-        port = int(lines[0].rpartition(":")[2].removesuffix(" ...\n"))
-        assert status(port) == 200
-        assert status(port, "POST", Origin=f"http://127.0.0.1:{port}") == 200
-        assert status(port, "POST", Origin="https://evil.example") == 403
-        assert status(port, Host=f"evil.example:{port}") == 403
-        server.send_signal(signal.SIGINT)
-        assert server.wait() == 0
+        try:
+            assert server.stdout
+            first, *_ = takewhile("Ctrl-C ends it.\n".__ne__, server.stdout)
+            port = int(first.rpartition(":")[2].removesuffix(" ...\n"))
+            assert status(port) == 200
+            assert status(port, "POST", Origin=f"http://127.0.0.1:{port}") == 200
+            assert status(port, "POST", Origin="https://evil.example") == 403
+            assert status(port, Host=f"evil.example:{port}") == 403
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=30) == 0
+        finally:
+            server.kill()
 
 
 def test_those_by_which_artifacts_and_databases_are_reached_stay(monkeypatch: pytest.MonkeyPatch) -> None:
