@@ -108,10 +108,7 @@ def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
         listening: Socket of `listener`.
         line: Text for people, with the server's address for `{address}`.
     """
-    with listening:
-        address = f"http://{HOST}:{listening.getsockname()[1]}"
+    address = f"http://{HOST}:{listening.getsockname()[1]}"
+    with listening, suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it has ended
         print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)
-        try:
-            server(app).run(sockets=[listening])
-        except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended
-            return
+        server(app).run(sockets=[listening])
