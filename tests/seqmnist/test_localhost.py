@@ -225,12 +225,3 @@ def test_no_http_in_the_midst_of_an_answer_prints_nothing(port: int, caplog: pyt
         assert connection.recv(1000) == b""
     assert ask(port, body=b"123")[0] == 200
     assert caplog.records == []
-
-
-def test_no_http_behind_a_head_prints_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_connection((localhost.HOST, port), timeout=30) as connection:
-        head = f"HEAD /half HTTP/1.1\r\nHost: {localhost.HOST}\r\nConnection: close\r\n\r\n"
-        connection.sendall(f"{head}no HTTP\r\n\r\n".encode())
-        assert connection.recv(1000).startswith(b"HTTP/1.1 4")
-    assert ask(port, body=b"123")[0] == 200
-    assert caplog.records == []
