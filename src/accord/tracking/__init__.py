@@ -6,8 +6,6 @@ import os
 # Before anything imports MLflow: it reports usage to its makers by default, and logs each step of making a database.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it would stand amid our lines
-for _name in ("MLFLOW_CONFIGURE_LOGGING", "MLFLOW_LOGGING_LEVEL"):  # a value that MLflow does not know ends its import
-    os.environ.pop(_name, None)
 # A server that is away costs seconds: with MLflow's own settings minutes, and with a Retry-After as long as it says.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
