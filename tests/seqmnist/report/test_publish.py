@@ -49,7 +49,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: dict[s
         Path(path).write_text(PAGE.format(name=name), encoding="utf-8")
     Path(".dvc").mkdir()
     Path("reports/figures").mkdir(parents=True)
-    Path("reports/figures/beliefs.png").write_bytes(b"a figure")
+    for name in ("beliefs", "no_page_shows_it"):
+        Path(f"reports/figures/{name}.png").write_bytes(b"a figure")
+    Path("docs/shown.md").write_text("![A figure](figures/tuned/beliefs.png)", encoding="utf-8")
     Path("reports/metrics.json").write_text(json.dumps(evidence["metrics"]), encoding="utf-8")
     return tmp_path
 
@@ -176,6 +178,7 @@ def test_docs_stay_as_they_are_when_one_of_them_cannot_be_written(
     [
         ("evidence", "docs/evidence.md", {"claims", "cells", "seeds", "seconds"}),
         ("evidence", "README.md", {"claims"}),
+        ("pixels", "docs/evidence.md", {"claims", "cells", "seeds"}),
         ("tuned", "docs/tuned.md", {"accuracies", "claims", "cells", "seeds", "seconds"}),
         ("tuned", "README.md", {"accuracies"}),
     ],
@@ -191,7 +194,7 @@ def test_the_tables_in_docs_are_those_of_what_was_measured(name: str, page: str,
     assert publish.filled(text, name, tables) == text
 
 
-@pytest.mark.parametrize("name", ["evidence", "tuned"])
+@pytest.mark.parametrize("name", ["evidence", "pixels", "tuned"])
 @pytest.mark.parametrize(
     ("claim", "key"),
     [
