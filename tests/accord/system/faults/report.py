@@ -69,8 +69,9 @@ def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
             "injected": len(own),
             **{name: outcomes[name] for name in OUTCOMES},
             "where": dict(sorted(where.items())),
-            "refusals": sorted({case.where for case in own if case.outcome == "refused"} - {""}),
         }
+        if fault.startswith(_SURROUNDINGS):
+            counted[fault]["refusals"] = sorted(case.where for case in own if case.outcome == "refused")
     return counted
 
 
