@@ -1,9 +1,8 @@
 """Run an experiment and carry what it showed into docs: `python -m seqmnist.report.publish EXPERIMENT [REVISION]`.
 
 `make evidence` and `make tuned` call it. With REVISION, an experiment's name or a commit, that is published and nothing
-runs. docs/<experiment>.json gets the metrics and what MLflow knows of seconds, docs/figures/<experiment> the figures
-that pages of docs or README.md show. Tables between the experiment's marks in pages of docs and in README.md are
-written anew from docs/<experiment>.json.
+runs. docs/<experiment>.json gets the metrics and what MLflow knows of seconds, docs/figures/<experiment> the figures.
+Tables between the experiment's marks in pages of docs and in README.md are written anew from docs/<experiment>.json.
 """
 
 import json
@@ -84,8 +83,7 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
     figures = DOCS / "figures" / name
     pages = marked_pages(name)
     contents = {page: filled(page.read_text("utf-8"), name, tables(measured)).encode() for page in pages}
-    every = [figures / figure.name for figure in (reports / "figures").glob("*.png")]
-    contents |= {path: (reports / "figures" / path.name).read_bytes() for path in every if _is_shown(path)}
+    contents |= {figures / figure.name: figure.read_bytes() for figure in (reports / "figures").glob("*.png")}
     contents[DOCS / f"{name}.json"] = (json.dumps(measured, indent=2, allow_nan=False) + "\n").encode()
     if folders := [path for path in contents if path.is_dir()]:
         raise UserError(f"{folders[0]} is a folder where a file is to be written: remove it")
@@ -93,26 +91,18 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
         with ExitStack() as written:  # all files are written before the first one gets its name
             for path, content in contents.items():
                 written.enter_context(atomic_path(path)).write_bytes(content)
-        for old in set(figures.glob("*.png")).difference(contents):  # that no page shows any more
+        for old in set(figures.glob("*.png")).difference(contents):  # of a cell that is no longer there
             old.unlink()
     print(f"wrote {DOCS / name}.json, {figures} and the tables in {' and '.join(map(str, pages))}")
 
 
 def marked_pages(name: str) -> list[Path]:
     """Return the pages that have tables of an experiment; refuse one of which there are none in docs."""
-    pages = [page for page in _pages() if f"<!-- {name}: " in page.read_text("utf-8")]
+    every = (*sorted(DOCS.glob("*.md")), Path("README.md"))
+    pages = [page for page in every if f"<!-- {name}: " in page.read_text("utf-8")]
     if not any(DOCS in page.parents for page in pages):
         raise UserError(f"no page in {DOCS} has a mark such as <!-- {name}: claims -->: write first what {name} is")
     return pages
-
-
-def _is_shown(figure: Path) -> bool:
-    """Return whether a page shows a figure; the others would only make the repository larger."""
-    return any(str(figure.relative_to(DOCS)) in page.read_text("utf-8") for page in _pages())
-
-
-def _pages() -> list[Path]:
-    return [*sorted(DOCS.glob("*.md")), Path("README.md")]
 
 
 def filled(text: str, name: str, tables: dict[str, str]) -> str:

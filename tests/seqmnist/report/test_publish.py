@@ -49,9 +49,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: dict[s
         Path(path).write_text(PAGE.format(name=name), encoding="utf-8")
     Path(".dvc").mkdir()
     Path("reports/figures").mkdir(parents=True)
-    for name in ("beliefs", "no_page_shows_it"):
-        Path(f"reports/figures/{name}.png").write_bytes(b"a figure")
-    Path("docs/shown.md").write_text("![A figure](figures/tuned/beliefs.png)", encoding="utf-8")
+    Path("reports/figures/beliefs.png").write_bytes(b"a figure")
     Path("reports/metrics.json").write_text(json.dumps(evidence["metrics"]), encoding="utf-8")
     return tmp_path
 
