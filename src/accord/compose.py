@@ -69,12 +69,18 @@ def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, 
     for key, value in own.items():
         if not key.startswith(_OF_EACH_COMPOSITION) and value != default.get(key):
             raise ValueError(f"hydra.{key} = {value} has no effect on the pipeline: it belongs in conf/search")
-    rest = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    values = cast("dict[str, Any]", OmegaConf.to_container(rest, resolve=True))
+    values = cast("dict[str, Any]", OmegaConf.to_container(without_hydra(config), resolve=True))
     for key, value in flatten(values).items():
         if "${" in str(value):
             raise ValueError(f"{key} = {value}: params.yaml holds no interpolations, write the value down")
     return OmegaConf.to_yaml(OmegaConf.create(values)), values
+
+
+def without_hydra(config: "DictConfig") -> "DictConfig":
+    """Return a composed configuration without Hydra's own section."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from accord.compose import without_hydra
 from accord.paths import CONF
 from accord.project import find_project
 from accord.settings import flatten, in_one_line, self_contained
@@ -73,7 +74,7 @@ def _foreign(config: DictConfig) -> str | None:
 
 def _unresolved(config: DictConfig) -> str | None:
     # A launcher or a folder may have a value of the environment; a trial has nothing below `hydra`.
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    own = without_hydra(config)
     for key in own:
         try:
             with self_contained():

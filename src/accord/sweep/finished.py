@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from accord.compose import changes
+from accord.compose import changes, without_hydra
 from accord.errors import UserError
 from accord.paths import PARAMS
 from accord.settings import read_yaml
@@ -46,7 +46,7 @@ def check(config: DictConfig, sweep: Path, overrides: Sequence[str]) -> None:
 def composed(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the values of the trial with these overrides, as those of a pipeline."""
     trial = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
-    values: Any = OmegaConf.to_container(OmegaConf.masked_copy(trial, [*set(trial) - {"hydra"}]), resolve=True)
+    values: Any = OmegaConf.to_container(without_hydra(trial), resolve=True)
     return as_pipeline(values)
 
 
