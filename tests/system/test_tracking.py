@@ -62,13 +62,11 @@ def test_data_sets_carry_the_digests_of_the_splits(reproduced: Any) -> None:
     assert inputs == {f"tiny.{name}": part["sha256"] for name, part in summary.items()}
 
 
-def test_each_cells_graph_is_there_as_a_picture_and_for_tensorboard(reproduced: Any) -> None:
+def test_each_cells_graph_is_there_as_a_picture(reproduced: Any) -> None:
     for cell in ("rnn", "lstm"):
         (run,) = runs(reproduced, stage="train", cell=cell)
         folder = Path(urllib.parse.urlsplit(run.info.artifact_uri).path) / "graph"
         assert (folder / "model.png").read_bytes().startswith(b"\x89PNG")
-        (events,) = (folder / "tensorboard").glob("events.out.tfevents.*")
-        assert b"cell" in events.read_bytes()
 
 
 @pytest.mark.slow

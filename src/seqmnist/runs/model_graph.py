@@ -1,4 +1,4 @@
-"""Pictures of a model's graph: an image, and TensorBoard's interactive graph. Neither needs Graphviz's program."""
+"""The picture of a model's graph that a train run keeps in MLflow, drawn without Graphviz's program."""
 
 import tempfile
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
-_FOLDER, _TENSORBOARD = "graph", "graph/tensorboard"  # the artifacts' folders
+_FOLDER = "graph"  # of the run's artifacts; it holds the picture alone
 _BOX, _GAP = 1.0, 0.8  # heights, in the unit of both axes
 _WIDTH = 10.0
 _SHOWN_STEPS = 3  # before the dots
@@ -25,17 +25,15 @@ _LAYER, _CELL = "#DCE9F5", "#FBE3D0"
 
 
 def log_graph(run: "Run", model: "keras.Model") -> None:
-    """Log a picture of a model's graph and the event file that TensorBoard draws it from, once."""
+    """Log a picture of a model's graph, unless the run has one."""
 
     def log() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            picture, events = Path(folder, "model.png"), Path(folder, "tensorboard")
+            picture = Path(folder, "model.png")
             draw(model, picture)
-            write_tensorboard(model, events)
             run.artifact(picture, _FOLDER)
-            run.artifact(events, _TENSORBOARD)  # the last: where it is, both are
 
-    run.once(_TENSORBOARD, log)
+    run.once(_FOLDER, log)
 
 
 def draw(model: "keras.Model", path: Path) -> None:
@@ -67,16 +65,6 @@ def _draw_operations(axes: Axes, model: "keras.Model") -> None:
             if below:
                 _arrow(axes, below, entry)
         below = above
-
-
-def write_tensorboard(model: "keras.Model", folder: Path) -> None:
-    """Write the graph of the model's operations as an event file for `tensorboard --logdir folder`."""
-    import tensorflow as tf
-
-    signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
-    graph = tf.function(model).get_concrete_function(*signature).graph
-    with tf.summary.create_file_writer(str(folder)).as_default():
-        tf.summary.graph(graph)
 
 
 def _plain(axes: Axes, operation: "keras.Operation", bottom: float) -> tuple[list[Point], Point]:

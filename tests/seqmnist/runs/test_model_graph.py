@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from accord.tracking.runs import RunRequest, stage_run
 from seqmnist.cells.model import build
 from seqmnist.config import Cell, Config, Sequence
-from seqmnist.runs.model_graph import draw, log_graph, write_tensorboard
+from seqmnist.runs.model_graph import draw, log_graph
 from seqmnist.training.runtime import start_tensorflow
 
 
@@ -60,17 +60,6 @@ def test_a_picture_names_every_operation_with_its_shape(
     assert np.ptp(image[..., :3]) == 1
 
 
-def test_tensorboards_graph_holds_the_operations_of_the_cell(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    write_tensorboard(model_of("rnn", "rows"), tmp_path)
-
-    (path,) = tmp_path.iterdir()
-    events = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
-    (graph,) = [tf.compat.v1.GraphDef.FromString(event.graph_def) for event in events if event.graph_def]
-    assert sum(node.op == "Tanh" for node in graph.node) == 28
-
-
 def test_a_graph_is_logged_once(config: Config) -> None:
     model = build(config.cells["rnn"], config.sequence, 42)
 
@@ -80,5 +69,4 @@ def test_a_graph_is_logged_once(config: Config) -> None:
         log_graph(again, model)
 
     client = MlflowClient()
-    assert [file.path for file in client.list_artifacts(run.id, "graph")] == ["graph/model.png", "graph/tensorboard"]
-    assert len(client.list_artifacts(run.id, "graph/tensorboard")) == 1
+    assert [file.path for file in client.list_artifacts(run.id, "graph")] == ["graph/model.png"]
