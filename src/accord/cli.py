@@ -1,4 +1,4 @@
-"""The commands of a project, as `digits check` or `python -m digits check`: what DVC, Hydra and MLflow don't do."""
+"""The sub-commands of a project's command line, as `digits check` or `python -m digits check`."""
 
 import argparse
 from pathlib import Path
@@ -9,10 +9,10 @@ from accord.paths import given
 from accord.process import require_project, run_command
 
 _DESCRIPTION = """\
-What DVC, Hydra and MLflow leave open between them.
+Keep DVC, Hydra and MLflow in agreement.
 
-The rest is theirs: `dvc repro` runs the pipeline, `dvc exp run -S KEY=VALUE` an experiment,
-`python -m {name}.sweep -m KEY=VALUE,VALUE` a sweep.
+Other commands run the work: `dvc repro` runs the pipeline, `dvc exp run -S KEY=VALUE` an experiment,
+and `python -m {name}.sweep -m KEY=VALUE,VALUE` a sweep.
 """
 
 
@@ -39,34 +39,44 @@ def _parser(name: str) -> argparse.ArgumentParser:
         added.set_defaults(run=run, **defaults)
         return added
 
-    check = command("check", "accord.integrity.check:check", "find what is damaged of DVC's cache, outputs and files")
-    check.add_argument("--repair", action="store_true", help="mend it; `dvc repro` then makes again what is missing")
-    check.add_argument("--quick", action="store_true", help="don't read what has the size and time that DVC knows")
-    remote = "read a DVC remote instead, the default one without NAME"
+    check = command("check", "accord.integrity.check:check", "find damaged files in DVC's cache, outputs and remotes")
+    repair = "remove or restore damaged files; `dvc repro` then makes the missing ones"
+    check.add_argument("--repair", action="store_true", help=repair)
+    check.add_argument("--quick", action="store_true", help="trust files whose size and time are those that DVC noted")
+    remote = "check a DVC remote instead; without NAME the default one"
     check.add_argument("--remote", nargs="?", const="", metavar="NAME", help=remote)
 
     command("compose", "accord.compose:write_params", "compose conf/ into params.yaml, which all other stages read")
 
-    purpose = "look for the usual mistakes of a team's tracking server"
+    purpose = "check a team's tracking server for the usual mistakes"
     server = command("check-server", "accord.server.check_server:check_server", purpose, in_project=False)
-    server.add_argument("uri", metavar="URI", nargs="?", type=_server, default="", help="by default the configured one")
+    address = "the server, by default the configured one"
+    server.add_argument("uri", metavar="URI", nargs="?", type=_server, default="", help=address)
 
     purpose = "copy MLflow's local runs, models and artifacts to a server's store"
     move = command("move-store", "accord.server.move_store:move_store", purpose, in_project=False)
-    move.add_argument("target", metavar="DATABASE", help="the server's: postgresql://USER@HOST/NAME")
-    move.add_argument("destination", metavar="ARTIFACTS", help="the server's: an absolute folder or s3://BUCKET/FOLDER")
+    move.add_argument("target", metavar="DATABASE", help="the server's database: postgresql://USER@HOST/NAME")
+    move.add_argument(
+        "destination",
+        metavar="ARTIFACTS",
+        help="the server's store of artifacts: an absolute folder or s3://BUCKET/FOLDER",
+    )
     move.add_argument("--source", type=given, default=Path("mlflow.db"), help="the database to move (%(default)s)")
 
-    promote = command("promote", "accord.promote:promote", "write a trial's values as an experiment of the pipeline")
-    source = "the id of a trial's or sweep's MLflow run, or a sweep's folder"
+    purpose = "write a trial's values as an experiment file of the pipeline"
+    promote = command("promote", "accord.promote:promote", purpose)
+    source = "a trial's or sweep's MLflow run id, or a sweep's folder"
     promote.add_argument("source", metavar="TRIAL", help=source)
-    promote.add_argument("--name", help="of conf/experiment/NAME.yaml; by default made of the values")
+    promote.add_argument("--name", help="name of the file conf/experiment/NAME.yaml; by default made from the values")
 
     purpose = "run what is missing of a sweep that was stopped or had failures"
     resume = command("resume", "accord.sweep.app:resume", purpose)
-    resume.add_argument("folder", type=given, help="of the sweep, as sweeps/2026-11-25_07-30-12")
+    resume.add_argument("folder", type=given, help="the sweep's folder, as sweeps/2026-11-25_07-30-12")
 
-    command("sync", "accord.sync:sync", "give MLflow the runs of stages that DVC restored from its cache")
+    purpose = "write conf/.schema.json, by which editors complete and check the files in conf/"
+    command("schema", "accord.schema:write_schema", purpose)
+
+    command("sync", "accord.sync:sync", "log to MLflow the results that DVC restored from its cache")
     return parser
 
 

@@ -132,7 +132,7 @@ class Train(Section):
 class Cell(Section):
     """A recurrent cell; `train` replaces single values of the shared recipe for this cell alone."""
 
-    type: str
+    type: Annotated[str, Field(json_schema_extra={"enum": CELL_TYPES})]
     units: Positive
     shards: Positive
     train: dict[str, Any]

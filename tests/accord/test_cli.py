@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-COMMANDS = ["check", "compose", "check-server", "move-store", "promote", "resume", "sync"]
+COMMANDS = ["check", "compose", "check-server", "move-store", "promote", "resume", "schema", "sync"]
 HEAVY = {
     "dvc", "hydra", "keras", "matplotlib", "mlflow", "numpy", "omegaconf", "pandas", "pydantic", "ray", "requests",
     "sklearn", "sqlalchemy", "tensorflow",
