@@ -10,6 +10,7 @@ CLASSES = REPORTS / "classes.csv"
 CURVES = REPORTS / "curves.csv"
 FIGURES = REPORTS / "figures"
 PAGE = REPORTS / "index.html"
+PLOTS_TEMPLATE = REPORTS / "plots.html"
 
 
 def model_folder(cell: str) -> Path:

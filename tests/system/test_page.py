@@ -53,3 +53,16 @@ def test_the_chart_of_curves_changes_with_the_choice(opened: Any) -> None:
     drawn = page.inner_html("#curves svg")
     page.select_option("#curves select", "training accuracy")
     page.wait_for_function("before => document.querySelector('#curves svg').innerHTML !== before", arg=drawn)
+
+
+def test_dvcs_plots_are_drawn_without_the_web(new_page: Any, reproduced: Any, screenshot: Any, tmp_path: Path) -> None:
+    reproduced.succeed("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    page = new_page(DESKTOP, offline=True)
+    requests: list[str] = []
+    page.on("request", lambda one: requests.append(one.url))
+    page.goto((tmp_path / "plots" / "index.html").as_uri())
+    charts = len(page.query_selector_all("body > div"))
+    page.wait_for_function("charts => document.querySelectorAll('.vega-embed canvas').length === charts", arg=charts)
+    screenshot(page, "dvc-plots")
+    assert charts == 4  # validation accuracy, training loss, and each cell's confusion matrix
+    assert [one for one in requests if not one.startswith(("data:", "file:"))] == []

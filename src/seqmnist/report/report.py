@@ -14,8 +14,8 @@ from seqmnist.measure.measures import Measured
 from seqmnist.measure.metrics import over_seeds
 from seqmnist.measure.scores import class_scores, confusion
 from seqmnist.measure.statistics import Test
-from seqmnist.paths import CLASSES, CURVES, FIGURES, PAGE, predictions_file
-from seqmnist.report import alt_text, digit_figures, figures, memory_figures, page
+from seqmnist.paths import CLASSES, CURVES, FIGURES, PAGE, PLOTS_TEMPLATE, predictions_file
+from seqmnist.report import alt_text, digit_figures, figures, memory_figures, page, plots_template
 from seqmnist.report.page import Picture
 from seqmnist.training.history import Row
 
@@ -26,6 +26,7 @@ def write(configuration: Config, measured: Measured, tests: dict[str, Test], tes
     write_csv(CURVES, curves({cell: [one.rows for one in models] for cell, models in measured.items()}))
     pictures = draw(measured, test, configuration.sequence.view)
     page.write(PAGE, configuration, measured, tests, summary, pictures)
+    plots_template.write(PLOTS_TEMPLATE)
 
 
 def curves(histories: Mapping[str, list[list[Row]]]) -> list[list[object]]:

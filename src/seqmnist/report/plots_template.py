@@ -1,0 +1,30 @@
+"""reports/plots.html: the page that `dvc plots` fills. It has Vega in it, which DVC's own page loads from the web."""
+
+from pathlib import Path
+
+from accord.files import write_text
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+{refresh_tag}
+<link rel="icon" href="data:,">
+<title>DVC plots</title>
+<style>table { border-spacing: 15px; }</style>
+<script>LIBRARY</script>
+</head>
+<body>
+{plot_divs}
+</body>
+</html>
+"""
+
+
+def write(path: Path) -> None:
+    """Write the page; DVC puts its plots in the place of `{plot_divs}`."""
+    import vl_convert
+
+    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # Vega, Vega-Lite and vega-embed as one script
+    write_text(path, _PAGE.replace("LIBRARY", library.replace("</script", "<\\/script")))
