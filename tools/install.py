@@ -5,7 +5,6 @@ uv can't, pip does it. Every file from an index has a hash in the lock file.
 """
 
 import argparse
-import fcntl
 import hashlib
 import os
 import re
@@ -60,6 +59,8 @@ def main() -> None:
     parser.add_argument("lock", type=Path)
     parser.add_argument("--same-python", action="store_true", help="refuse an environment of another version of Python")
     arguments = parser.parse_args()
+    if sys.platform == "win32":
+        sys.exit("error: this project needs Linux or macOS: on Windows, run it in WSL 2 (`wsl --install`)")
     environment, lock = arguments.environment, arguments.lock
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip would take twice as long
     try:
@@ -138,6 +139,8 @@ def refuse_path(environment: Path) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[IO[str]]:
     """Hold a file that one process at a time can hold."""
+    import fcntl  # which Windows lacks
+
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
