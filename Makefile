@@ -101,14 +101,18 @@ faults: setup clock ## inject faults for up to an hour; writes docs/reliability.
 # zip file can hold a time before 1980.
 wheels: setup ## build the wheels of accord and seqmnist in dist/; the same files give the same bytes
 	@rm -rf dist && copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && \
-		cp -R README.md pyproject.toml src "$$copy" && chmod -R u=rwX,go=rX "$$copy" && \
+		cp -R LICENSE README.md pyproject.toml src "$$copy" && chmod -R u=rwX,go=rX "$$copy" && \
 		rm -rf "$$copy"/src/*.egg-info "$$copy"/src/accord/*.egg-info "$$copy"/src/accord/build && \
 		SOURCE_DATE_EPOCH=315532800 python -m pip --disable-pip-version-check wheel -qq --no-deps --no-build-isolation \
 			--wheel-dir dist "$$copy"/src/accord "$$copy" && ls dist/*.whl
 
-lint: setup ## check style, formatting, the direction of imports and that pyproject.toml names what is imported
+lint: setup ## check style, the direction of imports, the dependencies that are named, workflows and Dockerfiles
 	@ruff check && ruff format --check && lint-imports && deptry src/seqmnist && deptry --config src/accord/pyproject.toml src/accord && \
-		deptry --config examples/digits/pyproject.toml examples/digits/src/digits
+		deptry --config examples/digits/pyproject.toml examples/digits/src/digits && \
+		check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml && \
+		check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff && \
+		check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml && \
+		zizmor --quiet --offline .github && hadolint deploy/*Dockerfile
 
 types: setup ## check types
 	@mypy

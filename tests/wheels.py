@@ -26,7 +26,7 @@ sys.exit({function}())
 def copied(root: Path) -> Path:
     """Copy what wheels are built of into a folder."""
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
-    for name in ("Makefile", "pyproject.toml", "README.md"):
+    for name in ("LICENSE", "Makefile", "pyproject.toml", "README.md"):
         shutil.copy2(ROOT / name, root)
     return root
 

@@ -1,0 +1,20 @@
+# The champion's server, for one machine: it answers on 127.0.0.1:5100. From the repository's root:
+#   docker build --file deploy/serve.Dockerfile --tag seqmnist-serve .
+#   docker run --rm --network host --env MLFLOW_TRACKING_URI=https://mlflow.example.org seqmnist-serve
+# Name and password of the tracking server are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+FROM python:3.12-slim-bookworm
+
+COPY requirements.lock /tmp/
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r /tmp/requirements.lock \
+    && useradd --create-home --uid 1000 server
+
+# params.yaml names the data set, and by it the registered model; the folder .dvc marks the project's root.
+WORKDIR /srv/seqmnist
+COPY pyproject.toml params.yaml ./
+COPY src src
+RUN mkdir .dvc
+
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=src GIT_PYTHON_REFRESH=quiet
+USER 1000
+CMD ["python", "-m", "seqmnist.serve"]
