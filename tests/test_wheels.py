@@ -84,6 +84,16 @@ def test_the_page_of_a_wheel_is_its_readme(built: dict[str, Path], package: str,
     assert known["description"].strip() == (ROOT / readme).read_text().strip()
 
 
+@pytest.mark.parametrize("package", ["accord", "seqmnist"])
+def test_a_wheel_holds_its_licence_and_says_who_made_it(built: dict[str, Path], package: str) -> None:
+    known = metadata(built[package])
+    assert known["license_expression"] == "Apache-2.0"
+    assert known["author"] == "The seqmnist contributors"
+    with ZipFile(built[package]) as opened:
+        (name,) = [one for one in opened.namelist() if one.endswith("/LICENSE")]
+        assert opened.read(name) == (ROOT / "LICENSE").read_bytes()
+
+
 def test_a_wheel_offers_the_extras_of_its_package(built: dict[str, Path]) -> None:
     assert set(metadata(built["accord"])["provides_extra"]) == {"ray", "remotes", "search", "server", "slurm"}
     assert set(metadata(built["seqmnist"])["provides_extra"]) == {"bench", "cluster", "dev", "dev-cluster"}
