@@ -124,10 +124,7 @@ def test_stage_runs_the_code_of_its_own_tree(stage: str) -> None:
 def test_package_files_hold_no_code_that_deps_would_have_to_name() -> None:
     """Importing a module runs the `__init__` of its packages, which deps leave out."""
     for path in (ROOT / "src").rglob("__init__.py"):
-        if path.parent.name not in {
-            "accord",
-            "tracking",
-        }:  # one refuses Windows, one sets MLflow up: neither makes outputs
+        if path.parent.name not in {"accord", "tracking"}:  # they refuse Windows and set MLflow up: no output changes
             body: list[Any] = ast.parse(path.read_text()).body
             assert len(body) == 1, path
             assert isinstance(body[0], ast.Expr), path

@@ -9,8 +9,11 @@ _DESCRIPTION = """\
 (with several seeds one of each, of the same seed) and press *Compare*. *Show diff only* leaves the parameters that
 differ; a click on a metric's name draws it for both.
 
-The chart symbol above the table of runs draws all their metrics. The other runs are those of the stages `download`,
-`preprocess` and `evaluate`; all runs of one configuration share the tag `config.sha256`.
+The chart symbol above the table of runs draws all their metrics. `test.accuracy` is logged every epoch beside
+`val.accuracy`, to be looked at: epochs, trials and the champion are chosen by validation accuracy alone.
+
+The other runs are those of the stages `download`, `preprocess` and `evaluate`; all runs of one configuration share the
+tag `config.sha256`.
 """
 
 PROJECT = Project(
