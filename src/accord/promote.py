@@ -16,6 +16,7 @@ from accord.metric_names import SELECTED, in_words
 from accord.paths import CONF, given
 from accord.pipeline import maker
 from accord.project import find_project
+from accord.schema import SCHEMA
 from accord.settings import FILE_NAME, Tracking, flatten, validate_tracking
 from accord.sweep.folders import SweepRequest, former_folder
 from accord.sweep.summary import configurations, score
@@ -143,5 +144,13 @@ def _header(trials: list[Trial], command: str) -> str:
     origin = [f"{best.name}, run {best.run_id}"]
     if best.command:
         origin = [f"{origin[0]} of", f"  {best.command}"]
-    lines = ["@package _global_", *origin, f"{reached}; {best.minutes:.1f} minutes.", "Reproduce it:", f"  {command}"]
+    schema = [f"yaml-language-server: $schema=../{SCHEMA.name}"] if SCHEMA.exists() else []
+    lines = [
+        "@package _global_",
+        *schema,
+        *origin,
+        f"{reached}; {best.minutes:.1f} minutes.",
+        "Reproduce it:",
+        f"  {command}",
+    ]
     return "".join(f"# {line}\n" for line in lines)

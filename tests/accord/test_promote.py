@@ -55,6 +55,15 @@ def test_only_what_differs_is_written_below_the_cell(
     assert capsys.readouterr().out.splitlines()[-1] == "dvc exp run -S experiment=winner"
 
 
+def test_the_file_names_the_schema_where_the_project_has_one(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, text = promoted(monkeypatch, add_trial(cell__units=9))
+    assert "yaml-language-server" not in text
+    Path("conf/experiment/winner.yaml").unlink()
+    Path("conf/.schema.json").touch()
+    _, text = promoted(monkeypatch, add_trial(cell__units=9))
+    assert text.startswith("# @package _global_\n# yaml-language-server: $schema=../.schema.json\n")
+
+
 def test_the_best_configuration_by_its_mean_is_taken_with_the_pipelines_seed(
     add_trial: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
