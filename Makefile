@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Else this project's modules are compiled anew in each process. (Those of .venv are when it is made.)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-cluster repro example ui serve demo figures evidence tuned bench bench-pipeline bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
+.PHONY: help setup setup-cluster repro example ui serve demo figures tour evidence tuned bench bench-pipeline bench-quick browser clock cluster-programs test test-all test-cluster faults wheels lint types licences lock
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -43,6 +43,12 @@ demo: setup ## open a page on this machine to draw a digit on, and watch the cel
 
 figures: repro ## copy the pipeline's figures to docs/figures, which is in git
 	@mkdir -p docs/figures && cp reports/figures/*.png docs/figures/
+
+# Without the times of the run, which would differ each time.
+tour: repro ## run notebooks/tour.ipynb on the pipeline's results, and keep what it shows
+	@PYTHONPATH=src python -c 'import nbclient, nbformat, os; path = "notebooks/tour.ipynb"; tour = nbformat.read(path, 4); \
+		nbclient.NotebookClient(tour, record_timing=False, resources={"metadata": {"path": "notebooks"}}).execute(); \
+		nbformat.write(tour, f"{path}.part"); os.replace(f"{path}.part", path)'
 
 evidence: setup ## train six seeds of both cells beside the default results; writes docs/evidence.json, tables and figures
 	@PYTHONPATH=src python -m seqmnist.report.publish evidence
