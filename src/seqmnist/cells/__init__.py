@@ -1,1 +1,1 @@
-"""Recurrent cells and the model round them."""
+"""Recurrent cells, and the model that each is a part of."""

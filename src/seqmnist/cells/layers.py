@@ -1,4 +1,4 @@
-"""The fast Keras layers: RNN, LSTM, GRU, and any other that `seqmnist.cells.types` has a file for."""
+"""The fast Keras layers: RNN, LSTM, GRU, and any other cell type that has a file in `seqmnist.cells.types`."""
 
 import importlib
 
@@ -11,6 +11,6 @@ __all__ = ["GRU", "LSTM", "RNN", "layer_class"]
 
 
 def layer_class(cell: str) -> type[Recurrent]:
-    """The layer of a cell type; its `stock` is the layer of Keras with the same weights, if there is one."""
+    """Return the layer class of a cell type. Its `stock` is Keras's layer with the same weights, if there is one."""
     layer: type[Recurrent] = getattr(importlib.import_module(f"seqmnist.cells.types.{cell}"), cell.upper())
     return layer

@@ -1,6 +1,6 @@
 """The model: uint8 image -> scaling and sequence view -> recurrent cell -> logits.
 
-TensorFlow must be imported through `seqmnist.training.runtime` first where threads matter.
+Where the number of threads matters, `seqmnist.training.runtime` must start TensorFlow first.
 """
 
 from typing import TYPE_CHECKING
@@ -15,15 +15,15 @@ from seqmnist.randomness import weight_seed
 if TYPE_CHECKING:
     import keras
 
-_BATCH_IMAGES = 1_000  # images whose sequences are made at once
+_BATCH_IMAGES = 1_000  # images whose sequences are computed at once
 _PERMUTATION_SEED = 92  # the one order of the permuted pixels
 
 
 def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
-    """A model of the fast layers with fresh weights: images uint8 [n, 28, 28] -> logits float32 [n, 10].
+    """Build a model of the fast layers with fresh weights: images uint8 [n, 28, 28] -> logits float32 [n, 10].
 
-    The kernels start as Glorot uniform, the recurrent kernel orthogonal, the biases 0 (the LSTM's forget
-    gate 1), each from a generator of its own derived from `seed`.
+    Kernels start Glorot uniform, the recurrent kernel orthogonal, and biases at 0 (the LSTM's forget gate at 1). Each
+    has a random generator of its own, derived from `seed`.
     """
     import keras
 
@@ -40,9 +40,9 @@ def build(cell: Cell, sequence: Sequence, seed: int) -> "keras.Model":
 
 
 def stock(model: "keras.Model", cell: Cell, sequence: Sequence, **options: bool) -> "keras.Model":
-    """A model's weights in Keras's own layers, where Keras has the cell: images uint8 [n, 28, 28] -> logits [n, 10].
+    """Return a model with the same weights, made of Keras's own layers where Keras has the cell.
 
-    `options` go to the layer.
+    It maps images uint8 [n, 28, 28] to logits float32 [n, 10]. The recurrent layer gets `options`.
     """
     from seqmnist.cells.layers import layer_class
 
@@ -54,10 +54,9 @@ def stock(model: "keras.Model", cell: Cell, sequence: Sequence, **options: bool)
 
 
 def exported(model: "keras.Model", cell: Cell, sequence: Sequence) -> "keras.Model":
-    """What is given away of a trained model: images uint8 [n, 28, 28] -> probabilities [n, 10].
+    """Return the model that MLflow gets: images uint8 [n, 28, 28] -> probabilities float32 [n, 10].
 
-    It is made of Keras's own layers where Keras has the cell, so that it loads in safe mode where this package is not
-    installed.
+    It is made of Keras's own layers where Keras has the cell. So it loads in safe mode, without this package.
     """
     import keras
 
@@ -69,38 +68,39 @@ def exported(model: "keras.Model", cell: Cell, sequence: Sequence) -> "keras.Mod
 def _assemble(cell: Cell, sequence: Sequence, seed: int, layer: "keras.Layer") -> "keras.Model":
     import keras
 
-    image = keras.Input((SIZE, SIZE), dtype="uint8", name="image")
-    steps = view(keras.layers.Rescaling(1 / 255, name="scaling", dtype="float32")(image), sequence)
+    image = keras.Input((SIZE, SIZE), dtype="uint8", name="image")  # [n, 28, 28]
+    scaled = keras.layers.Rescaling(1 / 255, name="scaling", dtype="float32")(image)  # [n, 28, 28], 0 to 1
+    steps = view(scaled, sequence)  # [n, steps, inputs]
     glorot = keras.initializers.GlorotUniform(seed=weight_seed(seed, "logits"))
     dense = keras.layers.Dense(CLASSES, kernel_initializer=glorot, dtype="float32", name="logits")
-    return keras.Model(image, dense(layer(steps)), name=cell.type)
+    return keras.Model(image, dense(layer(steps)), name=cell.type)  # [n, 28, 28] -> [n, 10]
 
 
 def view(image: "keras.KerasTensor", sequence: Sequence) -> "keras.KerasTensor":
-    """Scaled images [n, 28, 28] as sequences [n, steps, inputs]: 28 x 28, or 784 x 1 for the pixel views."""
+    """Turn scaled images [n, 28, 28] into sequences: [n, 28, 28], or [n, 784, 1] for the pixel views."""
     import keras
 
     match sequence.view:
         case "rows":
             return image
         case "columns":
-            return keras.layers.Permute((2, 1), name="columns")(image)
+            return keras.layers.Permute((2, 1), name="columns")(image)  # [n, 28, 28]
         case "pixels":
-            return keras.layers.Reshape((SIZE * SIZE, 1), name="pixels")(image)
+            return keras.layers.Reshape((SIZE * SIZE, 1), name="pixels")(image)  # [n, 784, 1]
         case "permuted_pixels":
-            pixels = keras.layers.Reshape((SIZE * SIZE, 1), name="pixels")(image)
-            return keras.ops.take(pixels, permutation(), axis=1)
+            pixels = keras.layers.Reshape((SIZE * SIZE, 1), name="pixels")(image)  # [n, 784, 1]
+            return keras.ops.take(pixels, permutation(), axis=1)  # [n, 784, 1]
 
 
 def permutation() -> list[int]:
-    """The order in which `permuted_pixels` reads the 784 pixels: always the same."""
+    """Return the order in which `permuted_pixels` reads the 784 pixels, which is always the same."""
     return [int(pixel) for pixel in np.random.default_rng(_PERMUTATION_SEED).permutation(SIZE * SIZE)]
 
 
 def sequences_of(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what the model's cell reads of images [n, 28, 28]: float32 [n, steps, inputs]."""
+    """Return the sequences float32 [n, steps, inputs] that the model's cell reads of images uint8 [n, 28, 28]."""
     import keras
 
     front = keras.Model(model.input, model.get_layer("cell").input)
     parts = [front(images[first : first + _BATCH_IMAGES]).numpy() for first in range(0, len(images), _BATCH_IMAGES)]
-    return np.concatenate(parts)
+    return np.concatenate(parts)  # [n, steps, inputs]

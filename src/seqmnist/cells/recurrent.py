@@ -1,8 +1,8 @@
-"""What the fast Keras layers share: the equations of `seqmnist.cells.reference`, arranged for a CPU.
+"""The base class of the fast Keras layers: the equations of `seqmnist.cells.reference`, arranged for a CPU.
 
-What makes them fast: up to 28 steps are unrolled into a block with a gradient written by hand
-(`seqmnist.cells.types`), more go through a loop of blocks. Additions have a fixed order, so with single-threaded
-operations (`seqmnist.training.runtime`) two runs give the same bits.
+Up to 28 steps are unrolled into a block, whose gradient is written by hand (`seqmnist.cells.types`). Longer sequences
+go through a loop of blocks. Additions have a fixed order, so two runs give the same bits where each operation has one
+thread (`seqmnist.training.runtime`).
 
 Weights have the layout of the Keras layer named as `stock`: `set_weights` works both ways.
 """
@@ -17,15 +17,15 @@ import tensorflow as tf
 
 from seqmnist.cells.gradients import Tensors
 
-_BLOCK_STEPS = 28  # steps that are unrolled: tracing takes time with each
+_BLOCK_STEPS = 28  # steps in an unrolled block: each adds to the time of tracing
 _FUSED: ContextVar[bool] = ContextVar("fused", default=False)
 
 
 @contextmanager
 def fused_steps() -> Iterator[None]:
-    """Trace layers with operations that do a whole step, where TensorFlow has one: the project's own graphs do.
+    """Trace layers with TensorFlow's operation for a whole step, where it has one. The project's own graphs use this.
 
-    Such an operation is faster, but has no second gradient and no forward mode, and neither XLA nor TFLite knows it.
+    Such an operation is faster. It has no second gradient and no forward mode, and neither XLA nor TFLite knows it.
     """
     before = _FUSED.set(True)
     try:
@@ -40,15 +40,15 @@ def is_fused() -> bool:
 
 
 class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """What the layers share: sequences [batch, steps, inputs] -> last output [batch, units].
+    """A recurrent layer: sequences [batch, steps, inputs] -> last output [batch, units].
 
-    A subclass is a cell type: it says how many gates and states it has and runs a block of steps.
+    A subclass is a cell type. It states its numbers of gates and states, and runs a block of steps.
     """
 
-    gates: int  # how many products of `units` columns a step has
-    state_count: int  # how many tensors [n, units] one step hands to the next
+    gates: int  # number of products with `units` columns in a step
+    state_count: int  # number of tensors [n, units] that one step hands to the next
     stock: type[keras.layers.Layer] | None = None  # Keras's own layer with the same mathematics and weights, or None
-    stateful, states = False, None  # Keras's Bidirectional asks for them: nothing is kept from call to call
+    stateful, states = False, None  # read by Keras's Bidirectional: no state is kept from call to call
     _start_bias: Any = "zeros"  # initializer
 
     def __init__(
@@ -65,16 +65,16 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """Describe the layer.
 
         Args:
-            units: width of the state.
-            return_sequences: give the outputs of all steps [batch, steps, units] instead of the last one.
-            return_state: give the final states as well.
-            go_backwards: read the last step first; outputs of all steps are in that order, too, as Keras has it.
-            kernel_initializer: of the weights of the inputs.
-            recurrent_initializer: of the weights of the state.
-            base: what every Keras layer takes: name, dtype, trainable.
+            units: Width of the state.
+            return_sequences: Return the outputs of all steps [batch, steps, units] instead of the last one.
+            return_state: Return the final states as well.
+            go_backwards: Read the last step first. The outputs of all steps are in that order too, as in Keras.
+            kernel_initializer: Initializer of the inputs' weights.
+            recurrent_initializer: Initializer of the state's weights.
+            base: Arguments of every Keras layer: name, dtype, trainable.
 
         Raises:
-            ValueError: units are no whole number from 1.
+            ValueError: `units` is not a whole number from 1.
         """
         super().__init__(**base)
         if not isinstance(units, int) or units < 1:  # type: ignore[redundant-expr]  # Keras's callers have no types
@@ -85,10 +85,10 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the weights for sequences [batch, steps, inputs].
+        """Make the weights for sequences of shape [batch, steps, inputs].
 
         Raises:
-            ValueError: the shape is another, or the number of inputs is not known.
+            ValueError: The shape has not three dimensions, or the number of inputs is unknown.
         """
         if len(input_shape) != 3 or input_shape[2] is None:
             raise ValueError(f"{self.name} reads sequences [batch, steps, inputs], not a shape of {input_shape}")
@@ -103,38 +103,38 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """Run sequences through the cell.
 
         Args:
-            sequences: [batch, steps, inputs], at least one step.
-            initial_state: the state before the first step [batch, units], two of them for the LSTM; zeros if None.
-            mask: refused: every step is read.
+            sequences: Sequences [batch, steps, inputs] of at least one step.
+            initial_state: State before the first step [batch, units], a list of two for the LSTM; None means zeros.
+            mask: Always None: every step is read.
 
         Returns:
-            The last output [batch, units], or all [batch, steps, units] with `return_sequences`; with
-            `return_state` a list of that and the final states.
+            The last output [batch, units], or with `return_sequences` all outputs [batch, steps, units]. With
+            `return_state` it is a list of this and the final states.
 
         Raises:
-            ValueError: a mask, or a wrong number of initial states.
+            ValueError: A mask is given, or a wrong number of initial states.
         """
         if mask is not None:
             raise ValueError(f"{self.name} can't leave out steps: masks are not supported")
         sequences = tf.convert_to_tensor(sequences)
         if self.go_backwards:
-            sequences = tf.reverse(sequences, [1])
+            sequences = tf.reverse(sequences, [1])  # [batch, steps, inputs]
         steps = sequences.shape[1]
         run = self._block if steps is not None and steps <= _BLOCK_STEPS else self._blocks
-        results = run(tf.transpose(sequences, [1, 0, 2]), self._starts(initial_state, sequences))  # steps come first
-        *outputs, states = self._split(results)
-        last = tf.transpose(outputs[0], [1, 0, 2]) if outputs else states[0]
+        by_step = tf.transpose(sequences, [1, 0, 2])  # [steps, batch, inputs]
+        *outputs, states = self._split(run(by_step, self._starts(initial_state, sequences)))
+        last = tf.transpose(outputs[0], [1, 0, 2]) if outputs else states[0]  # [batch, steps, units] or [batch, units]
         return [last, *states] if self.return_state else last
 
     def compute_output_shape(self, sequences_shape: tuple[int | None, ...], *_: Any) -> Any:
-        """Shapes of what `call` returns."""
+        """Return the shapes of what `call` returns."""
         batch, steps, _inputs = sequences_shape
         last = (batch, self.units)
         outputs = (batch, steps, self.units) if self.return_sequences else last
         return (outputs, *[last] * self.state_count) if self.return_state else outputs
 
     def get_config(self) -> dict[str, Any]:
-        """What rebuilds the layer."""
+        """Return the arguments that rebuild the layer."""
         config: dict[str, Any] = super().get_config()
         return config | {
             "units": self.units,
@@ -147,50 +147,56 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Rebuild the layer; models that were saved before also name `shards`, which changed roundings alone."""
+        """Rebuild the layer. Models of earlier versions also name `shards`, which changed nothing but roundings."""
         return super().from_config({key: value for key, value in config.items() if key != "shards"})
 
     def _starts(self, initial_state: Any, sequences: tf.Tensor) -> Tensors:
-        """The initial states as a list: those given, or zeros."""
+        """Return the initial states [batch, units] as a list: the given ones, or zeros."""
         if initial_state is None:
-            return [tf.zeros([tf.shape(sequences)[0], self.units], sequences.dtype)] * self.state_count
+            zeros = tf.zeros([tf.shape(sequences)[0], self.units], sequences.dtype)  # [batch, units]
+            return [zeros] * self.state_count
         given = list(initial_state) if isinstance(initial_state, list | tuple) else [initial_state]
         if len(given) != self.state_count:
             raise ValueError(f"{self.name} starts from {self.state_count} states [batch, units], not from {len(given)}")
         return [tf.convert_to_tensor(one) for one in given]
 
     def _blocks(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
-        """As `_block`, for many steps or an unknown number: a loop of blocks, then what is left over."""
+        """Do what `_block` does for more steps, or an unknown number: a loop of blocks, then the steps left over."""
         steps, _, inputs = by_step.shape
         block = 1 if steps is None else _BLOCK_STEPS
         blocks, size = tf.shape(by_step)[0] // block, tf.shape(by_step)[1]
         written = tf.TensorArray(by_step.dtype, blocks, element_shape=[block, None, self.units])
 
         def body(k: tf.Tensor, written: tf.TensorArray, *before: tf.Tensor) -> tuple[Any, ...]:
-            part = tf.ensure_shape(by_step[k * block : (k + 1) * block], [block, None, inputs])
+            part = tf.ensure_shape(by_step[k * block : (k + 1) * block], [block, None, inputs])  # [block, n, inputs]
             *outputs, after = self._split(self._block(part, list(before)))
             return k + 1, written.write(k, outputs[0]) if outputs else written, *after
 
         _, written, *states = tf.while_loop(lambda k, *_: k < blocks, body, (0, written, *states))
+        # The blocks' outputs one after the other, of shape [blocks * block, n, units].
         every = [tf.reshape(written.stack(), [blocks * block, size, self.units])] if self.return_sequences else []
         if left := (steps or 0) % block:
             *outputs, states = self._split(self._block(by_step[-left:], states))
-            every = [tf.concat([*every, *outputs], 0)] if outputs else []
+            every = [tf.concat([*every, *outputs], 0)] if outputs else []  # [steps, n, units]
         return [*every, *states]
 
     def _split(self, results: Tensors) -> list[Any]:
-        """What `_block` gives: the outputs, if they are there, then the states as one list."""
+        """Return the results of `_block` as the outputs, if there are any, and one list of the states."""
         return [*results[: -self.state_count], results[-self.state_count :]]
 
     def _block(self, by_step: tf.Tensor, states: Tensors) -> Tensors:
-        """Unroll [steps, n, inputs]: with `return_sequences` the outputs [steps, n, units], then the final states."""
+        """Unroll the steps of [steps, n, inputs].
+
+        Returns:
+            With `return_sequences` first the outputs [steps, n, units]; then the final states, each [n, units].
+        """
         raise NotImplementedError
 
     def _projected(self, by_step: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """The product of all steps' inputs with the kernel, plus a bias: [steps, n, gates * units]."""
+        """Return the product of all steps' inputs with the kernel, plus a bias: [steps, n, gates * units]."""
         steps, _, inputs = by_step.shape
-        product = tf.reshape(by_step, [-1, inputs]) @ self.kernel.value + bias
-        # Sizes in full: -1 can't be told where a small batch leaves a shard empty.
+        product = tf.reshape(by_step, [-1, inputs]) @ self.kernel.value + bias  # [steps * n, gates * units]
+        # All sizes are given: TensorFlow can't compute -1 where a small batch leaves a shard empty.
         return tf.reshape(product, [steps, tf.shape(by_step)[1], self.gates * self.units])
 
     def _bias_shape(self) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """A trained model in a folder: `model.json` says how to build it, `seed-<n>.weights.h5` holds its weights.
 
-Unlike a .keras file, which carries a date, both have the same bytes each time. `seed-<n>.sha256` is a line with the
-SHA-256 of the weights: HDF5 reads changed numbers without a word.
+Both have the same bytes each time, unlike a .keras file, which carries a date. `seed-<n>.sha256` is one line, the
+SHA-256 of the weights: HDF5 does not notice numbers that were changed.
 """
 
 import hashlib
@@ -28,22 +28,23 @@ _DESCRIPTION = "model.json"
 
 
 def weights_file(folder: Path, seed: int) -> Path:
-    """Where the weights trained with a seed are."""
+    """Return the path of the weights trained with a seed."""
     return folder / f"seed-{seed}.weights.h5"
 
 
 def digest_file(folder: Path, seed: int) -> Path:
-    """Where the SHA-256 of these weights is."""
+    """Return the path of the file with the SHA-256 of these weights."""
     return folder / f"seed-{seed}.sha256"
 
 
 def save(folder: Path, model: "keras.Model", cell: Cell, sequence: Sequence, seed: int) -> Path:
     """Write a model's weights and description; return the path of the weights.
 
-    The digest goes first and comes last: a model that was half replaced has none, and is not loaded.
+    The former digest is removed first, and the new one is written last. So a half-written model has no digest, and is
+    not loaded.
 
     Raises:
-        OSError: a file can't be written.
+        OSError: A file can't be written.
     """
     digest_file(folder, seed).unlink(missing_ok=True)
     write_json(folder / _DESCRIPTION, {"cell": cell.model_dump(), "sequence": sequence.model_dump()})
@@ -57,17 +58,17 @@ def save(folder: Path, model: "keras.Model", cell: Cell, sequence: Sequence, see
 
 
 class _Memory(io.BytesIO):
-    """A file in memory with a name that Keras takes: on a full disk HDF5 ends the process with a segmentation fault."""
+    """A file in memory, with a name that Keras accepts. On a full disk HDF5 itself ends in a segmentation fault."""
 
     def __str__(self) -> str:
         return "memory.weights.h5"
 
 
 def describe(folder: Path) -> tuple[Cell, Sequence]:
-    """The cell and the sequence view that a saved model is of.
+    """Return the cell and the sequence view of a saved model.
 
     Raises:
-        UserError: the description is missing or broken.
+        UserError: The description is missing or broken.
     """
     path = folder / _DESCRIPTION
     try:
@@ -82,10 +83,10 @@ def describe(folder: Path) -> tuple[Cell, Sequence]:
 
 
 def check(folder: Path, cell: Cell, sequence: Sequence) -> None:
-    """Refuse a saved model of another cell or sequence view than the configured ones.
+    """Check that a saved model has the configured cell and sequence view.
 
     Raises:
-        UserError: The model is another one, or its description is missing or broken.
+        UserError: The model has others, or its description is missing or broken.
     """
     if describe(folder) != (cell, sequence):
         raise UserError(f"{folder} holds a model of another configuration than params.yaml: run `dvc repro` again")
@@ -95,7 +96,7 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
     """Build the model that `save` described, with the weights of a seed.
 
     Raises:
-        UserError: a file is missing or broken, or the weights are not those that were saved.
+        UserError: A file is missing or broken, or the weights are not those that were saved.
     """
     cell, sequence = describe(folder)
     path = weights_file(folder, seed)
@@ -103,7 +104,7 @@ def load(folder: Path, seed: int) -> "tuple[keras.Model, Cell]":
         if digest_file(folder, seed).read_bytes() != f"{sha256_file(path)}\n".encode():
             raise UserError(f"{path} is damaged, or {digest_file(folder, seed).name} is: {mend()}")
         model = build(cell, sequence, seed)
-        with warnings.catch_warnings(action="ignore"):  # weights that do not fit are an error below
+        with warnings.catch_warnings(action="ignore"):  # weights that do not fit raise an error below
             model.load_weights(path)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or path} is missing: run `dvc repro`") from None

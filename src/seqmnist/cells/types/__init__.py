@@ -1,1 +1,1 @@
-"""The cell types: a file each, named as `type` in conf/cell, with a layer of the same name in capitals."""
+"""The cell types. Each file is named as `type` in conf/cell, and has a layer of that name in capitals."""

@@ -11,7 +11,7 @@ from seqmnist.cells.recurrent import Recurrent
 
 @keras.saving.register_keras_serializable("seqmnist")
 class RNN(Recurrent):
-    """The basic recurrent cell of `reference.rnn`; weights as keras.layers.SimpleRNN."""
+    """The basic recurrent cell of `reference.rnn`, with the weights of keras.layers.SimpleRNN."""
 
     gates, state_count = 1, 1
     stock = keras.layers.SimpleRNN
@@ -28,7 +28,13 @@ class RNN(Recurrent):
 
 
 def _forward(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) -> Tensors:
-    """Return the state before the first step and after each one, all [n, units]."""
+    """Return the state before the first step and after each step, all [n, units].
+
+    Args:
+        projected: Inputs' products with the bias [steps, n, units].
+        recurrent_kernel: Weights of the state [units, units].
+        h: State before the first step [n, units].
+    """
     hs = [h]
     for z in tf.unstack(projected):  # [n, units]
         hs.append(tf.tanh(z + hs[-1] @ recurrent_kernel))  # [n, units]
@@ -36,7 +42,7 @@ def _forward(projected: tf.Tensor, recurrent_kernel: tf.Tensor, h: tf.Tensor) ->
 
 
 def _backward(hs: Tensors, recurrent_kernel: tf.Tensor, upstream: tuple[tf.Tensor, ...]) -> Tensors:
-    """Return the gradients of projected, recurrent_kernel and the first h."""
+    """Return the gradients of `_forward`'s arguments: projected, recurrent_kernel and the first h."""
     steps = len(hs) - 1
     d_outputs, (dh,) = parted(upstream, steps, 1)  # [n, units] each
     transposed = tf.transpose(recurrent_kernel)  # [units, units], once rather than in each of the products below
