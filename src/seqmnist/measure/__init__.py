@@ -1,1 +1,1 @@
-"""What is measured of trained models, and what the measures prove."""
+"""Measures of trained models, and tests of the claims by them."""

@@ -1,4 +1,4 @@
-"""What a cell believes while it reads: class probabilities after each row, and the gates of an LSTM."""
+"""A cell's beliefs while it reads: class probabilities after each row, and the gates of an LSTM."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from seqmnist.config import View
 if TYPE_CHECKING:
     import keras
 
-# What an axis with the steps counts, by view; in 28ths, so that 784 pixels are as long as 28 rows.
+# Label of an axis that has the steps, by view. Its unit is a 28th of the image, also where there are 784 steps.
 READ: dict[View, str] = {
     "rows": "row read",
     "columns": "column read",
@@ -23,24 +23,32 @@ GATES = {"i": "input gate", "f": "forget gate", "o": "output gate"}
 
 
 def beliefs(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The probabilities of the ten classes if the digit ended here: [n, steps, 10] of images uint8 [n, 28, 28]."""
+    """Return the probabilities of the ten classes if the digit ended at each step.
+
+    Args:
+        model: Model of images to logits, with one recurrent layer.
+        images: Images uint8 [n, 28, 28].
+
+    Returns:
+        float32 [n, steps, 10].
+    """
     import tensorflow as tf
 
     from seqmnist.measure.layer_copy import copied
 
     stepwise = copied(model.get_layer("cell"), return_sequences=True)
-    sequences = tf.constant(sequences_of(model, images))
-    probabilities: NDArray[np.float32] = tf.nn.softmax(model.get_layer("logits")(stepwise(sequences))).numpy()
+    outputs = stepwise(tf.constant(sequences_of(model, images)))  # [n, steps, units]
+    probabilities: NDArray[np.float32] = tf.nn.softmax(model.get_layer("logits")(outputs)).numpy()  # [n, steps, 10]
     return probabilities
 
 
 def gates(model: "keras.Model", images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """The gates of an LSTM by name (see `GATES`), each [n, steps, units]."""
+    """Return the gates of an LSTM by name (see `GATES`), each float32 [n, steps, units]."""
     trace: reference.Trace = {}
     reference.lstm(sequences_of(model, images), *model.get_layer("cell").get_weights(), trace=trace)
     return {name: trace[name].astype(np.float32) for name in GATES}
 
 
 def example_digits(labels: NDArray[np.uint8], digits: tuple[int, ...] = (2, 4, 7, 9)) -> list[int]:
-    """The first image of each of some digits: no one chose a pretty one."""
+    """Return the index of the first image of each of some digits. So nobody chooses the examples."""
     return [int(np.flatnonzero(labels == digit)[0]) for digit in digits if (labels == digit).any()]

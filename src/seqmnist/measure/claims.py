@@ -1,6 +1,6 @@
-"""The notebook's three claims of an LSTM beside a basic RNN, each as one number and a test of it.
+"""The notebook's three claims about the LSTM and the basic RNN, each as one number and its test.
 
-docs/evidence.md has the definitions. A positive effect speaks for the LSTM.
+docs/evidence.md has the definitions. A positive effect is in favour of the LSTM.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from seqmnist.measure.convergence import area
 from seqmnist.measure.measures import Measured, Measures
 from seqmnist.measure.statistics import Test, can_show, mcnemar, one_difference, sign_flip
 
-BASE, CLAIMED = "rnn", "lstm"  # the claims are of the second, beside the first
+BASE, CLAIMED = "rnn", "lstm"  # the claims compare the second with the first
 NAMES = {
     "better": "The LSTM is better",
     "converges_faster": "The LSTM converges faster",
@@ -26,15 +26,17 @@ EFFECTS = {
 
 
 def claims(measured: Measured, types: Mapping[str, str]) -> dict[str, Test]:
-    """The three tests, of cells that were trained with the same seeds; none without a basic RNN and an LSTM.
+    """Test the three claims on cells that were trained with the same seeds.
+
+    Without a basic RNN and an LSTM the result is empty.
 
     Args:
-        measured: for each cell what was measured of the model of each seed.
-        types: of the cells: one that is named `lstm` may be another.
+        measured: Measures of each seed's model, by cell.
+        types: Type of each cell: a cell that is named `lstm` may have another.
     """
     if any(types.get(cell) != cell for cell in (BASE, CLAIMED)):
         return {}
-    epochs = min(len(one.curve) for cell in (BASE, CLAIMED) for one in measured[cell])  # recipes can differ
+    epochs = min(len(one.curve) for cell in (BASE, CLAIMED) for one in measured[cell])  # their recipes can differ
     pairs = list(zip(measured[BASE], measured[CLAIMED], strict=True))
 
     def of_seeds(figure: Callable[[Measures], float]) -> Test:
@@ -51,7 +53,7 @@ def claims(measured: Measured, types: Mapping[str, str]) -> dict[str, Test]:
 
 
 def remark(p: float | None, seeds: int) -> str:
-    """What a reader must know of a verdict from so few seeds."""
+    """Return a warning to the reader of a verdict from too few seeds, or an empty text."""
     if p is None:
         return "give 6 seeds or more to test it"
     if seeds == 1:
@@ -60,10 +62,10 @@ def remark(p: float | None, seeds: int) -> str:
 
 
 def remembered(one: Measures) -> float:
-    """The mean accuracy over all kinds and numbers of rows after the digit."""
+    """Return the mean accuracy over all kinds and numbers of rows after the digit."""
     return fmean(one.after.values())
 
 
 def as_json(test: Test) -> dict[str, Any]:
-    """A test's part of metrics.json."""
+    """Return a test as its part of metrics.json."""
     return {"verdict": test.verdict, **asdict(test)}

@@ -1,4 +1,4 @@
-"""Copies of a model's recurrent layer that give out more than its last output."""
+"""Copies of a model's recurrent layer that return more than its last output."""
 
 from typing import TypeVar
 

@@ -1,1 +1,1 @@
-"""Training one model: batches, recipe, history."""
+"""The training of one model: batches, graphs, optimizer, epochs and history."""

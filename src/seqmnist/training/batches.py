@@ -1,4 +1,4 @@
-"""Which images make up which batch (the notebook's `shuffle_batch`)."""
+"""The order of the images in an epoch, and its batches (the notebook's `shuffle_batch`)."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from seqmnist.randomness import generator
 
 @dataclass(frozen=True)
 class Batches:
-    """An epoch's batches: batch k is the images `order[bounds[k]:bounds[k + 1]]`."""
+    """The batches of an epoch: batch k has the images `order[bounds[k]:bounds[k + 1]]`."""
 
     order: NDArray[np.int32]  # int32 [n], each image once
     bounds: NDArray[np.int32]  # int32 [batches + 1], from 0 to n
@@ -20,18 +20,18 @@ class Batches:
 
 
 def batch_count(images: int, batch_size: int) -> int:
-    """Batches an epoch, as in the notebook: as many as whole batches fit, so none is smaller than `batch_size`."""
+    """Return the number of batches in an epoch. It is rounded down, so that none is smaller than `batch_size`."""
     return images // batch_size
 
 
 def epoch_batches(images: int, batch_size: int, seed: int, epoch: int) -> Batches:
-    """Shuffle an epoch's images and cut them as `np.array_split(order, images // batch_size)` does.
+    """Shuffle an epoch's images, and split them as `np.array_split(order, images // batch_size)` does.
 
-    Every image is used once; 55,000 images at 150 make 100 batches of 151 and 266 of 150.
+    Every image is used once. 55,000 images and a batch size of 150 give 100 batches of 151 and 266 of 150.
     """
-    order = generator(seed, "batches", epoch).permutation(images).astype(np.int32)
+    order = generator(seed, "batches", epoch).permutation(images).astype(np.int32)  # [images]
     count = batch_count(images, batch_size)
     small, larger = divmod(images, count)
-    sizes = np.full(count, small)
+    sizes = np.full(count, small)  # [batches]
     sizes[:larger] += 1
-    return Batches(order, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
+    return Batches(order, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))  # [images], [batches + 1]

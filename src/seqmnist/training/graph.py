@@ -1,7 +1,7 @@
-"""The two graphs that do the work: a run of training batches, and scoring. Both split batches into shards.
+"""The two graphs that do the work: training on a few batches, and scoring.
 
-A shard is a part of a batch that goes through the model on its own; shards run side by side and are added
-in a fixed order, so the result has the same bits on any number of cores.
+Both split a batch into shards, which go through the model side by side. Their results are added in a fixed order, so
+they have the same bits on any number of cores.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from seqmnist.data.splits import CLASSES, SIZE, Split
 from seqmnist.training.augmentation import moved
 from seqmnist.training.optimizer import Adam
 
-_BATCH_IMAGES = 1_000  # images a graph call: well under half a second
+_BATCH_IMAGES = 1_000  # images scored in a graph call, which takes well under half a second
 
 
 class TrainingGraph:
-    """Runs batches of one split through model, loss, gradient and update, inside one graph call."""
+    """A graph that trains on batches of one split: model, loss, gradients and update in one call."""
 
     def __init__(self, model: keras.Model, split: Split, recipe: Train, shards: int) -> None:
         self._model, self._shards = model, shards
@@ -40,29 +40,30 @@ class TrainingGraph:
         """Train on the batches `order[bounds[k]:bounds[k + 1]]`.
 
         Args:
-            order: int32, indices of images.
-            bounds: int32 [batches + 1].
-            steps: float32 [batches, 4], see `step_values`.
-            maps: float32 [images, 6], see `epoch_maps`.
+            order: Indices of the epoch's images, int32 [images].
+            bounds: Bounds of the batches within `order`, int32 [batches + 1].
+            steps: Values of each step, float32 [batches, 4]: see `step_values`.
+            maps: Maps of the epoch's images, float32 [images, 6]: see `epoch_maps`.
 
         Returns:
-            For each batch, before its update: the mean loss, and how many images were right.
+            The mean loss of each batch before its update, float32 [batches]; the number of its images whose class was
+            right, int32 [batches].
         """
-        # The split stays NumPy's and a call gets its own images: TensorFlow would copy the whole.
-        used = order[bounds[0] : bounds[-1]]
-        images, labels = self._split.images[used], self._split.labels[used].astype(np.int32)
-        own_maps = maps[used] if self._moves else maps
+        # The split stays in NumPy, and each call gets the images that it needs: TensorFlow would copy the whole split.
+        used = order[bounds[0] : bounds[-1]]  # [n]
+        images, labels = self._split.images[used], self._split.labels[used].astype(np.int32)  # [n, 28, 28], [n]
+        own_maps = maps[used] if self._moves else maps  # [n, 6] or [0, 6]
         arguments = map(tf.constant, (images, labels, bounds - bounds[0], steps, own_maps))
-        losses, correct = self._run(*arguments)
+        losses, correct = self._run(*arguments)  # [batches], [batches]
         return losses.numpy(), correct.numpy()
 
     def weights(self) -> list[NDArray[np.float32]]:
-        """What the recipe makes of the model so far: its weights, or their moving averages."""
+        """Return the weights that are scored and saved: the model's, or the recipe's moving averages of them."""
         return [variable.numpy() for variable in self._optimizer.averages or self._weights()]
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Until the end of `with` the model has the averages as its weights, where the recipe makes any."""
+        """Give the model the averages as its weights until the end of `with`, where the recipe has averages."""
         own = [weight.numpy() for weight in self._weights()]
         _assign(self._weights(), self.weights())
         try:
@@ -71,11 +72,11 @@ class TrainingGraph:
             _assign(self._weights(), own)
 
     def state(self) -> list[NDArray[np.float32]]:
-        """All that the next batch depends on: weights, Adam's moments, averages."""
+        """Return all that the next batch depends on: weights, Adam's moments, averages."""
         return [variable.numpy() for variable in self._variables()]
 
     def restore(self, state: list[NDArray[np.float32]]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from a result of `state`."""
         _assign(self._variables(), state)
 
     def _variables(self) -> list[tf.Variable]:
@@ -88,7 +89,15 @@ class TrainingGraph:
     def _run_batches(
         self, images: tf.Tensor, labels: tf.Tensor, bounds: tf.Tensor, steps: tf.Tensor, maps: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Run `_step` for each batch of a call."""
+        """Train on each batch of a call.
+
+        Args:
+            images: Images uint8 [n, 28, 28].
+            labels: Labels int32 [n].
+            bounds: Bounds of the batches int32 [batches + 1], from 0 to n.
+            steps: Values of each step float32 [batches, 4].
+            maps: Maps float32 [n, 6], or [0, 6] where images are not moved.
+        """
         count = tf.shape(steps)[0]
         losses = tf.TensorArray(tf.float32, count)
         correct = tf.TensorArray(tf.int32, count)
@@ -97,25 +106,25 @@ class TrainingGraph:
             loss, right = self._step(images[start:end], labels[start:end], maps[start:end], steps[k])
             losses = losses.write(k, loss)
             correct = correct.write(k, right)
-        return losses.stack(), correct.stack()
+        return losses.stack(), correct.stack()  # [batches], [batches]
 
     def _step(
         self, images: tf.Tensor, labels: tf.Tensor, maps: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Update the weights by one batch; return its mean loss and the number of right answers."""
+        """Update the weights by one batch; return its mean loss, and the number of images whose class was right."""
         size = tf.cast(tf.size(labels), tf.float32)
-        losses, rights, gradients = [], [], []  # one of each for a shard: float32, int32, float32
+        losses, rights, gradients = [], [], []  # of each shard: float32 [], int32 [], and a list of each weight's shape
         shards = (split_rows(part, self._shards) for part in (images, labels, maps))
         for own_images, own_labels, own_maps in zip(*shards, strict=True):
             seen = moved(own_images, own_maps) if self._moves else own_images  # uint8 [shard, 28, 28]
             with tf.GradientTape() as tape:
                 logits = self._model(seen, training=True)  # [shard, 10]
-                loss = tf.reduce_sum(smoothed_cross_entropy(own_labels, logits, self._smoothing)) / size  # scalar
+                loss = tf.reduce_sum(smoothed_cross_entropy(own_labels, logits, self._smoothing)) / size  # []
             losses.append(loss)
             rights.append(count_right(own_labels, logits))
-            gradients.append(tape.gradient(loss, self._weights()))  # each of its weight's shape
+            gradients.append(tape.gradient(loss, self._weights()))
         self._optimizer.apply([tf.add_n(parts) for parts in zip(*gradients, strict=True)], step)
-        return tf.add_n(losses), tf.add_n(rights)
+        return tf.add_n(losses), tf.add_n(rights)  # [], []
 
 
 def _assign(variables: list[tf.Variable], values: list[NDArray[np.float32]]) -> None:
@@ -124,7 +133,7 @@ def _assign(variables: list[tf.Variable], values: list[NDArray[np.float32]]) -> 
 
 
 class ScoringGraph:
-    """Logits, loss and accuracy of a model on a split."""
+    """A graph that computes a model's logits, and from them its loss and accuracy on a split."""
 
     def __init__(self, model: keras.Model, shards: int) -> None:
         self._model, self._shards = model, shards
@@ -133,44 +142,50 @@ class ScoringGraph:
             self._logits = tf.function(self._split_logits).get_concrete_function(*signature)
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits float32 [n, 10] of images uint8 [n, 28, 28]."""
+        """Return the logits float32 [n, 10] of images uint8 [n, 28, 28]."""
         starts = range(0, len(images), _BATCH_IMAGES)
         return np.concatenate([self._logits(tf.constant(images[s : s + _BATCH_IMAGES])).numpy() for s in starts])
 
     def score(self, split: Split) -> tuple[float, float]:
-        """Mean cross-entropy (nats) and accuracy."""
+        """Return the mean cross-entropy (nats) and the accuracy on a split."""
         return score_logits(self.logits(split.images), split.labels)
 
     def _split_logits(self, images: tf.Tensor) -> tf.Tensor:
-        parts = split_rows(images, self._shards)
-        return tf.concat([self._model(part, training=False) for part in parts], axis=0)
+        parts = split_rows(images, self._shards)  # each uint8 [shard, 28, 28]
+        return tf.concat([self._model(part, training=False) for part in parts], axis=0)  # [n, 10]
 
 
 def score_logits(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy of logits [n, 10] for labels [n], computed in float64."""
-    wide = logits.astype(np.float64)
+    """Return mean cross-entropy (nats) and accuracy of logits [n, 10] for labels [n], computed in float64."""
+    wide = logits.astype(np.float64)  # [n, 10]
     with np.errstate(invalid="ignore"):  # a diverged model's logits are infinite, its loss is NaN
         wide -= wide.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(wide).sum(axis=1))
-    losses = log_sums - wide[np.arange(len(labels)), labels]
+    log_sums = np.log(np.exp(wide).sum(axis=1))  # [n]
+    losses = log_sums - wide[np.arange(len(labels)), labels]  # [n]
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
 def split_rows(rows: tf.Tensor, shards: int) -> list[tf.Tensor]:
-    """Cut the first axis into `shards` parts that differ by one row at most."""
+    """Split the first axis into `shards` parts whose lengths differ by at most one."""
     size = tf.shape(rows)[0]
     return [rows[size * k // shards : size * (k + 1) // shards] for k in range(shards)]
 
 
 def smoothed_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Cross-entropy [n] with labels int32 [n], `smoothing` of them spread evenly (Szegedy et al. 2016, section 7)."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    """Return the cross-entropy [n] of logits [n, 10] with smoothed labels (Szegedy et al. 2016, section 7).
+
+    Args:
+        labels: Labels int32 [n].
+        logits: Logits float32 [n, 10].
+        smoothing: Probability that is taken from the label and spread evenly over all classes.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)  # [n]
     if smoothing == 0:
         return losses
-    uniform = -tf.reduce_sum(tf.nn.log_softmax(logits), axis=1) / CLASSES
-    return (1 - smoothing) * losses + smoothing * uniform
+    uniform = -tf.reduce_sum(tf.nn.log_softmax(logits), axis=1) / CLASSES  # [n]
+    return (1 - smoothing) * losses + smoothing * uniform  # [n]
 
 
 def count_right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """How many rows have their largest logit at their label, as an int32 scalar."""
+    """Count the rows whose largest logit is at their label, as int32 []."""
     return tf.reduce_sum(tf.cast(tf.argmax(logits, axis=1, output_type=tf.int32) == labels, tf.int32))

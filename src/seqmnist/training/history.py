@@ -1,4 +1,4 @@
-"""history.csv: the metrics of each seed and epoch, and which epoch is selected."""
+"""history.csv, with the metrics of each seed and epoch, and the choice of the epoch."""
 
 import csv
 from collections.abc import Iterable
@@ -18,20 +18,20 @@ _COLUMNS = ("seed", "epoch", *METRICS)
 
 @dataclass(frozen=True)
 class Row:
-    """One epoch, counted from 0, of one seed's training; `metrics` by the names in `METRICS`."""
+    """One epoch of one seed's training."""
 
     seed: int
-    epoch: int
-    metrics: dict[str, float]
+    epoch: int  # from 0
+    metrics: dict[str, float]  # by the names in `METRICS`; losses in nats
 
 
 def selected(rows: list[Row]) -> Row:
-    """The epoch with the best validation accuracy, the earlier one on ties. Test figures play no part."""
+    """Return the epoch with the best validation accuracy, the earlier one on ties. Test figures play no part."""
     return max(rows, key=lambda row: (row.metrics[VALIDATION_ACCURACY], -row.epoch))
 
 
 def summary(rows: list[Row]) -> dict[str, float]:
-    """`selected.*` and `last.*` of one seed's rows: epoch, val.accuracy, test.accuracy, test.loss."""
+    """Return `selected.*` and `last.*` of one seed's rows: epoch, val.accuracy, test.accuracy, test.loss."""
     return figures("selected", selected(rows)) | figures("last", rows[-1])
 
 
@@ -42,16 +42,16 @@ def figures(name: str, row: Row) -> dict[str, float]:
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as CSV; floats in full, so that `read` gives the same values."""
+    """Write rows as CSV, with all digits of a float, so that `read` returns the same values."""
     values = ([row.seed, row.epoch, *(row.metrics[name] for name in METRICS)] for row in rows)
     write_csv(path, [_COLUMNS, *values])
 
 
 def read(path: Path) -> list[Row]:
-    """Read what `write` wrote.
+    """Read the rows of a history.
 
     Raises:
-        UserError: the file is missing or has other columns.
+        UserError: The file is missing, is no text, or has other columns or values that are no numbers.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -70,7 +70,7 @@ def read(path: Path) -> list[Row]:
 
 
 def by_seed(rows: list[Row]) -> dict[int, list[Row]]:
-    """The rows of each seed, in the order in which the seeds appear."""
+    """Group rows by seed, in the order in which the seeds appear."""
     groups: dict[int, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.seed, []).append(row)

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba 2015, algorithm 1 in the efficient order of section 2's last paragraph)."""
+"""Adam (Kingma and Ba 2015, algorithm 1 in the more efficient order of section 2's last paragraph)."""
 
 import keras
 import numpy as np
@@ -9,10 +9,10 @@ from seqmnist.config import Train
 
 
 class Adam:
-    """Adam's two moments for a list of weights, updated by TensorFlow's fused operation.
+    """Adam for a list of weights, by TensorFlow's fused operation.
 
-    The step number and all that depends on it come from outside, so the moments, and the weights' moving averages where
-    the recipe has them, are all of its state.
+    Its state is the two moments of each weight, and the weights' moving averages where the recipe has them. The step
+    number, and all that depends on it, comes from outside.
     """
 
     def __init__(self, weights: list[keras.Variable], recipe: Train) -> None:
@@ -24,10 +24,15 @@ class Adam:
         self.averages = [tf.Variable(weight) for weight in self._weights] if recipe.averaging else []
 
     def apply(self, gradients: list[tf.Tensor], step: tf.Tensor) -> None:
-        """Update the weights; `step` float32 [4] is a row of `step_values`."""
+        """Update the weights and averages.
+
+        Args:
+            gradients: Gradient of each weight, of its shape.
+            step: Row of `step_values`, float32 [4].
+        """
         recipe = self._recipe
         if recipe.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)
+            gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)  # each of its weight's shape
         for weight, (first, second), gradient in zip(self._weights, self.moments, gradients, strict=True):
             tf.raw_ops.ResourceApplyAdam(
                 var=weight.handle,
@@ -47,15 +52,20 @@ class Adam:
 
 
 def step_values(recipe: Train, steps: NDArray[np.int64], total: int) -> NDArray[np.float32]:
-    """What each step, counted from 0, of `total` has of its own.
+    """Return the values of Adam that change from step to step.
+
+    Args:
+        recipe: Recipe of the training.
+        steps: Numbers of the steps, from 0, int64 [steps].
+        total: Number of steps in the whole training.
 
     Returns:
         float32 [steps, 4]: the learning rate, beta_1 and beta_2 to the power of (step + 1), the decay of the average.
     """
-    # Constant, or cosine decay to 0 without restarts (Loshchilov and Hutter 2017, equation 5).
+    # All [steps]. The rate is constant, or decays to 0 by a cosine (Loshchilov and Hutter 2017, equation 5).
     factors = 0.5 * (1 + np.cos(np.pi * steps / total)) if recipe.schedule == "cosine" else np.ones(len(steps))
     powers = (recipe.beta_1 ** (steps + 1.0), recipe.beta_2 ** (steps + 1.0))
-    # The decay of the average (Polyak and Juditsky 1992) is lower at first: 1/10, 2/11, 3/12 and so on. So the first
-    # weights, which are random, are soon forgotten.
+    # The decay of the average (Polyak and Juditsky 1992) starts low: 1/10, 2/11, 3/12 and so on. So the average soon
+    # forgets the random first weights.
     decays = np.minimum(recipe.averaging, (steps + 1.0) / (steps + 10.0))
-    return np.stack([recipe.learning_rate * factors, *powers, decays], axis=1).astype(np.float32)
+    return np.stack([recipe.learning_rate * factors, *powers, decays], axis=1).astype(np.float32)  # [steps, 4]

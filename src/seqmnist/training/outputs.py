@@ -9,12 +9,12 @@ from seqmnist.training.history import Row
 
 
 def read_histories(configuration: Config) -> dict[str, list[Row]]:
-    """Read the history of each cell; refuse cells that were trained with another configuration than the present one.
+    """Read the history of each cell, and check that the cells were trained with the present configuration.
 
-    params.yaml can change while the pipeline runs, by an experiment that is started in the same workspace.
+    An experiment that is started in the same workspace can change params.yaml while the pipeline runs.
 
     Raises:
-        UserError: A history is missing, or a saved cell, or a history's seeds and epochs, are not the configured ones.
+        UserError: A history is missing, or a saved cell or a history's seeds and epochs are not the configured ones.
     """
     histories = {cell: history.read(history_file(cell)) for cell in configuration.cells}
     for cell, rows in histories.items():

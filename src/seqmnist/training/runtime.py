@@ -1,4 +1,4 @@
-"""How this process runs TensorFlow: quiet, deterministic, on few threads, without a GPU."""
+"""The start of TensorFlow in this process: quiet, deterministic, on few threads, without a GPU."""
 
 import os
 import re
@@ -7,24 +7,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Variables by which Keras, TensorFlow, XLA and oneDNN compute otherwise.
+# Variables that change how Keras, TensorFlow, XLA and oneDNN compute.
 _CHANGES_RESULTS = re.compile(r"(KERAS|NNX|TF|TF2|XLA|ONEDNN|DNNL)_.+")
-_OTHERS = re.compile(  # of TensorFlow's log, and Terraform's
+_OTHERS = re.compile(  # variables of the same prefix: TensorFlow's log, and Terraform
     r"TF_(CPP|CLI|CLOUD|IGNORE|INPUT|IN_AUTOMATION|LOG|PLUGIN|REATTACH|REGISTRY|STATE|TOKEN|VAR|WORKSPACE|DATA_DIR)(_.+)?"
 )
 
 
 def start_tensorflow(shards: int) -> None:
-    """Import TensorFlow with single-threaded operations and `shards` operations side by side.
+    """Import TensorFlow with single-threaded operations, of which `shards` run side by side.
 
-    A product that is summed by one thread gives the same bits every time, so the parts of a batch, not the
-    parts of a product, share the cores. Call it before anything else imports TensorFlow or Keras.
+    A product that one thread sums has the same bits every time. So the cores share the parts of a batch, not the parts
+    of a product. Call it before anything else imports TensorFlow or Keras.
 
-    Variables and the user's keras.json, which would change results, have no effect.
+    Environment variables and a keras.json that would change results have no effect.
     """
     _set_environment()
-    sys.dont_write_bytecode = True  # that of AutoGraph's modules would stay in the folder for temporary files
-    with _stderr_held_back(), _hidden("sklearn"):  # half a second, for wrappers of Keras's that nothing here uses
+    sys.dont_write_bytecode = True  # AutoGraph's would stay in the folder for temporary files
+    with _stderr_held_back(), _hidden("sklearn"):  # half a second, for Keras's wrappers that nothing here uses
         import keras
         import tensorflow as tf
 
@@ -35,7 +35,7 @@ def start_tensorflow(shards: int) -> None:
 
 
 def _set_environment() -> None:
-    """Remove variables that change results, with a line, and name the backend and a place without a keras.json."""
+    """Remove variables that change results, and say so; name Keras's backend, and a folder without a keras.json."""
     own = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
     changing = sorted(name for name in os.environ if _CHANGES_RESULTS.fullmatch(name) and not _OTHERS.fullmatch(name))
     if removed := [name for name in changing if name not in own]:
@@ -47,11 +47,11 @@ def _set_environment() -> None:
 
 @contextmanager
 def _hidden(name: str) -> Iterator[None]:
-    """Let no import of a package succeed that is not imported yet."""
+    """Make imports of a package fail, unless it is imported already."""
     if name in sys.modules:
         yield
         return
-    sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say so
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's mark for a module that can't be imported
     try:
         yield
     finally:
@@ -60,9 +60,9 @@ def _hidden(name: str) -> Iterator[None]:
 
 @contextmanager
 def _stderr_held_back() -> Iterator[None]:
-    """Keep what is written to stderr and show it only after an exception.
+    """Hold back what is written to stderr, and show it only after an exception.
 
-    TensorFlow's C++ part tells of oneDNN and missing GPUs at each import, and TF_CPP_MIN_LOG_LEVEL no longer
+    TensorFlow's C++ part prints lines about oneDNN and missing GPUs at each import. TF_CPP_MIN_LOG_LEVEL no longer
     silences it (2.21).
     """
     stderr = os.dup(2)

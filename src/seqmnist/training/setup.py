@@ -1,4 +1,4 @@
-"""The definition of a training, and the code that its result depends on."""
+"""The definition of a training, and the list of code that its result depends on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from accord.checkpoints import Checkpoints, training_key
 from seqmnist.config import Cell, Config, SplitName
 from seqmnist.data.splits import Split, Summary
 
-# All code that a training's bits depend on, as the train stage's deps in dvc.yaml name it.
+# All code that a training's bits depend on. The deps of the train stage in dvc.yaml are the same.
 CODE = (
     "accord/files.py",
     "accord/metric_names.py",
@@ -41,11 +41,11 @@ _LIBRARIES = ("keras", "numpy", "tensorflow")
 
 @dataclass(frozen=True)
 class Training:
-    """A cell, a seed and the images that it is trained on."""
+    """A cell, a seed and the images for its training."""
 
-    configuration: Config  # whose cell, recipe and sequence view are used
+    configuration: Config  # has the cell, the recipe and the sequence view
     cell: str  # key in `configuration.cells`
-    seed: int  # of weights, batches and moved images
+    seed: int  # seed of weights, batches and moved images
     data: Mapping[SplitName, Split]  # the three splits
     summary: Summary  # sizes and digests of the splits
 
@@ -61,10 +61,10 @@ class Training:
 
     @property
     def recipe(self) -> dict[str, object]:
-        """All of the configuration that the training depends on, with the cell's own recipe merged."""
+        """The part of the configuration that the training depends on, with the cell's own recipe merged."""
         return self.configuration.recipe_of(self.cell, self.seed)
 
     def checkpoints(self, folder: Path) -> Checkpoints:
-        """Claim its checkpoints in a folder of checkpoints."""
+        """Claim the training's checkpoints in a folder of checkpoints."""
         key = training_key(self.recipe, self.digests, CODE, _LIBRARIES)
         return Checkpoints(folder / f"{self.cell}-seed-{self.seed}", key)

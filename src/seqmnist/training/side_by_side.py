@@ -1,6 +1,6 @@
-"""Trainings of several seeds side by side, each in a process of its own.
+"""Trainings of several seeds side by side, in worker processes.
 
-A process sends messages: a method of `Screen` or _RESULT by its name, and its arguments.
+A worker sends messages. Each has the name of a method of `Screen`, or _RESULT, and its arguments.
 """
 
 import io
@@ -20,25 +20,25 @@ from seqmnist.training.terminal import Screen, Watch
 
 _RESULT = "result"
 
-# What a process does: its arguments are seeds as they come, what to call with the result of each, and what shows one.
+# The work of a process. Its arguments: seeds as they come, a function for each result, a function that makes a `Watch`.
 Work = Callable[[Iterable[int], Callable[[Any], None], Callable[..., Watch]], None]
 
 
 def run(work: Work, seeds: Sequence[int], workers: int, finish: Callable[[list[Any]], None]) -> None:
-    """Train seeds in so many processes, of which each takes the next seed when it is done with one.
+    """Train all seeds in worker processes. Each takes the next seed when it is done with one.
 
     Args:
-        work: Trains the seeds that come; where no more come, all of them are trained.
+        work: Function that trains the seeds that it is given. It learns that no more come when all are trained.
         seeds: All seeds.
-        workers: Number of processes, at most that of seeds.
-        finish: Gets the results in the order of the seeds before any `work` learns that no more come.
+        workers: Number of processes, at most the number of seeds.
+        finish: Function that gets all results, in the order of the seeds, before any `work` ends.
 
     Raises:
         UserError: A process was ended from outside.
-        SystemExit: A process failed, and has said why. In both cases the others are ended first.
+        SystemExit: A process failed, and has said why. In both cases the other processes are ended first.
     """
     screen, waiting, results = Screen(), list(reversed(seeds)), dict[int, Any]()
-    at: dict[Connection, int] = {}  # the seed that each process works at
+    at: dict[Connection, int] = {}  # the seed that each process trains
     with screen, _started(work, workers, screen) as processes:
         for connection in processes:
             _send(connection, at.setdefault(connection, waiting.pop()))
@@ -61,13 +61,13 @@ def run(work: Work, seeds: Sequence[int], workers: int, finish: Callable[[list[A
 
 @contextmanager
 def _started(work: Work, workers: int, screen: Screen) -> Iterator[dict[Connection, BaseProcess]]:
-    """Start processes; end those that are there at the end of the block, and print what they still have to say."""
+    """Start processes; at the end of the block, end those that still run, and print the lines that they sent."""
     context, processes = get_context("spawn"), dict[Connection, BaseProcess]()
     try:
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process: BaseProcess = context.Process(target=_process, args=(theirs, work), daemon=True)
-            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a process inherits that; none prints a traceback
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: no process prints a traceback at Ctrl-C
             process.start()
             signal.signal(signal.SIGINT, handler)
             theirs.close()
@@ -87,13 +87,13 @@ def _started(work: Work, workers: int, screen: Screen) -> Iterator[dict[Connecti
 
 
 def _send(connection: Connection, seed: int | None) -> None:
-    """Give a process a seed, or None if no more come; if it is gone, that is seen when it is waited for."""
+    """Send a process a seed, or None if no more come. A process that is gone is noticed at the next wait."""
     with suppress(ConnectionError):
         connection.send(seed)
 
 
 def _next_message(processes: dict[Connection, BaseProcess], at: dict[Connection, int]) -> tuple[Connection, str, Any]:
-    """Wait for the next message; raise what the end of a process stands for."""
+    """Wait for the next message. Raise an error if a process has ended instead."""
     waited = wait(list(processes))
     connection = next(one for one in processes if one in waited)
     try:
@@ -106,7 +106,7 @@ def _next_message(processes: dict[Connection, BaseProcess], at: dict[Connection,
 
 
 def _check(process: BaseProcess, seed: int) -> None:
-    """Raise what the end of a process stands for, if it did not end well."""
+    """Raise an error if a process did not end with exit code 0."""
     code = process.exitcode or 0
     if code > 0:
         sys.exit(code)  # it has printed why
@@ -117,7 +117,7 @@ def _check(process: BaseProcess, seed: int) -> None:
 
 
 def _process(connection: Connection, work: Work) -> None:
-    """Run a process. Ctrl-C is heard by the one that started it, which ends it with SIGTERM."""
+    """Run the work of a process. Its parent alone hears Ctrl-C, and ends it with SIGTERM."""
     run_command(partial(_work, connection, work))
 
 
@@ -136,7 +136,7 @@ def _work(connection: Connection, work: Work) -> None:
 
 
 class _Lines(io.TextIOBase):
-    """A stdout that sends each line to the process that has the terminal."""
+    """A stdout that sends each line to the parent, which has the terminal."""
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send, self._begun = send, ""
@@ -149,7 +149,7 @@ class _Lines(io.TextIOBase):
 
 
 class _RemoteWatch(Watch):
-    """A training that prints lines here, and whose bar is at the one that has the terminal."""
+    """A `Watch` that prints lines here, and has its bar in the parent, which has the terminal."""
 
     def __init__(self, send: Callable[..., None], name: str, epochs: int, batches: int, first: int = 0) -> None:
         super().__init__(name, epochs, batches, first)

@@ -1,4 +1,4 @@
-"""What a person watching the training sees."""
+"""Bars and lines on the terminal that show a training at work."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
@@ -12,13 +12,20 @@ if TYPE_CHECKING:
 
 
 class Watch(Bar):
-    """A bar over all batches where stdout is a terminal, and one plain line an epoch everywhere.
+    """A bar over all batches where stdout is a terminal, and everywhere one plain line for each epoch.
 
-    A line is `name epoch/last loss`, the accuracies, seconds and images a second; it fits 80 columns.
+    A line has name, epoch/last epoch, loss, accuracies, seconds and images a second. It fits into 80 columns.
     """
 
     def __init__(self, name: str, epochs: int, batches: int, first: int = 0) -> None:
-        """Name the run and say how many `epochs` of how many `batches` it has, and which epoch is the first."""
+        """Begin a bar.
+
+        Args:
+            name: Name of the training.
+            epochs: Number of epochs.
+            batches: Number of batches in an epoch.
+            first: First epoch that is trained now, from 0.
+        """
         super().__init__(name, epochs * batches, MofNCompleteColumn(), TimeRemainingColumn())
         self.reset(self.task, completed=first * batches)
         self._name, self._last = name, epochs - 1
@@ -38,14 +45,14 @@ class Watch(Bar):
 
 
 class Screen(Bars):
-    """A bar for each training that is at work in another process, known by a key, and the lines that they print."""
+    """A bar for each training in another process, known by a key, and the lines that these trainings print."""
 
     def __init__(self) -> None:
         super().__init__(MofNCompleteColumn(), TimeRemainingColumn())
         self._bars: dict[Hashable, TaskID] = {}
 
     def begin(self, key: Hashable, name: str, total: int, done: int) -> None:
-        """Show a training of which so many batches of all are done."""
+        """Show a training with `total` batches, `done` of which are done."""
         self._bars[key] = self.add_task(name, total=total, completed=done)
 
     def batches(self, key: Hashable, done: int) -> None:
@@ -53,9 +60,9 @@ class Screen(Bars):
         self.advance(self._bars[key], done)
 
     def line(self, _key: Hashable, text: str) -> None:
-        """Print a line of a training's."""
+        """Print a line of a training."""
         self.tell(text)
 
     def end(self, key: Hashable) -> None:
-        """Take away the bar of a training that is over."""
+        """Remove the bar of a training that is over."""
         self.remove_task(self._bars.pop(key))

@@ -32,7 +32,7 @@ class LSTM(Recurrent):
             outputs = [tf.stack([step.h for step in steps])] if self.return_sequences else []  # [steps, n, units]
             return [*outputs, steps[-1].h, steps[-1].cs], lambda *upstream: _backward(steps, weights, bias, upstream)
 
-        # The operation refuses an empty batch, as a small batch's last shard may be. It gets a row of zeros for a while.
+        # The operation refuses an empty batch, as a small batch's last shard may be. It gets a row of zeros meanwhile.
         size = tf.shape(by_step)[1]
         missing = tf.maximum(1 - size, 0)
         by_step = tf.pad(by_step, [[0, 0], [0, missing], [0, 0]])  # [steps, n, inputs], n at least 1
