@@ -12,7 +12,7 @@ MADE = {  # by whoever follows a page
     "conf/cell/mgu.yaml",
     "deploy/.env",
     "src/seqmnist/cells/types/mgu.py",
-    "tests/seqmnist/cells/types/test_mgu.py",
+    "tests/seqmnist/cells/test_mgu.py",
 }
 
 
