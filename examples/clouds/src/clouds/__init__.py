@@ -1,0 +1,1 @@
+"""A perceptron that separates two clouds of points."""
