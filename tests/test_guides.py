@@ -133,7 +133,9 @@ def follow(project: Project, page: str) -> list[Result]:
     return results
 
 
-@pytest.mark.parametrize(("page", "kinds"), [("your-own.md", ("diamond", "circle")), ("adopt.md", ("plain", "average"))])
+@pytest.mark.parametrize(
+    ("page", "kinds"), [("your-own.md", ("diamond", "circle")), ("adopt.md", ("plain", "average"))]
+)
 def test_a_page_leads_to_a_project_whose_runs_agree_with_its_cache(
     empty: Project, page: str, kinds: tuple[str, str]
 ) -> None:

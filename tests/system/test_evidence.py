@@ -26,7 +26,7 @@ def test_the_evidence_goes_into_docs_and_leaves_the_default_results_alone(projec
         assert evidence["metrics"][cell]["seeds"]["42"] == metrics[cell]["seeds"]["42"]
     verdict = evidence["metrics"]["claims"]["converges_faster"]["verdict"]
     assert verdict == "not shown", "of two seeds nothing can be"
-    assert f"**{verdict}**" in (project.root / "README.md").read_text()
+    assert f"**{verdict}**" in (docs / "evidence.md").read_text()
     assert {path.name for path in (docs / "figures/evidence").iterdir()} == {
         path.name for path in (project.root / "reports/figures").iterdir()
     }
