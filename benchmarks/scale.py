@@ -1,7 +1,7 @@
 """Measure what a sweep costs the more it has of trials, and calculate from it: `python -m benchmarks.scale`.
 
 MLflow's runs are made by its client in a database of their own; thousands of them are copies of such a run by SQL.
-Writes docs/scale.json and the tables in docs/scale.md.
+Writes scale.json and the tables in scale.md, beside this module.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks import scale_model
 from benchmarks.machine import machine
 from seqmnist.report.publish import filled
 
-DOCS = Path("docs")
+HERE = Path("benchmarks")
 RUNS = (1, 1_000, 10_000, 100_000)
 JOBS = (100, 1_000)
 EPOCHS = 15
@@ -55,8 +55,8 @@ def main() -> None:
     tables = scale_model.tables(measured)
     print("\n".join(tables.values()))
     if not quick:
-        write_json(DOCS / "scale.json", measured)
-        page = DOCS / "scale.md"
+        write_json(HERE / "scale.json", measured)
+        page = HERE / "scale.md"
         write_text(page, filled(page.read_text("utf-8"), "scale", tables))
 
 

@@ -14,7 +14,7 @@ BYTES_AN_IMAGE = 28 * 28 + 1 + 24 + 8  # pixels, label, augmentation's map, its 
 
 
 def tables(measured: dict[str, Any]) -> dict[str, str]:
-    """The tables of docs/scale.md by the names of their marks."""
+    """Return the tables of benchmarks/scale.md by the names of their marks."""
     return {
         "store": _store(measured["store"]),
         "hydra": _hydra(measured["hydra"]),

@@ -6,12 +6,12 @@ import pytest
 from benchmarks import scale_model
 from seqmnist.report.publish import filled
 
-DOCS = Path(__file__).parents[2] / "docs"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def test_the_pages_tables_are_those_of_the_measured_values() -> None:
-    text = (DOCS / "scale.md").read_text()
-    tables = scale_model.tables(json.loads((DOCS / "scale.json").read_text()))
+    text = (BENCHMARKS / "scale.md").read_text()
+    tables = scale_model.tables(json.loads((BENCHMARKS / "scale.json").read_text()))
     assert all(table in text for table in tables.values())
     assert filled(text, "scale", tables) == text
 
