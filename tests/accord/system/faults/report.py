@@ -85,16 +85,6 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join([*lines, f"| **all** | {' | '.join(f'**{one}**' for one in sums)} |"]) + "\n"
 
 
-def hits(results: dict[str, Any]) -> str:
-    """Return a Markdown table of the processes that the kills hit."""
-    lines = ["| command | victim, and how far the command was |", "| --- | --- |"]
-    for fault, one in results["faults"].items():
-        if fault.startswith("SIGKILL"):
-            where = ", ".join(f"{name} {count}" for name, count in one["where"].items())
-            lines.append(f"| {fault.removeprefix('SIGKILL: ')} | {where} |")
-    return "\n".join(lines) + "\n"
-
-
 def surroundings(results: dict[str, Any]) -> str:
     """Return a Markdown table of the surroundings that were tried: what had no effect, and what got a line."""
     lines = ["| kind | without effect | refused in a line |", "| --- | --- | --- |"]
@@ -108,7 +98,7 @@ def surroundings(results: dict[str, Any]) -> str:
 
 def with_tables(text: str, results: dict[str, Any]) -> str:
     """A page with the tables between its marks `<!-- faults: ... -->` and `<!-- end -->` made of the results."""
-    made_of = {"outcomes": table(results), "hits": hits(results), "surroundings": surroundings(results)}
+    made_of = {"outcomes": table(results), "surroundings": surroundings(results)}
     for title, made in made_of.items():
         text = re.sub(rf"(<!-- faults: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)
     return text

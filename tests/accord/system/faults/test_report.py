@@ -15,7 +15,7 @@ Before.
 an old table
 <!-- end -->
 Between.
-<!-- faults: hits -->
+<!-- faults: surroundings -->
 <!-- end -->
 After.
 """
@@ -29,7 +29,7 @@ def test_the_page_is_what_was_measured_and_nothing_was_lost() -> None:
     assert all(one["injected"] <= one["planned"] for one in results["faults"].values())
     assert [fault for fault, one in results["faults"].items() if one["lost"]] == []
     assert report.table(results) in page
-    assert report.hits(results) in page
+    assert report.surroundings(results) in page
 
 
 def _by_kind(planned: dict[str, int]) -> dict[str, int]:
@@ -76,6 +76,6 @@ def test_results_are_written_with_the_tables_between_their_marks(tmp_path: Path)
     assert "an old table" not in page
     assert "| SIGKILL: sweep | 20 | 20 | 20 | 0 | 0 |" in page
     assert f"| **all** | **{len(EVERY)}** | **{len(EVERY)}** | **{len(EVERY)}** | **0** | **0** |" in page
-    assert "| sweep | DVC before the stage 20 |" in page
+    assert "| streams | `DVC before the stage` |  |" in page
     assert page.startswith("Before.\n")
     assert page.endswith("<!-- end -->\nAfter.\n")
