@@ -1,7 +1,7 @@
-"""Random generators derived from (seed, purpose, epoch): none has a state that a run could carry on.
+"""Random generators, each derived from (seed, purpose, epoch).
 
-Epoch 7's generator is the same whether or not the run was interrupted before it, and a new use of
-randomness disturbs no other.
+None has a state that a run carries on. So epoch 7 has the same generator whether or not the run was interrupted before
+it, and a new use of randomness changes no other.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ import numpy as np
 
 
 def generator(seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
-    """The generator for one purpose in one epoch."""
+    """Return the generator for one purpose in one epoch."""
     number = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big")
     return np.random.default_rng([seed, number, epoch])
 
 
 def weight_seed(seed: int, part: str) -> int:
-    """The seed, below 2**31, of the initializer of one weight."""
+    """Return the seed of one weight's initializer, below 2**31."""
     return int(generator(seed, f"weights of {part}").integers(2**31))

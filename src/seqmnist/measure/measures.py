@@ -1,4 +1,4 @@
-"""All that is measured of one trained model."""
+"""All measures of one trained model."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,25 +17,24 @@ from seqmnist.training.history import Row
 if TYPE_CHECKING:
     import keras
 
-FLOW_DIGITS = 256  # the first validation digits
+FLOW_DIGITS = 256  # number of validation digits, the first ones, for gradient flow
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured of one model with the weights of its selected epoch."""
+    """Measures of one model with the weights of its selected epoch."""
 
-    seed: int  # the training's
-    rows: list[Row]  # its history
-    probabilities: NDArray[np.float32]  # of the test images, float32 [n, 10]
-    right: NDArray[np.bool_]  # whether its most probable class is the label [n]
+    seed: int  # seed of the training
+    rows: list[Row]  # history of the training
+    probabilities: NDArray[np.float32]  # class probabilities of the test images, float32 [n, 10]
+    right: NDArray[np.bool_]  # for each test image, if the most probable class is the label [n]
     test_loss: float  # nats
-    test_accuracy: float  # the share right
+    test_accuracy: float
     after: dict[str, float]  # accuracy with rows after the digit, by their kind and number, as `blank 28`
-    # The mean spectral norm by k, see `gradient_flows`, at the `start` and the `end` of training [steps].
-    flow: dict[str, NDArray[np.float64]]
-    bins: list[Bin]  # reliability of the test predictions, in bins of their probability
-    beliefs: NDArray[np.float32]  # of the example digits, float32 [digits, steps, 10]
-    gates: dict[str, NDArray[np.float32]]  # of the example digits, by name [digits, steps, units]; of an LSTM alone
+    flow: dict[str, NDArray[np.float64]]  # `gradient_flows` at the `start` and the `end` of training, each [steps]
+    bins: list[Bin]  # test predictions in bins of their probability
+    beliefs: NDArray[np.float32]  # beliefs about the example digits, float32 [digits, steps, 10]
+    gates: dict[str, NDArray[np.float32]]  # an LSTM's gates by name, each [digits, steps, units]; empty for other cells
 
     @property
     def curve(self) -> list[float]:
@@ -50,12 +49,12 @@ class Measures:
 
     @property
     def summary(self) -> dict[str, float]:
-        """`selected.*` and `last.*`, the selected model's test figures as measured here."""
+        """`selected.*` and `last.*` of the history, with the selected model's test figures as measured here."""
         measured = {f"{SELECTED}test.loss": self.test_loss, SELECTED + TEST_ACCURACY: self.test_accuracy}
         return history.summary(self.rows) | measured
 
 
-Measured = dict[str, list[Measures]]  # for each cell what was measured of the model of each seed
+Measured = dict[str, list[Measures]]  # measures of each seed's model, by cell
 
 
 def measure(
@@ -65,10 +64,10 @@ def measure(
 
     Args:
         trained: Model with the weights of the selected epoch.
-        fresh: The same before its training.
-        cell: Configuration of its cell.
+        fresh: The same model before its training.
+        cell: Configuration of the cell.
         data: The three splits.
-        rows: Its history.
+        rows: History of the training.
     """
     from scipy.special import softmax
 
@@ -78,11 +77,11 @@ def measure(
     from seqmnist.training.graph import ScoringGraph, score_logits
 
     test = data["test"]
-    logits = ScoringGraph(trained, cell.shards).logits(test.images)
+    logits = ScoringGraph(trained, cell.shards).logits(test.images)  # [n, 10]
     loss, accuracy = score_logits(logits, test.labels)
-    digits = data["validation"].images[:FLOW_DIGITS]
-    examples = test.images[example_digits(test.labels)]
-    probabilities: NDArray[np.float32] = softmax(logits.astype(np.float64), axis=1).astype(np.float32)
+    digits = data["validation"].images[:FLOW_DIGITS]  # [256, 28, 28]
+    examples = test.images[example_digits(test.labels)]  # [digits, 28, 28]
+    probabilities: NDArray[np.float32] = softmax(logits.astype(np.float64), axis=1).astype(np.float32)  # [n, 10]
     return Measures(
         seed=rows[0].seed,
         rows=rows,

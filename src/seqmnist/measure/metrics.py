@@ -11,12 +11,15 @@ from seqmnist.measure.statistics import Test
 
 
 def content(measured: Measured, tests: dict[str, Test], examples: int) -> dict[str, Any]:
-    """All of metrics.json: for each cell the means over seeds, of several also `std`, and `seeds` with each one's.
+    """Return the content of metrics.json.
+
+    It has for each cell the means over seeds, their deviations under `std` where there are several seeds, and each
+    seed's figures under `seeds`. The claims come last.
 
     Args:
-        measured: for each cell what was measured of each seed's model.
-        tests: of the claims, by name.
-        examples: training images in an epoch.
+        measured: Measures of each seed's model, by cell.
+        tests: Tests of the claims, by name.
+        examples: Number of training images in an epoch.
     """
     metrics: dict[str, Any] = {}
     for cell, models in measured.items():
@@ -30,12 +33,12 @@ def content(measured: Measured, tests: dict[str, Test], examples: int) -> dict[s
 
 
 def cells_of(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The cells' parts of metrics.json."""
+    """Return the cells' parts of metrics.json."""
     return {cell: part for cell, part in metrics.items() if cell != "claims"}
 
 
 def model_figures(one: Measures, examples: int) -> dict[str, float]:
-    """A model's figures by dotted name; `examples` are the training images in an epoch."""
+    """Return a model's figures by dotted name; `examples` is the number of training images in an epoch."""
     after = {name.replace(" ", "_"): accuracy for name, accuracy in one.after.items()}
     further = {
         "convergence": {"area": area(one.curve), **reached(one.curve, examples)},
@@ -46,7 +49,7 @@ def model_figures(one: Measures, examples: int) -> dict[str, float]:
 
 
 def over_seeds(figures: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean and sample standard deviation of each figure that all seeds have; of one seed no deviation."""
+    """Return mean and sample standard deviation of each figure that all seeds have; one seed has no deviation."""
     shared = [key for key in figures[0] if all(key in one for one in figures)]
     values = {key: [float(one[key]) for one in figures] for key in shared}
     deviations = {key: stdev(each) for key, each in values.items()} if len(figures) > 1 else {}
@@ -54,7 +57,7 @@ def over_seeds(figures: list[dict[str, float]]) -> tuple[dict[str, float], dict[
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    """The figures by dotted name that MLflow can compare: without single seeds and words."""
+    """Return the numbers that MLflow compares, by dotted name: no words, and no single seeds."""
     flat = flatten(metrics)
     numeric = {key: value for key, value in flat.items() if isinstance(value, int | float) and ".seeds." not in key}
     bounds = {
@@ -66,17 +69,17 @@ def numbers(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def spread(values: list[float]) -> str:
-    """A value, or the mean and sample standard deviation of several."""
+    """Return one value as text, or the mean and sample standard deviation of several."""
     return f"{values[0]:.4f}" if len(values) == 1 else f"{fmean(values):.4f} ± {stdev(values):.4f}"
 
 
 def figures_of_seeds(part: dict[str, Any], key: str) -> list[float]:
-    """What each seed has of a figure by its dotted name, from a cell's part of metrics.json."""
+    """Return a figure, by its dotted name, of each seed in a cell's part of metrics.json."""
     return [flatten(one)[key] for one in part["seeds"].values()]
 
 
 def nest(flat: dict[str, float]) -> dict[str, Any]:
-    """Dotted names as nested keys: {"a.b": 1} becomes {"a": {"b": 1}}."""
+    """Turn dotted names into nested keys: {"a.b": 1} becomes {"a": {"b": 1}}."""
     nested: dict[str, Any] = {}
     for name, value in flat.items():
         *parents, last = name.split(".")

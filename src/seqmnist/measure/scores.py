@@ -1,4 +1,4 @@
-"""How often each class is found, and which class is taken for which."""
+"""Precision and recall of each class, and the confusion matrix."""
 
 from typing import NamedTuple
 

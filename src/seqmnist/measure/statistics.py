@@ -1,4 +1,4 @@
-"""Tests of a difference between two cells: exact, two-sided, and each with an interval for the effect."""
+"""Exact two-sided tests of a difference between two cells, each with an interval for the effect."""
 
 import math
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.05  # of significance
+LEVEL = 0.05  # level of significance
 Verdict = Literal["shown", "not shown", "opposite shown", "one seed: not tested"]
 
 
 @dataclass(frozen=True)
 class Test:
-    """What a test of "the effect is 0" came to."""
+    """The result of a test of "the effect is 0"."""
 
-    effect: float  # the estimate
-    interval: tuple[float, float]  # the effects that the data do not contradict
-    confidence: float  # of the interval
-    test: str  # its name
-    # The probability of an effect at least as large in either direction, if there were none; None: not tested.
+    effect: float  # estimate
+    interval: tuple[float, float]  # effects that the data do not contradict
+    confidence: float  # confidence of the interval
+    test: str  # name of the test
+    # Probability of an effect at least as large in either direction if there were none; None: not tested.
     p: float | None
-    n: int  # how many pairs it is made of
+    n: int  # number of pairs
 
     @property
     def verdict(self) -> Verdict:
-        """Whether a positive effect is shown at the level of 5 %."""
+        """The verdict on a positive effect, at the level of 5 %."""
         if self.p is None:
             return "one seed: not tested"
         if self.p >= LEVEL or self.effect == 0:
@@ -36,25 +36,25 @@ class Test:
 
 
 def sign_flip(differences: Sequence[float]) -> Test:
-    """Exact sign-flip test of paired differences (Fisher 1935, section 21), and Hartigan's interval.
+    """Do an exact sign-flip test of paired differences (Fisher 1935, section 21), with Hartigan's interval.
 
-    If each difference is as likely as its negative, p is the share of the 2^n ways to choose the signs whose mean is at
-    least as far from 0 as the one seen. Of six differences with one sign it is 2 / 64 = 0.031, the smallest there is.
+    If there is no effect, each difference is as likely as its negative. p is the share of the 2^n choices of signs
+    whose mean is at least as far from 0 as the observed one. For six differences of one sign, p is 2 / 64 = 0.031.
 
-    The means of all subsets cut the line into 2^n intervals, each of which holds the effect with the same probability
-    if the differences are independent and symmetric about it (Hartigan 1969): leaving out as many of them at both ends
-    gives the interval, with at least 95 % where n allows it (from 6 on), else between the smallest and the largest.
+    The means of all subsets cut the line into 2^n intervals. Each holds the effect with the same probability, if the
+    differences are independent and symmetric about it (Hartigan 1969). The test's interval leaves out as many of them
+    at both ends as 95 % allow. With fewer than six differences, it reaches from the smallest to the largest mean.
 
     Args:
-        differences: of each pair, at most 20: memory doubles with each.
+        differences: Difference of each pair, at most 20: memory doubles with each.
     """
     values = np.array(differences, float)
-    sums, sizes = np.zeros(1), np.zeros(1, int)  # of all 2^n subsets, the empty one first
+    sums, sizes = np.zeros(1), np.zeros(1, int)  # of all subsets, the empty one first; [2^n] at the end
     for value in values:
         sums, sizes = np.concatenate([sums, sums + value]), np.concatenate([sizes, sizes + 1])
     total, rounding = values.sum(), 1e-9 * np.abs(values).max()
-    p = float((np.abs(total - 2 * sums) >= abs(total) - rounding).mean())  # a subset's members are those turned round
-    means = np.sort(sums[1:] / sizes[1:])
+    p = float((np.abs(total - 2 * sums) >= abs(total) - rounding).mean())  # a subset: those whose sign is turned
+    means = np.sort(sums[1:] / sizes[1:])  # [2^n - 1]
     outside = max(1, math.floor(LEVEL / 2 * len(sums)))
     return Test(
         effect=float(values.mean()),
@@ -67,24 +67,25 @@ def sign_flip(differences: Sequence[float]) -> Test:
 
 
 def can_show(pairs: int) -> bool:
-    """Whether so many pairs can have a p below the level at all."""
+    """Return whether a number of pairs allows a p below the level."""
     return bool(2 / 2**pairs < LEVEL)
 
 
 def one_difference(difference: float) -> Test:
-    """What one seed gives: an effect, and no test of it."""
+    """Return the effect of a single seed, which is not tested."""
     return Test(difference, (difference, difference), 0.0, "none: one seed", None, 1)
 
 
 def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> Test:
-    """Exact McNemar test (McNemar 1947) of whether the second of two classifiers is right more often.
+    """Do an exact McNemar test (McNemar 1947): is the second of two classifiers right more often?
 
-    If there is no difference, an image that one alone gets right is as likely to be either's: a binomial test.
-    The interval holds the differences that Tango's score test (1998, equation 9) does not reject.
+    If there is no difference, an image that only one gets right is as likely to be the first's as the second's. So the
+    test is a binomial one. The interval holds the differences that Tango's score test (1998, equation 9) does not
+    reject.
 
     Args:
-        first_right: whether the first is right about each image [n].
-        second_right: the same of the second, of the same images.
+        first_right: Flags of the images that the first classifier gets right [n].
+        second_right: The same for the second, on the same images [n].
     """
     from scipy.stats import binomtest
 
@@ -97,13 +98,13 @@ def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> 
 
 
 def _tango(more: int, less: int, n: int) -> tuple[float, float]:
-    """Tango's interval for a difference of paired shares: `more` of n pairs speak for it, `less` against it."""
+    """Return Tango's interval for a difference of paired shares: `more` of n pairs are in favour, `less` against."""
     from scipy.optimize import brentq
 
     def score(difference: float) -> float:
         b = (2 * n - more + less) * difference - more - less
         root = math.sqrt(b * b + 8 * n * less * difference * (1 - difference))
-        variance = n * ((root - b) / (2 * n) + difference * (1 - difference))  # with the likeliest share against it
+        variance = n * ((root - b) / (2 * n) + difference * (1 - difference))  # at the likeliest share against it
         return (more - less - n * difference) / math.sqrt(max(variance, 1e-12))
 
     z, estimate = NormalDist().inv_cdf(1 - LEVEL / 2), (more - less) / n
