@@ -80,7 +80,7 @@ class _Chain:
         """
         sequence, n = tf.transpose(digits, [1, 0, 2]), tf.shape(digits)[0]  # [steps, n, inputs], []
         start = [tf.zeros([n, self.layer.units])] * self.layer.state_count  # each [n, units]
-        # The states before each step but the first, each [steps - 1, n, units]. They are computed in a loop: tracing 784
+        # The states before each step but the first, each [steps - 1, n, units]. A loop computes them, since tracing 784
         # steps would take minutes.
         states = tf.scan(lambda before, x: self._states_after(x, before), sequence[:-1], start)
         steps = sequence.shape[0] - 1
