@@ -1,4 +1,4 @@
-"""Progress bars where stdout is a terminal, nothing elsewhere."""
+"""Progress bars, which are shown only where stdout is a terminal."""
 
 import sys
 
@@ -6,7 +6,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
 
 class Bars(Progress):
-    """Progress bars as a context manager; they are gone when it is over."""
+    """Progress bars as a context manager. They disappear at its end."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
         """Show a bar's name, the bar and further columns."""

@@ -1,7 +1,7 @@
-"""The typed schema of the experiment's configuration: what keys there are, of what type, in what range.
+"""The schema of the experiment's configuration: its keys, with their types and ranges.
 
-Values live in conf/ (edited by people), are composed into params.yaml (read by the stages) and validated
-here by both. Nothing heavy is imported.
+People edit the values in conf/. The stage compose writes them to params.yaml, which the other stages read. Both check
+them by this schema. Nothing heavy is imported.
 """
 
 from pathlib import Path
@@ -52,7 +52,7 @@ class RawFiles(Section):
     test_labels: RawFile
 
     def all(self) -> list[RawFile]:
-        """The four files, training images first."""
+        """Return the four files, training images first."""
         return [self.train_images, self.train_labels, self.test_images, self.test_labels]
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class RawFiles(Section):
 
 
 class Counts(Section):
-    """Images in the training files and in the test files."""
+    """Numbers of images in the training files and in the test files."""
 
     train: Positive
     test: Positive
@@ -81,7 +81,7 @@ class Pypi(Section):
 
 
 class Data(Section):
-    """A data set: what its bytes are, where they may come from, how many images are for validation."""
+    """A data set: its files by their SHA-256, their sources, and the number of validation images."""
 
     name: FileName
     validation: Positive
@@ -100,13 +100,13 @@ class Data(Section):
 
 
 class Sequence(Section):
-    """How a 28 x 28 image is read as a sequence."""
+    """The way in which a 28 x 28 image is read as a sequence."""
 
     view: View
 
 
 class Train(Section):
-    """The recipe: how a cell is trained. Defaults live in conf/train, not here."""
+    """The recipe of a training. Its values are in conf/train, and there are no defaults here."""
 
     epochs: Positive
     batch_size: Positive
@@ -125,12 +125,12 @@ class Train(Section):
 
     @property
     def moves_images(self) -> bool:
-        """Whether training images are moved at all."""
+        """True if training images are moved."""
         return any((self.shift, self.rotation, self.zoom, self.shear))
 
 
 class Cell(Section):
-    """A recurrent cell; `train` replaces single values of the shared recipe for this cell alone."""
+    """A recurrent cell. `train` replaces single values of the shared recipe for this cell."""
 
     type: Annotated[str, Field(json_schema_extra={"enum": CELL_TYPES})]
     units: Positive
@@ -191,7 +191,7 @@ class Config(Section):
         """Return the recipe of one cell: the shared `train` with the values of `cells.<cell>.train` put in.
 
         Raises:
-            PydanticCustomError: the cell's own `train` has an unknown key or an impossible value.
+            PydanticCustomError: The cell's own `train` has an unknown key or an impossible value.
         """
         merged = self.train.model_dump() | self.cells[cell].train
         try:
@@ -202,7 +202,7 @@ class Config(Section):
 
 
 def validate(values: dict[str, Any], origin: str) -> Config:
-    """Check plain values against the schema; `origin` says in the message where they come from.
+    """Check plain values against the schema. A message names `origin` as the place of the values.
 
     Raises:
         UserError: One line names the first bad key, its value and what is allowed.
@@ -214,6 +214,6 @@ def load(path: Path = PARAMS) -> Config:
     """Read and check a composed configuration.
 
     Raises:
-        UserError: the file is missing, no YAML, or not a valid configuration.
+        UserError: The file is missing, is no YAML, or is not a valid configuration.
     """
     return validate(read_yaml(path), str(path))

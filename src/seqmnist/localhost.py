@@ -30,7 +30,7 @@ def listener(first: int) -> socket.socket:
     """Return a socket that listens on the first free port from `first`: who connects from now on waits for an answer.
 
     Raises:
-        UserError: none of a hundred ports is free.
+        UserError: None of a hundred ports is free.
     """
     for port in range(first, first + _MAX_PORTS):
         with suppress(OSError):
@@ -45,8 +45,8 @@ def guard(app: FastAPI, largest: int) -> None:
     name (DNS rebinding), 403 where another site's page made them, 413 where their body is too large.
 
     Args:
-        app: what answers; its own middleware comes after the checks.
-        largest: bytes of a request's body, also of one that doesn't say its length.
+        app: Application that answers; its own middleware comes after the checks.
+        largest: Largest number of bytes in a request's body, also where the request does not state its length.
     """
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest)
 

@@ -1,4 +1,4 @@
-"""Where the stages keep what they make, relative to the working directory: dvc.yaml names the same places."""
+"""Paths of the stages' outputs, relative to the working directory. dvc.yaml has the same paths."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ PLOTS_TEMPLATE = REPORTS / "plots.html"
 
 
 def model_folder(cell: str) -> Path:
-    """Weights of each seed, and what is needed to build the model round them."""
+    """Return the folder with a cell's weights of each seed, and the description of its model."""
     return Path("models") / cell
 
 
 def history_file(cell: str) -> Path:
-    """The metrics of every seed and epoch."""
+    """Return the file with a cell's metrics of every seed and epoch."""
     return REPORTS / "train" / cell / "history.csv"
 
 
 def predictions_file(cell: str) -> Path:
-    """What each model says of each test image."""
+    """Return the file with the predictions of a cell's models for each test image."""
     return REPORTS / "predictions" / f"{cell}.csv"

@@ -1,4 +1,4 @@
-"""Trials of a sweep as this project has them: pipelines of one cell and one seed."""
+"""The functions that accord calls for trials of a sweep. A trial is a pipeline with one cell and one seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,12 +34,12 @@ def train(request: "RunRequest", inputs: Path, threads: int) -> tuple[dict[str, 
     """Train what the working directory's params.yaml describes, and leave its outputs there.
 
     Args:
-        request: The trial's MLflow run.
+        request: Request for the trial's MLflow run.
         inputs: Folder of the processed splits.
-        threads: Operations that may run side by side.
+        threads: Largest number of operations that run side by side.
 
     Returns:
-        The metrics of the training by the names that MLflow has, and whether MLflow has all of it.
+        The metrics of the training by their names in MLflow, and whether MLflow has all of the training.
     """
     from seqmnist.stages.train import train as train_model
     from seqmnist.training import history

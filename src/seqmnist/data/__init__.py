@@ -1,1 +1,1 @@
-"""Where the images come from, how their files are read, how they are split."""
+"""The data set: its sources, its files and its splits."""

@@ -1,4 +1,4 @@
-"""Raw files in a folder of the user's: found by size and SHA-256 in any subfolder or archive, whatever their names."""
+"""Raw files in a folder of the user: they are found by size and SHA-256, in any subfolder or archive, by any name."""
 
 import os
 import re
@@ -12,11 +12,11 @@ from typing import NamedTuple
 from seqmnist.config import RawFile
 from seqmnist.data.raw import GZIP_MAGIC, NPY_MAGIC, SourceError, WrongBytesError, deliver
 
-SLACK_BYTES = 1 << 16  # a gzip stream of bytes that can't be compressed is a little longer than they are
-_MAX_ENTRIES = 10_000  # files and folders looked at; members of archives too
-_MAX_LEVELS = 5
-_MAX_TRIED_FILES = 50  # candidates read to find one of the wanted files
-_MAX_NAMED_FILES = 6  # files in a message
+SLACK_BYTES = 1 << 16  # a gzip stream may be longer than its content by so much, where that can't be compressed
+_MAX_ENTRIES = 10_000  # files, folders and members of archives that are looked at
+_MAX_LEVELS = 5  # levels of folders that are searched
+_MAX_TRIED_FILES = 50  # candidates that are read to find one of the wanted files
+_MAX_NAMED_FILES = 6  # files that a message names
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -49,7 +49,7 @@ def deliver_from(top: Path, wanted: list[RawFile], folder: Path) -> None:
         folder: Folder of raw files.
 
     Raises:
-        SourceError: files were not found; the message says what was seen instead.
+        SourceError: Files were not found; the message says what was seen instead.
     """
     if not top.exists():
         raise SourceError("there is no such folder")

@@ -20,14 +20,14 @@ def parse_idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes.
 
     Args:
-        content: the whole file.
-        dimensions: how many dimensions it must have: 3 for images, 1 for labels.
+        content: Bytes of the whole file.
+        dimensions: Number of dimensions that it must have: 3 for images, 1 for labels.
 
     Returns:
         A read-only uint8 array that shares the memory of `content`.
 
     Raises:
-        IdxError: wrong magic number, type code, number of dimensions or length.
+        IdxError: The magic number, type code, number of dimensions or length is wrong.
     """
     header = 4 + 4 * dimensions
     if len(content) < header:
@@ -45,5 +45,5 @@ def parse_idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
 
 
 def idx_header(shape: tuple[int, ...]) -> bytes:
-    """The bytes before the values in the IDX file of an array of unsigned bytes."""
+    """Return the bytes before the values in the IDX file of an array of unsigned bytes."""
     return bytes([0, 0, _UINT8_CODE, len(shape)]) + np.array(shape, ">u4").tobytes()

@@ -41,7 +41,7 @@ def rebuild(path: Path, files: list[RawFile], folder: Path) -> None:
         folder: Folder for the files, whose own SHA-256 says whether the arrays are the right ones.
 
     Raises:
-        SourceError: the pickle holds something else.
+        SourceError: The pickle holds something else.
     """
     try:
         with gzip.open(path) as source:
@@ -56,6 +56,6 @@ def rebuild(path: Path, files: list[RawFile], folder: Path) -> None:
 
 def _to_uint8(images: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Convert images [n, 784] and labels [n] to uint8 [n, 28, 28] and uint8 [n]."""
-    pixels = np.empty(images.shape, np.uint8)
+    pixels = np.empty(images.shape, np.uint8)  # [n, 784]
     np.multiply(images, 256, out=pixels, casting="unsafe")  # exact, and without a copy of all floats
-    return pixels.reshape(-1, SIZE, SIZE), labels.astype(np.uint8)
+    return pixels.reshape(-1, SIZE, SIZE), labels.astype(np.uint8)  # [n, 28, 28], [n]

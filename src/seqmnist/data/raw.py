@@ -1,4 +1,4 @@
-"""The folder of raw files: only verified bytes ever stand there under a final name."""
+"""The folder of raw files. A file gets its final name only when its bytes are verified."""
 
 import gzip
 import hashlib
@@ -27,12 +27,12 @@ class WrongBytesError(SourceError):
 
 
 def missing(folder: Path, files: list[RawFile]) -> list[RawFile]:
-    """The files that are not in the folder with the configured bytes."""
+    """Return the files that the folder lacks, or has with other bytes than the configured ones."""
     return [file for file in files if not is_verified(folder / file.name, file)]
 
 
 def is_verified(path: Path, file: RawFile) -> bool:
-    """Whether `path` holds exactly the configured bytes."""
+    """Return whether `path` holds exactly the configured bytes."""
     return path.is_file() and path.stat().st_size == file.bytes and sha256_file(path) == file.sha256
 
 
@@ -47,7 +47,7 @@ def deliver(candidate: Path | zipfile.Path, file: RawFile, folder: Path) -> None
         folder: Folder of raw files.
 
     Raises:
-        WrongBytesError: the raw bytes are too short, too long, can't be decompressed, or have another SHA-256.
+        WrongBytesError: The raw bytes are too short, too long, can't be decompressed, or have another SHA-256.
     """
     content = _read_plain(candidate, file.bytes + 1)
     if len(content) != file.bytes:
@@ -61,7 +61,7 @@ def deliver(candidate: Path | zipfile.Path, file: RawFile, folder: Path) -> None
 
 
 def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
-    """Remove what does not belong to the data set (another one's files, what a kill left); return the names."""
+    """Remove files that do not belong to the data set (of another one, or left by a kill); return their names."""
     kept = {file.name for file in files}
     others = sorted(path for path in folder.iterdir() if path.name not in kept and path.is_file())
     for path in others:
@@ -70,7 +70,7 @@ def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
 
 
 def _read_plain(candidate: Path | zipfile.Path, size: int) -> bytes:
-    """Read at most `size` raw bytes of a candidate; its first bytes say whether it is compressed, not its name."""
+    """Read at most `size` raw bytes of a candidate. Its first bytes, not its name, say whether it is compressed."""
     try:
         with candidate.open("rb") as file:
             start = file.read(len(NPY_MAGIC))
@@ -87,7 +87,7 @@ def _read_plain(candidate: Path | zipfile.Path, size: int) -> bytes:
 
 
 def _idx_header_of_npy(file: IO[bytes]) -> bytes:
-    """Read an .npy file up to its bytes, which an IDX file has too; an array of objects would be a pickle."""
+    """Read the header of an .npy file, and return that of an IDX file with the same values. Only uint8 is accepted."""
     try:
         np.lib.format.read_magic(file)
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)

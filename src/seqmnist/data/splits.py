@@ -1,4 +1,4 @@
-"""From the four raw files to the three splits that training and evaluation read."""
+"""The three splits that training and evaluation read, made from the four raw files."""
 
 import hashlib
 import io
@@ -35,22 +35,22 @@ class Split:
         return len(self.labels)
 
     def digest(self) -> str:
-        """SHA-256 of the images' bytes followed by the labels' bytes."""
+        """Return the SHA-256 of the images' bytes followed by the labels' bytes."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
     def class_counts(self) -> list[int]:
-        """How many images each of the ten classes has."""
+        """Count the images of each of the ten classes."""
         return [int(count) for count in np.bincount(self.labels, minlength=CLASSES)]
 
 
 class SplitSummary(TypedDict):
-    """What splits.json says of a split; `classes` is images a class, from 0 to 9."""
+    """A split's part of splits.json."""
 
-    images: int
-    sha256: str
-    classes: list[int]
+    images: int  # number of images
+    sha256: str  # digest of images and labels
+    classes: list[int]  # number of images of each class, 0 to 9
 
 
 Summary = dict[SplitName, SplitSummary]
@@ -62,7 +62,7 @@ def read_raw(folder: Path, data: Data) -> dict[SplitName, Split]:
     The first `data.validation` training images are the validation split, as in the notebook.
 
     Raises:
-        UserError: a file is missing, is not the configured one, or does not hold what a data set must.
+        UserError: A file is missing, is not the configured one, or has other contents than a data set needs.
     """
     files = data.files
     train = _read_pair(folder, files.train_images, files.train_labels, data.counts.train)
@@ -107,7 +107,7 @@ def save(folder: Path, splits: dict[SplitName, Split]) -> None:
     """Write each split as `<name>.images.npy` and `<name>.labels.npy`."""
     for name, split in splits.items():
         for part, array in [("images", split.images), ("labels", split.labels)]:
-            content = io.BytesIO()  # into a file NumPy writes in a way of its own, which hides why it fails
+            content = io.BytesIO()  # where NumPy itself writes a file, its error hides the cause, such as a full disk
             np.save(content, np.ascontiguousarray(array), allow_pickle=False)
             with atomic_path(folder / f"{name}.{part}.npy") as temporary:
                 temporary.write_bytes(content.getbuffer())
@@ -117,7 +117,7 @@ def load(folder: Path, name: SplitName) -> Split:
     """Read one split that `save` wrote.
 
     Raises:
-        UserError: a file is missing or broken.
+        UserError: A file is missing or broken.
     """
     with _file_errors(f"{folder}: the {name} split"):
         images, labels = (_load_array(folder / f"{name}.{part}.npy") for part in ("images", "labels"))
@@ -128,10 +128,10 @@ def load(folder: Path, name: SplitName) -> Split:
 
 
 def load_all(folder: Path) -> tuple[dict[SplitName, Split], Summary]:
-    """Read the three splits that `save` wrote, checked against splits.json; return the `summary` computed here too.
+    """Read the three splits that `save` wrote, and check them against splits.json; return them and their summary.
 
     Raises:
-        UserError: a file is missing or broken, or a split is not the one that was saved.
+        UserError: A file is missing or broken, or a split is not the one that was saved.
     """
     loaded = {name: load(folder, name) for name in NAMES}
     computed = summary(loaded)
@@ -145,7 +145,7 @@ def load_all(folder: Path) -> tuple[dict[SplitName, Split], Summary]:
 
 @contextmanager
 def _file_errors(name: str) -> Iterator[None]:
-    """Raise a `UserError` if a file is missing, or for whatever its broken bytes make NumPy or JSON raise."""
+    """Turn the errors of a missing file, or of NumPy or JSON on broken bytes, into a `UserError`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -161,7 +161,7 @@ def _load_array(path: Path) -> NDArray[Any]:
 
 
 def summary(splits: dict[SplitName, Split]) -> Summary:
-    """For each split its number of images, SHA-256 and images a class."""
+    """Return the number of images, the SHA-256 and the images of each class, by split."""
     return {
         name: {"images": len(split), "sha256": split.digest(), "classes": split.class_counts()}
         for name, split in splits.items()

@@ -35,7 +35,7 @@ def load_readers(configuration: Config) -> list[Reader]:
     """Load the pipeline's trained cells, of the first seed.
 
     Raises:
-        UserError: a model is missing, broken, or of another configuration.
+        UserError: A model is missing, broken, or of another configuration.
     """
     readers = []
     for name, cell in configuration.cells.items():

@@ -1,8 +1,8 @@
 """Strokes of a pen as an image like MNIST's: 20 pixels in its larger side, centred by its mass in 28 x 28 pixels.
 
-So MNIST's makers did it (LeCun, Bottou, Bengio and Haffner, *Gradient-based learning applied to document recognition*,
-1998, section III.A); in its files the mass is at (14.5, 14.5) on average. Strokes are scaled, not pixels: the line
-is as thick in a small drawing as in a large one.
+MNIST's authors did the same (LeCun, Bottou, Bengio and Haffner, *Gradient-based learning applied to document
+recognition*, 1998, section III.A). In MNIST's files, the mass is at (14.5, 14.5) on average. Strokes are scaled, not
+pixels, so the line is as thick in a small drawing as in a large one.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from seqmnist.data.splits import SIZE
 
 Stroke = Sequence[tuple[float, float]]
 
-_BOX_PIXELS = 20  # the larger side, the line's thickness included
-_PEN_PIXELS = 2.4  # as thick as MNIST's lines
-_OVERSAMPLING = 16  # lines are drawn so many times larger, for smooth edges
-_MIN_SIZE = 0.1  # of the canvas: a dot stays one
+_BOX_PIXELS = 20  # larger side of a digit, with the line's thickness
+_PEN_PIXELS = 2.4  # thickness of MNIST's lines
+_OVERSAMPLING = 16  # factor by which lines are drawn larger, for smooth edges
+_MIN_SIZE = 0.1  # of the canvas; a smaller drawing is scaled as if it had this size, so a dot stays a dot
 
 
 def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
-    """Return what MNIST would have of a drawing: uint8 [28, 28], 0 where nothing is; all 0 of no strokes.
+    """Return a drawing as an image like MNIST's: uint8 [28, 28], 0 where nothing is drawn.
 
     Args:
-        strokes: Points (x, y) that the pen went through, from the top left; the canvas has size 1.
+        strokes: Points (x, y) of each stroke, from the top left; the canvas has size 1.
     """
     lines = [np.array(stroke, float) for stroke in strokes if len(stroke)]
     if not lines:
         return np.zeros((SIZE, SIZE), np.uint8)
-    points = np.concatenate(lines)
-    low, high = points.min(axis=0), points.max(axis=0)
+    points = np.concatenate(lines)  # [points, 2]
+    low, high = points.min(axis=0), points.max(axis=0)  # each [2]
     scale = (_BOX_PIXELS - _PEN_PIXELS) / max((high - low).max(), _MIN_SIZE)
     centred = [(line - (low + high) / 2) * scale + SIZE / 2 for line in lines]
     shift = _to_centre(_drawn(centred))
@@ -48,7 +48,7 @@ def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _drawn(lines: list[NDArray[np.float64]]) -> NDArray[np.uint8]:
-    """Lines through points in pixels as an image [28, 28] with smooth edges."""
+    """Draw lines through points in pixels as an image uint8 [28, 28] with smooth edges."""
     from PIL import Image, ImageDraw
 
     canvas = Image.new("L", (SIZE * _OVERSAMPLING, SIZE * _OVERSAMPLING))

@@ -51,7 +51,7 @@ def name_axes(axes: "Axes", x: str, y: str) -> None:
 
 
 def plot_seeds(axes: "Axes", curves: NDArray[np.float64], line: str, colour: str, **mean: Any) -> None:
-    """Plot the mean of curves [seeds, points], in a style of its own, and each of several as a thin line."""
+    """Draw the mean of curves [seeds, points], in a style of its own, and each of several curves as a thin line."""
     if len(curves) > 1:
         axes.plot(curves.T, line, color=colour, linewidth=0.5, alpha=0.5)
     axes.plot(curves.mean(axis=0), line, color=colour, linewidth=1.8, markersize=4, **mean)

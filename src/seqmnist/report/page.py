@@ -1,4 +1,4 @@
-"""reports/index.html: one file that needs no other, with the verdicts first."""
+"""reports/index.html: a self-contained page, with the verdicts first."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ _SIGNS = {"shown": "✓", "not shown": "–", "opposite shown": "✗", "one seed
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with what it shows, for those who see it and for those who don't."""
+    """A figure with its caption, and its description for those who can't see it."""
 
     path: Path
     caption: str
@@ -34,7 +34,7 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The file as an address that needs no file."""
+        """The image as a data address."""
         return f"data:image/png;base64,{base64.b64encode(self.path.read_bytes()).decode()}"
 
 
@@ -49,12 +49,12 @@ def write(
     """Write the page; the same arguments give the same bytes.
 
     Args:
-        path: of the page.
-        configuration: the pipeline's.
-        measured: for each cell what was measured of each seed's model.
-        tests: of the claims, by name.
-        summary: sizes and digests of the splits.
-        pictures: the figures to show, in this order.
+        path: Path of the page.
+        configuration: Configuration of the pipeline.
+        measured: Measures of each seed's model, by cell.
+        tests: Tests of the claims, by name.
+        summary: Sizes and digests of the splits.
+        pictures: Figures to show, in this order.
     """
     import vl_convert
     from jinja2 import Environment, StrictUndefined
@@ -80,7 +80,7 @@ def write(
 
 
 def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:
-    """A claim's card."""
+    """Return the texts of a claim's card."""
     low, high = test.interval
     tested = f"p = {test.p:.2g}, {test.test}, n = {test.n:,}" if test.p is not None else ""
     interval = f", {test.confidence:.0%} interval {low:+.4f} to {high:+.4f}" if test.confidence else ""
@@ -95,7 +95,7 @@ def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:
 
 
 def training_notes(configuration: Config) -> list[str]:
-    """What makes training figures and validation figures of different things, a line each."""
+    """List why training and validation accuracy are not comparable, a line for each reason."""
     recipes = [configuration.train_of(cell) for cell in configuration.cells]
     notes = []
     if any(recipe.moves_images for recipe in recipes):
@@ -106,7 +106,7 @@ def training_notes(configuration: Config) -> list[str]:
 
 
 def _cells(measured: Measured) -> list[dict[str, Any]]:
-    """Return for each cell what the tables show of its selected models."""
+    """Return the values of each cell's selected models in the tables."""
     return [
         {
             "name": cell,
@@ -140,5 +140,5 @@ def _charts(measured: Measured) -> list[dict[str, str]]:
 
 
 def _in_script(value: Any) -> str:
-    """JSON that can stand in a script element, whatever its texts hold."""
+    """Return a value as JSON that is safe in a script element, whatever its texts hold."""
     return json.dumps(value, sort_keys=True).replace("<", "\\u003c")  # which has no line separators either: ASCII

@@ -1,8 +1,8 @@
-"""Run an experiment and carry what it showed into docs: `python -m seqmnist.report.publish EXPERIMENT [REVISION]`.
+"""Run an experiment and copy its results into docs: `python -m seqmnist.report.publish EXPERIMENT [REVISION]`.
 
-`make evidence` and `make tuned` call it. With REVISION, an experiment's name or a commit, that is published and nothing
-runs. docs/<experiment>.json gets the metrics and what MLflow knows of seconds, docs/figures/<experiment> the figures.
-Tables between the experiment's marks in pages of docs and in README.md are written anew from docs/<experiment>.json.
+`make evidence` and `make tuned` call it. With REVISION, the name or commit of an experiment that ran, nothing runs.
+docs/<experiment>.json gets the metrics, and the seconds from MLflow; docs/figures/<experiment> gets the figures. Tables
+between the experiment's marks in pages of docs and in README.md are written anew from docs/<experiment>.json.
 """
 
 import json
@@ -106,7 +106,7 @@ def marked_pages(name: str) -> list[Path]:
 
 
 def filled(text: str, name: str, tables: dict[str, str]) -> str:
-    """A page with tables between its marks `<!-- name: table -->` and `<!-- end -->`."""
+    """Return a page's text with new tables between its marks `<!-- name: table -->` and `<!-- end -->`."""
     for title, table in tables.items():
         escaped = table.replace("\\", "\\\\")
         text = re.sub(rf"(<!-- {name}: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{escaped}\g<2>", text, flags=re.DOTALL)
@@ -114,7 +114,7 @@ def filled(text: str, name: str, tables: dict[str, str]) -> str:
 
 
 def tables(measured: dict[str, Any]) -> dict[str, str]:
-    """The tables by the names of their marks, as Markdown."""
+    """Return the tables as Markdown, by the names of their marks."""
     metrics = measured["metrics"]
     cells = cells_of(metrics)
     return {
@@ -207,7 +207,7 @@ def _value(value: float | None) -> str:
 
 
 def markdown(head: list[str], rows: Rows) -> str:
-    """A table; the first column is of text, the others are of numbers."""
+    """Return a table as Markdown. The first column has text, the others have numbers."""
     lines: Rows = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
 

@@ -1,4 +1,4 @@
-"""All that is shown of what was measured: tables, figures, and the page with both."""
+"""The report on the measures: tables, figures, and the page with both."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +45,7 @@ def curves(histories: Mapping[str, list[list[Row]]]) -> list[list[object]]:
 
 
 def write_tables(measured: Measured, test: Split) -> None:
-    """Precision and recall of each cell, seed and class in one table; each test image's prediction in one a cell."""
+    """Write precision and recall of each cell, seed and class as one table, and each cell's predictions as another."""
     classes: list[list[object]] = [["cell", "seed", "digit", "images", "precision", "recall"]]
     for cell, models in measured.items():
         images: list[list[object]] = [["seed", "image", "label", "predicted"]]
@@ -80,7 +80,9 @@ def draw(measured: Measured, test: Split, view: View) -> list[Picture]:
     memory_figures.gradient_flow(_path("gradient_flow"), measured)
     figures.calibration(_path("calibration"), measured)
     for cell, models in measured.items():
-        matrix: NDArray[np.int64] = np.sum([confusion(test.labels, one.predicted) for one in models], axis=0)
+        matrix: NDArray[np.int64] = np.sum(
+            [confusion(test.labels, one.predicted) for one in models], axis=0
+        )  # [10, 10]
         title = f"{cell}: {matrix.sum():,} test images" + (f" ({len(models)} seeds)" if len(models) > 1 else "")
         figures.confusion_matrix(_path(f"confusion_{cell}"), matrix, title)
         said = f"{title}: which digit is taken for which."

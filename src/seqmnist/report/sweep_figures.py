@@ -53,7 +53,7 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
 
 
 def parallel_coordinates(path: Path, columns: Mapping[str, Sequence[Any]], accuracies: Sequence[float]) -> None:
-    """Draw a line for each trial through its values, coloured by what it reached.
+    """Draw a line for each trial through its values, coloured by its accuracy.
 
     Args:
         path: Path of the PNG file.
@@ -83,7 +83,7 @@ Axis = tuple[NDArray[np.float64], list[tuple[float, str]]]  # heights 0 to 1 of 
 
 
 def _axis_of(values: Sequence[Any]) -> Axis:
-    """Different values each marked where they are few or no numbers; else a scale."""
+    """Return an axis with a mark for each value, or with a scale where there are many numbers."""
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     different = sorted(set(values)) if is_number else sorted(set(values), key=str)
     if is_number and len(different) > _FEW:
@@ -94,7 +94,7 @@ def _axis_of(values: Sequence[Any]) -> Axis:
 
 
 def _scale(values: Sequence[float]) -> Axis:
-    """Numbers on a scale with marks at its ends and in the middle; logarithmic over ten times and more."""
+    """Return a scale with marks at its ends and in the middle, logarithmic where the values span a factor of ten."""
     low, high = min(values), max(values)
     use_log = low > 0 and high / low >= 10
     bend, unbend = (np.log, np.exp) if use_log else (np.asarray, np.asarray)

@@ -1,4 +1,4 @@
-"""The MLflow run of the stage evaluate, and what it leads to: the durations of epochs, which no output holds."""
+"""The MLflow run of the stage evaluate, and the durations of epochs, which are in MLflow alone."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,7 @@
-"""Refuse models in MLflow that could run code when they are loaded: Keras's layers and their weights are let through.
+"""A check of models in MLflow, which refuses those that could run code when they are loaded.
 
-MLflow imports whatever module an MLmodel file names and puts a model's own code on the path; several of its flavours
-unpickle. Anyone who can write to the store could so have code run by `make serve`.
+MLflow imports any module that an MLmodel file names, and puts a model's own code on the path. Several of its flavours
+unpickle. Without this check, anyone who can write to the store could run code by `make serve`.
 """
 
 import json
@@ -15,8 +15,8 @@ _FLAVOURS: dict[str, dict[str, Any]] = {  # None: any value
 }
 _DESCRIPTION = "MLmodel"
 _CONFIG = "config.json"
-_MAX_CONFIG_BYTES = 1 << 20  # ours have some thousands
-# They carry code of their own.
+_MAX_CONFIG_BYTES = 1 << 20  # this project's have some thousands
+# Layers that carry code of their own.
 _CODE = {"Lambda", "__lambda__", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"}
 
 
@@ -25,13 +25,13 @@ class CodeError(ValueError):
 
 
 def check_model(folder: Path) -> None:
-    """Refuse a model that is more than Keras's or this package's layers; nothing of it is loaded.
+    """Refuse a model that has more than Keras's or this package's layers. Nothing of it is loaded.
 
     Args:
         folder: Folder of the model's files, as MLflow downloads them.
 
     Raises:
-        CodeError: It is more, or its description can't be read.
+        CodeError: It has more, or its description can't be read.
     """
     from mlflow.models import Model
 

@@ -59,7 +59,7 @@ def measure_cell(configuration: Config, cell: str, rows: list[Row], data: dict[S
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """The selected models' figures as text in columns, of several seeds with their deviation, and the verdicts."""
+    """Return the selected models' figures as text in columns, with deviations over several seeds, and the verdicts."""
     head = f"{'cell':<8} {'selected epoch':>14} {'val accuracy':>16} {'test accuracy':>16} {'test loss':>16}"
     keys = ("selected.val.accuracy", "selected.test.accuracy", "selected.test.loss")
     rows = []

@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def table(summary: splits.Summary) -> str:
-    """Images a split and a class, as text in columns."""
+    """Return the number of images of each split and class, as text in columns."""
     head = f"{'split':<10} {'images':>7} " + " ".join(f"{digit:>5}" for digit in range(splits.CLASSES))
     rows = [
         f"{name:<10} {part['images']:>7} " + " ".join(f"{count:>5}" for count in part["classes"])

@@ -1,4 +1,4 @@
-"""Train one cell with every configured seed: its weights to models/<cell>, its history to reports/train/<cell>.
+"""Train one cell with every configured seed. Weights go to models/<cell>, the history to reports/train/<cell>.
 
 Run it as `python -m seqmnist.stages.train lstm`.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accord.tracking.runs import RunRequest
     from seqmnist.training.trainer import Epoch
 
-_WORKER_BYTES = 1_300_000_000  # memory of a process that trains: 1.1 GB with 55,000 images, and something to spare
+_WORKER_BYTES = 1_300_000_000  # memory of a training process: 1.1 GB with 55,000 images, and a reserve
 
 
 def train(
@@ -40,10 +40,10 @@ def train(
     """Train a model in an MLflow run, and save the weights of its best validation epoch.
 
     Args:
-        training: The cell, its seed and the images.
-        checkpoints: Checkpoints of this training: it resumes from the newest one, in the MLflow run that this names.
-        request: The MLflow run, for where no checkpoint names one.
-        watch: Makes what shows the training, as `Watch` does.
+        training: Cell, seed and images.
+        checkpoints: Checkpoints of this training. It resumes from the newest one, in the MLflow run that this names.
+        request: Request for the MLflow run, used where no checkpoint names a run.
+        watch: Function that makes the training's display, as `Watch` does.
 
     Returns:
         The history of all epochs, and whether MLflow has all of the training.
@@ -114,18 +114,18 @@ def train_seeds(
     done: Callable[[list[Row]], None],
     watch: Callable[..., Watch],
 ) -> None:
-    """Train seeds as they come.
+    """Train seeds as they come, and remove their checkpoints at the end.
 
-    DVC runs an interrupted stage without its outputs, and all seeds need their checkpoints for that: they are removed
-    when no more seeds come, which is when the stage is done.
+    DVC runs an interrupted stage again without its outputs, so every seed needs its checkpoint until the stage is done.
+    It is done when no more seeds come.
 
     Args:
-        configuration: The pipeline's.
+        configuration: Configuration of the pipeline.
         cell: Key of the cell.
-        threads: Operations that run side by side.
+        threads: Number of operations that run side by side.
         seeds: Seeds as they come.
-        done: Gets the history of each training.
-        watch: Makes what shows a training.
+        done: Function that gets the history of each training.
+        watch: Function that makes a training's display.
     """
     data, summary = splits.load_all(PROCESSED)
     start_tensorflow(threads)
