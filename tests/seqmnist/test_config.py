@@ -330,7 +330,7 @@ def test_batch_size_of_one_cell_limits_its_shards(tiny_values: dict[str, Any]) -
     assert "cells.lstm.shards = 2 is impossible: it must be 1 to 1, the batch size" in refusal(tiny_values)
 
 
-def test_first_of_several_mistakes_is_told_and_the_others_are_counted(tiny_values: dict[str, Any]) -> None:
+def test_the_first_of_several_mistakes_is_named_and_the_others_are_counted(tiny_values: dict[str, Any]) -> None:
     tiny_values["train"] |= {"epochs": 0, "batch_size": 0}
     line = refusal(tiny_values)
     assert line.startswith("here: train.epochs = 0 is impossible")
@@ -429,7 +429,7 @@ def test_flatten_joins_keys_and_keeps_lists() -> None:
     assert flatten({"a": {"b": {"c": [1, {"d": 2}]}, "e": None}}) == {"a.b.c": [1, {"d": 2}], "a.e": None}
 
 
-def test_unknown_key_with_a_line_break_is_told_in_one_line(tiny_values: dict[str, Any]) -> None:
+def test_an_unknown_key_with_a_line_break_gives_one_line(tiny_values: dict[str, Any]) -> None:
     tiny_values["train"]["a\nb"] = 1
     with pytest.raises(UserError) as caught:
         validate(tiny_values, "here")

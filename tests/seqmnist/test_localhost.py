@@ -37,7 +37,7 @@ def test_a_port_in_use_is_passed_over(busy: int) -> None:
         probe.bind((localhost.HOST, port))
 
 
-def test_without_a_free_port_the_user_is_told(busy: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_free_port_one_line_says_so(busy: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(localhost, "_MAX_PORTS", 1)
 
     with pytest.raises(UserError, match=f"no port from {busy} to {busy} is free"):
@@ -145,12 +145,12 @@ def raw(port: int, *lines: str) -> socket.socket:
 
 
 @pytest.mark.parametrize("size", ["1001", "9" * 15], ids=["a little", "a petabyte"])
-def test_it_is_refused_by_its_head_alone(port: int, size: str) -> None:
+def test_a_large_body_is_refused_before_it_is_sent(port: int, size: str) -> None:
     with raw(port, f"Content-Length: {size}") as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_of_unsaid_length_is_refused_as_soon_as_it_is_too_large(port: int) -> None:
+def test_a_body_of_unknown_length_is_refused_as_soon_as_it_is_too_large(port: int) -> None:
     with raw(port, "Transfer-Encoding: chunked") as connection:
         for _ in range(3):
             connection.sendall(b"190\r\n" + bytes(0x190) + b"\r\n")  # no end: the answer comes before it
@@ -216,7 +216,7 @@ def test_a_client_that_leaves_prints_nothing(port: int, caplog: pytest.LogCaptur
     assert caplog.records == []
 
 
-def test_no_http_in_the_midst_of_an_answer_prints_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_bytes_that_are_no_http_print_nothing_during_an_answer(port: int, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_connection((localhost.HOST, port), timeout=30) as connection:
         connection.sendall(f"GET /half HTTP/1.1\r\nHost: {localhost.HOST}\r\nConnection: close\r\n\r\n".encode())
         while not connection.recv(1000).endswith(b"half"):

@@ -35,7 +35,7 @@ def test_another_seed_purpose_or_epoch_gives_other_numbers(
 @pytest.mark.parametrize(
     "other", [(8, "batches", 3), (7, "order", 3), (7, "batches", 4)], ids=["seed", "purpose", "epoch"]
 )
-def test_each_of_the_three_matters(other: tuple[int, str, int]) -> None:
+def test_seed_purpose_and_epoch_each_change_the_numbers(other: tuple[int, str, int]) -> None:
     assert draw(7, "batches", 3) != draw(*other)
 
 

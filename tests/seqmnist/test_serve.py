@@ -35,7 +35,7 @@ def body(value: Any, field: str = "inputs") -> bytes:
 
 @pytest.mark.parametrize("field", ["inputs", "instances"])
 @pytest.mark.parametrize("images", [IMAGES, IMAGES[:1], np.zeros((1, 28, 28), int), np.full((1, 28, 28), 255)])
-def test_images_as_mnist_has_them_are_let_through(field: str, images: np.ndarray) -> None:
+def test_images_in_the_form_of_mnist_are_accepted(field: str, images: np.ndarray) -> None:
     assert problem(body(images.tolist(), field)) is None
 
 
@@ -63,7 +63,7 @@ def test_images_as_mnist_has_them_are_let_through(field: str, images: np.ndarray
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_anything_else_is_refused_with_what_was_wrong(value: Any, said: str) -> None:
+def test_other_images_are_refused_with_the_mistake(value: Any, said: str) -> None:
     message = problem(body(value))
     assert message is not None
     assert message.startswith("inputs must be images [n, 28, 28] of whole numbers from 0 to 255")
@@ -83,7 +83,7 @@ def test_anything_else_is_refused_with_what_was_wrong(value: Any, said: str) -> 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_request_for_images_is_refused_in_a_line(request_: bytes, said: str) -> None:
+def test_a_request_without_images_is_refused_in_a_line(request_: bytes, said: str) -> None:
     message = problem(request_)
     assert message is not None
     assert said in message
@@ -131,7 +131,7 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(port: int, kind: str | N
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv"])
-def test_a_request_that_is_too_large_is_refused_whether_or_not_it_says_so(port: int, kind: str) -> None:
+def test_a_request_that_is_too_large_is_refused_with_or_without_a_stated_length(port: int, kind: str) -> None:
     headers = {"Content-Type": kind}
     assert ask(port, bytes(1001), **headers) == (413, "the request has 1,001 bytes, at most 1,000 are taken\n")
     status, text = ask(port, iter([bytes(600), bytes(600)]), **headers)  # chunked

@@ -22,7 +22,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_callback_of_before_is_refused_with_the_one_to_write(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_callback_of_an_earlier_version_is_refused_with_the_one_to_write(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep = root / "conf/sweep.yaml"
     sweep.write_text(sweep.read_text().replace("accord.sweep.sweep_run.SweepRun", FORMER))
     monkeypatch.setattr("sys.argv", ["seqmnist.sweep", "-m", "seed=1,2"])

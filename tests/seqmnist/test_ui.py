@@ -219,7 +219,7 @@ def test_options_for_other_servers_have_no_effect(tmp_path: Path) -> None:
             server.kill()
 
 
-def test_those_by_which_artifacts_and_databases_are_reached_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_reach_artifacts_and_databases_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     reaches = {"MLFLOW_S3_ENDPOINT_URL": "a", "MLFLOW_MYSQL_SSL_CA": "b", "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "3"}
     others = {"AWS_ACCESS_KEY_ID": "c", "HOME": "/"}
     monkeypatch.setattr(os, "environ", {**HOSTILE, **reaches, **others})

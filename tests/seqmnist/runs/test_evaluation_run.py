@@ -45,14 +45,14 @@ def test_the_seconds_are_those_of_the_trainings_that_the_evaluation_is_of(tracki
     }
 
 
-def test_there_are_none_of_an_unknown_evaluation_or_of_a_stand_in(tracking: Tracking) -> None:
+def test_an_unknown_or_restored_evaluation_has_no_seconds(tracking: Tracking) -> None:
     evaluated(tracking, "abc", [trained(tracking, "rnn", 1, [])])
 
     assert epoch_seconds(tracking, "abc") == {}
     assert epoch_seconds(tracking, "def") == {}
 
 
-def test_a_run_without_the_times_of_all_epochs_has_none(tracking: Tracking) -> None:
+def test_a_run_without_the_times_of_all_epochs_has_no_seconds(tracking: Tracking) -> None:
     with stage_run(tracking, RunRequest("train", "train@rnn", {"cell": "rnn"})) as run:
         run.params({"seed": 1})
         run.metrics({"time.epoch_seconds": 1.5, "val.accuracy": 0.5}, step=0)

@@ -69,7 +69,7 @@ def image() -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-def test_what_a_training_logs_is_let_through(config: Config, kind: str, image: NDArray[np.uint8]) -> None:
+def test_a_logged_model_is_accepted(config: Config, kind: str, image: NDArray[np.uint8]) -> None:
     start_tensorflow(2)
     cell = config.cells["lstm"].model_copy(update={"type": kind})
     sequence = Sequence(view="permuted_pixels" if kind == "gru" else "columns")
@@ -80,7 +80,7 @@ def test_what_a_training_logs_is_let_through(config: Config, kind: str, image: N
     check_model(Path(mlflow.artifacts.download_artifacts(f"runs:/{run.id}/model")))
 
 
-def test_empty_fields_are_let_through(tmp_path: Path) -> None:
+def test_empty_fields_are_accepted(tmp_path: Path) -> None:
     check_model(write_model(tmp_path / "model"))
     check_model(write_model(tmp_path / "without code", python_function__code=None))
 
@@ -105,7 +105,7 @@ def test_empty_fields_are_let_through(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_an_mlmodel_that_says_more_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_an_mlmodel_with_further_fields_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     assert said in refusal(write_model(tmp_path / "model", **changes))
 
 
@@ -128,7 +128,7 @@ def test_layers_that_are_not_keras_own_are_refused(tmp_path: Path, layer: dict[s
     assert "which may run code" in refusal(write_model(tmp_path / "model", layers))
 
 
-def test_layers_of_this_package_are_let_through(tmp_path: Path) -> None:
+def test_layers_of_this_package_are_accepted(tmp_path: Path) -> None:
     ours = DENSE | {"module": "seqmnist.cells.types.own", "class_name": "Own", "registered_name": "seqmnist>Own"}
     check_model(write_model(tmp_path / "model", MODEL | {"config": {"layers": [ours]}}))
 
@@ -231,7 +231,7 @@ def test_a_champion_with_a_lambda_is_refused_and_not_run(serve_champion: Callabl
     ],
     ids=["no description", "no YAML", "YAML with a call", "no zip", "no layers"],
 )
-def test_a_broken_champion_is_told_in_one_line(
+def test_a_broken_champion_gives_one_line(
     serve_champion: Callable[[Path], str], tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     folder = write_model(tmp_path / "model")
