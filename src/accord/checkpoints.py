@@ -1,11 +1,11 @@
 """Checkpoints of a training: a folder for each of its last two epochs, outside the stage's outputs.
 
-A training is identified by its key, a hash of all that its bits depend on. Another configuration, other data, other
-code or other libraries give another key, and never find the folders.
+A training is identified by its key, a hash of everything that affects its results. If the configuration, data, code or
+libraries change, the key changes, and the old checkpoints are not loaded.
 
-<folder>/<key>/lock             is locked by the process that trains
-<folder>/<key>/metrics.jsonl    has a line for each finished epoch, and is only ever appended to
-<folder>/<key>/after-000012/    has the files of the project's state, whose SHA-256 are in the epoch's line
+<folder>/<key>/lock             file that the training process keeps locked
+<folder>/<key>/metrics.jsonl    one line per finished epoch; lines are only ever appended
+<folder>/<key>/after-000012/    files of the project's state after 12 epochs; the epoch's line has their SHA-256
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from accord.files import claim, flush, naming, sha256_file, sha256_files, sha256_json
 from accord.process import Terminated
 
-_GENERATIONS = 2  # the older one is there in case the newest is damaged
+_GENERATIONS = 2  # the older checkpoint is the fallback if the newest is damaged
 _METRICS = "metrics.jsonl"
 
 
@@ -28,18 +28,18 @@ class State(Protocol):
     """The part of a training that its project saves: weights, the optimizer's moments and the like."""
 
     def save(self, folder: Path) -> None:
-        """Write the state as files into an empty folder, also into folders below it."""
+        """Write the state as files into an empty folder; subfolders are allowed."""
 
     def load(self, folder: Path) -> None:
-        """Read the files that `save` wrote, by their names: the folder may have further ones."""
+        """Load the files that `save` wrote, by name: the folder may contain other files."""
 
 
 def finished_epochs(folder: Path) -> list[dict[str, float]]:
     """Return the metrics of each finished epoch of the training whose checkpoints are below a folder.
 
-    It may be at work. Of several recipes that shared the folder it is the one that was last written.
+    The training may still be running. If several trainings share the folder, the one written last is read.
     """
-    with suppress(FileNotFoundError):  # removed meanwhile
+    with suppress(FileNotFoundError):  # another process removed the checkpoints
         files = sorted(folder.rglob(_METRICS), key=lambda path: path.stat().st_mtime_ns)
         return [dict(record["metrics"]) for record in _intact_records(files[-1].read_bytes())] if files else []
     return []
@@ -48,13 +48,14 @@ def finished_epochs(folder: Path) -> list[dict[str, float]]:
 def training_key(
     recipe: Mapping[str, Any], data: Mapping[str, str], code: Iterable[str], libraries: Iterable[str]
 ) -> str:
-    """Return the identity of a training.
+    """Return the key of a training, as a SHA-256 in hexadecimal.
 
     Args:
-        recipe: All of the configuration that the training depends on.
-        data: SHA-256 of each data set.
-        code: Modules and folders that it depends on, as `package/module.py`; packages may lie apart, as on a Ray node.
-        libraries: Names of the distributions whose versions count.
+        recipe: All configuration values that the training depends on.
+        data: SHA-256 of each data set, by name.
+        code: Modules and folders that the training depends on, as `package/module.py`. The packages may be installed
+            in different folders, as on a Ray node.
+        libraries: Names of the distributions whose installed versions are part of the key.
     """
     modules: dict[str, str] = {}
     for package, _, path in (entry.partition("/") for entry in code):
@@ -62,28 +63,33 @@ def training_key(
         place = root / path
         for file in place.rglob("*.py") if place.is_dir() else [place]:
             name = Path(package, file.relative_to(root)).with_suffix("")
-            if all(map(str.isidentifier, name.parts)):  # copies and links of editors can't be imported
+            if all(map(str.isidentifier, name.parts)):  # skips backup files of editors, which can't be imported
                 modules[str(name)] = sha256_file(file)
     versions = {name: importlib.metadata.version(name) for name in libraries}
     return sha256_json({"recipe": dict(recipe), "data": dict(data), "code": modules, "libraries": versions})
 
 
 class Checkpoints(AbstractContextManager["Checkpoints"]):
-    """The checkpoints of one training, which belong to one process at a time: until `with` ends, or the process."""
+    """The checkpoints of one training, locked by one process until its `with` block or the process ends."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        """Claim the checkpoints with a `training_key`, pass over damaged ones, and remove those of other keys.
+        """Lock the checkpoints, find the newest intact one, and remove damaged ones and those with other keys.
 
-        `folder` is shared by every recipe of one training, such as that of one model and seed.
+        Args:
+            folder: Parent folder shared by every recipe of one model and seed.
+            key: Key of the training, from `training_key`.
+
+        Raises:
+            OSError: The folder can't be read or written.
         """
         self._folder = folder / key[:16]
         self._file = self._folder / _METRICS
-        self._records: list[dict[str, Any]] = []  # the lines of the finished epochs
-        self._length = 0  # bytes that these lines take
-        self.epochs = 0  # finished ones in the newest intact checkpoint, if there is one
-        self.run_id = ""  # of the MLflow run that it names
+        self._records: list[dict[str, Any]] = []  # one record per finished epoch
+        self._length = 0  # size of these records' lines in metrics.jsonl, in bytes
+        self.epochs = 0  # number of finished epochs in the newest intact checkpoint; 0 without one
+        self.run_id = ""  # id of the MLflow run that the newest intact checkpoint names; empty without one
         self._lock = claim(self._folder / "lock")
-        self.is_shared = self._lock is None  # another process trains the same: this one reads and writes nothing
+        self.is_shared = self._lock is None  # another process holds the lock: this one reads and writes nothing
         try:
             with naming(self._folder):
                 if not self.is_shared:
@@ -99,7 +105,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
 
     @contextmanager
     def announced(self, name: str) -> Iterator[None]:
-        """Print where the training of this name goes on, now and again where a signal ends the block."""
+        """Print at which epoch the named training resumes: now, and once more if a signal ends the block."""
         if self.is_shared:
             print(f"{name}: another process trains the same; this one keeps no checkpoints", flush=True)
         elif self.epochs:
@@ -112,16 +118,21 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
             raise
 
     def load(self, state: State) -> list[dict[str, float]]:
-        """Load the newest intact checkpoint into `state` if there is one; return the metrics of each finished epoch."""
+        """Load the newest intact checkpoint, if any, into `state`, and return the metrics of each finished epoch."""
         if self.epochs:
             state.load(self._path(self.epochs))
         return [dict(record["metrics"]) for record in self._records]
 
     def save(self, metrics: Mapping[str, float], state: State, run_id: str) -> None:
-        """Add a checkpoint after one more epoch, with its metrics and the id of the MLflow run; keep the one before it.
+        """Write a checkpoint after one more epoch, and remove all but the newest two.
+
+        Args:
+            metrics: Metrics of the epoch, by name.
+            state: State of the training after the epoch.
+            run_id: Id of the MLflow run, which a resumed training continues.
 
         Raises:
-            OSError: A file can't be written; the checkpoints are what they were.
+            OSError: A file can't be written. The earlier checkpoints are unchanged.
         """
         if self.is_shared:
             return
@@ -134,12 +145,12 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
                 digests = sha256_files(temporary)
                 record = {"epochs": epochs, "run_id": run_id, "metrics": dict(metrics), "files": digests}
                 line = _sealed(record)
-                self._append(line)  # before the renaming: a generation is intact only with the lines of all its epochs
+                self._append(line)  # before the renaming: a checkpoint is intact only with the lines of all its epochs
                 for written in [*temporary.rglob("*"), temporary]:
                     flush(written)
                 temporary.rename(path)
         except BaseException:
-            if not path.exists():  # else a signal came after the renaming
+            if not path.exists():  # if it exists, a signal arrived after the renaming and the checkpoint is complete
                 shutil.rmtree(temporary, ignore_errors=True)
                 with suppress(OSError):
                     self._append(b"")
@@ -151,12 +162,12 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
             _remove(old)
 
     def remove(self) -> None:
-        """Remove all checkpoints: the training is over."""
+        """Remove all checkpoints of the training, once it is finished."""
         if not self.is_shared:
             _remove(self._folder)
 
     def _recover(self) -> None:
-        """Find the newest intact checkpoint, and remove damaged ones and what a killed process left."""
+        """Find the newest intact checkpoint, and remove damaged ones and the leftovers of a killed process."""
         for litter in self._folder.glob(".after-*"):
             shutil.rmtree(litter)
         records = _intact_records(self._file.read_bytes() if self._file.exists() else b"")
@@ -174,12 +185,13 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         self._append(b"")
 
     def _remove_others(self) -> None:
-        """Remove the checkpoints of other keys, except those of living processes; print a line if there are any."""
+        """Remove the checkpoints with other keys that no process has locked, and print a line if there were any."""
         has_any = False
         for other in self._folder.parent.iterdir():
             if other != self._folder and other.is_dir() and (lock := claim(other / "lock")):
                 with lock:
-                    has_any |= any(other.glob("after-*")) and not other.name.startswith(".")  # by `remove`
+                    # A name with a dot was left by a killed `remove`: its training was finished.
+                    has_any |= any(other.glob("after-*")) and not other.name.startswith(".")
                     shutil.rmtree(other)
         if has_any:
             then = "they are removed" + ("" if self.epochs else " and the training starts anew")
@@ -193,7 +205,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         return sorted(self._folder.glob("after-" + 6 * "[0-9]"))
 
     def _append(self, line: bytes) -> None:
-        """Write a line behind those of the finished epochs, in place of anything that a failed save left there."""
+        """Write a line after those of the finished epochs, and drop anything that a failed save left there."""
         with naming(self._file):
             with self._file.open("ab") as stream:
                 stream.truncate(self._length)
@@ -202,9 +214,9 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
 
 
 def _intact_records(content: bytes) -> list[dict[str, Any]]:
-    """Return what each line of metrics.jsonl says, before the first that is damaged or not in its place."""
+    """Return the records of metrics.jsonl up to the first line that is damaged or out of order."""
     records: list[dict[str, Any]] = []
-    with suppress(AttributeError, KeyError, TypeError, ValueError):  # a line is no JSON, or no object
+    with suppress(AttributeError, KeyError, TypeError, ValueError):  # a damaged line may not be a JSON object
         for line in content.splitlines(keepends=True):
             record = json.loads(line)
             del record["sha256"]
@@ -215,7 +227,7 @@ def _intact_records(content: bytes) -> list[dict[str, Any]]:
 
 
 def _damage(folder: Path, records: list[dict[str, Any]], epochs: int) -> str:
-    """Return what is wrong with a generation, empty if nothing is; `records` are the intact ones of its epochs."""
+    """Return the reason why a checkpoint is damaged, or "" if it is intact; `records` are its intact records."""
     if len(records) < epochs:
         return f"{_METRICS} has {len(records)} intact lines of {epochs}"
     found = sha256_files(folder)
@@ -226,7 +238,7 @@ def _damage(folder: Path, records: list[dict[str, Any]], epochs: int) -> str:
 
 
 def _sealed(record: Mapping[str, Any]) -> bytes:
-    """Return a JSON object with the SHA-256 of its other members as the first one, as a line."""
+    """Return a record as a line of JSON whose first member is the SHA-256 of the others."""
     digest = hashlib.sha256(json.dumps(record).encode()).hexdigest()
     return json.dumps({"sha256": digest, **record}).encode() + b"\n"
 
@@ -236,5 +248,5 @@ def _hidden(path: Path) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder; a process that is killed meanwhile leaves no half of it under its name."""
+    """Remove a folder; rename it first, so that a kill never leaves part of it under its name."""
     shutil.rmtree(folder.rename(_hidden(folder)))

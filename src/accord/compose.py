@@ -1,4 +1,4 @@
-"""Compose conf/ into params.yaml as Hydra does, so that plain `dvc repro` honours an edit under conf/."""
+"""Compose conf/ into params.yaml with Hydra, so that plain `dvc repro` sees edits in conf/."""
 
 import os
 from collections.abc import Sequence
@@ -18,11 +18,18 @@ from accord.variants import check_pipeline
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_OF_EACH_COMPOSITION = ("job.", "mode", "overrides.", "runtime.", "searchpath")  # keys of `hydra`
+# Keys of the section `hydra` that Hydra itself sets anew for each composition.
+_OF_EACH_COMPOSITION = ("job.", "mode", "overrides.", "runtime.", "searchpath")
 
 
 def write_params() -> None:
-    """Write params.yaml; inside `dvc exp run`, which has composed it with the experiment's values, only check it."""
+    """Compose conf/ into params.yaml, and print each value that changes.
+
+    Inside `dvc exp run`, DVC has composed params.yaml with the experiment's values; then it is only checked.
+
+    Raises:
+        UserError: A value is impossible, or the configuration can't be composed or kept in git.
+    """
     check_tree()
     if "DVC_EXP_BASELINE_REV" in os.environ and PARAMS.exists():
         _refuse_interpolations_of_dvc()
@@ -34,7 +41,7 @@ def write_params() -> None:
     text, values = compose(CONF)
     check_pipeline(values, str(CONF))
     previous: dict[str, Any] = {}
-    with suppress(UserError):  # it is missing or broken, and about to be replaced
+    with suppress(UserError):  # params.yaml may be missing or damaged: it is replaced below
         previous = read_yaml(PARAMS)
     for line in changes(previous, values) if previous else ["params.yaml: composed from conf/"]:
         print(line)
@@ -42,10 +49,10 @@ def write_params() -> None:
 
 
 def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
-    """Return the configuration with root `folder`/config.yaml and these overrides, as YAML text and as plain values.
+    """Compose `folder`/config.yaml with overrides in Hydra's syntax; return YAML text and plain values.
 
     Raises:
-        UserError: Hydra can't compose it, e.g. for a group option that doesn't exist or a syntax error.
+        UserError: Hydra can't compose it, e.g. because of an unknown group option or a syntax error.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -56,9 +63,11 @@ def compose(folder: Path, settings: Sequence[str] = ()) -> tuple[str, dict[str, 
 
 
 def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, Any]]:
-    """Return a composed configuration as the text of params.yaml and as plain values, both without Hydra's own.
+    """Return a composed configuration, without its section `hydra`, as YAML text and as plain values.
 
-    `plain` is Hydra's own section `hydra`, without the project's.
+    Args:
+        config: Configuration that Hydra composed from the project's files.
+        plain: Configuration that Hydra composes without the project's files: its `hydra` section has the defaults.
 
     Raises:
         ValueError: A value of `hydra` would have no effect, or an interpolation would stay in the text.
@@ -77,7 +86,7 @@ def resolved(config: "DictConfig", plain: "DictConfig") -> tuple[str, dict[str, 
 
 
 def without_hydra(config: "DictConfig") -> "DictConfig":
-    """Return a composed configuration without Hydra's own section."""
+    """Return a composed configuration without its section `hydra`."""
     from omegaconf import OmegaConf
 
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -87,14 +96,14 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Return a line for each key whose value differs, e.g. `params.yaml: train.epochs 9 -> 15`."""
     old, new = flatten(before), flatten(after)
     pairs = {key: (old.get(key, "(absent)"), new.get(key, "(absent)")) for key in {**old, **new}}
-    # By their text: 1, 1.0 and true are equal in Python and not in a configuration.
+    # Values are compared as text: 1, 1.0 and True are equal in Python but not in a configuration.
     return [f"params.yaml: {key} {one} -> {other}" for key, (one, other) in pairs.items() if str(one) != str(other)]
 
 
 def _refuse_interpolations_of_dvc() -> None:
-    """Refuse `dvc exp run --no-hydra -S key=${...}`, which has written what the interpolation gives, maybe a secret."""
+    """Refuse `dvc exp run --no-hydra -S key=${...}`: DVC has written the interpolation's value, maybe a secret."""
     for process in psutil.Process().parents():
-        with suppress(psutil.Error):  # another user's
+        with suppress(psutil.Error):  # the process of another user can't be read
             command = process.cmdline()
             if "--no-hydra" in command and (given := next((part for part in command if "${" in part), None)):
                 file = given.removeprefix("-S").partition("=")[0].rpartition(":")[0] or PARAMS

@@ -1,10 +1,10 @@
-"""Shares of this machine's cores: how many trainings run side by side, and how many threads each has."""
+"""Division of this machine's cores: how many trainings run in parallel, and how many threads each gets."""
 
 from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """A number of trainings at a time, and of threads for each."""
+    """The number of trainings that run in parallel, and the number of threads of each."""
 
     workers: int
     threads: int
@@ -13,16 +13,16 @@ class Share(NamedTuple):
 def share(
     wanted: int | None = None, *, jobs: int | None = None, most: int | None = None, memory: int | None = None
 ) -> Share:
-    """Return how the cores that this process may use are shared.
+    """Divide the cores that this process may use among parallel trainings.
 
     Args:
-        wanted: Number of trainings that shall run at a time, None for as many as there are cores and memory.
-        jobs: Number of all trainings, where it is known.
-        most: The most threads that one can use.
-        memory: Bytes that one needs.
+        wanted: Number of trainings to run in parallel, or None for as many as cores and free memory allow.
+        jobs: Total number of trainings, if known; no more than that run in parallel.
+        most: Maximum number of threads that one training can use.
+        memory: Memory that one training needs, in bytes. It is ignored if `wanted` is given.
     """
     import psutil
-    from joblib import effective_n_jobs  # minds the limits of a container
+    from joblib import effective_n_jobs  # respects the CPU limits of a container
 
     cores = int(effective_n_jobs(-1))
     workers = wanted or cores

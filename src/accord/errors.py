@@ -1,10 +1,10 @@
-"""Mistakes that a user can mend, told in one line."""
+"""Errors that a user can fix, reported in one line."""
 
 
 class UserError(Exception):
-    """A mistake outside the code: its message says what is wrong and what to do, and is all that is printed."""
+    """An error outside the code, printed without a traceback: its message says what is wrong and what to do."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception's message in one line, or the name of its class where it has none."""
+    """Return an exception's message as one line, or the name of its class if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Have DVC check an experiment before it writes anything: its configuration, and whether its result can be kept.
+"""A check that `dvc exp run` makes before it writes anything: are the values valid, and can the result be kept?
 
-A project's `hydra.plugins_path` in .dvc/config has a module that DVC imports right before it composes, and for nothing
-else; that calls `install`.
+A project's `hydra.plugins_path` in .dvc/config names a folder with a module that calls `install`. DVC imports that
+module only to compose an experiment's configuration, right before it does so.
 """
 
 import sys
@@ -22,7 +22,7 @@ try:
     from accord.git import GitError, git
     from accord.settings import config_errors, self_contained
     from accord.variants import check_pipeline
-except ImportError as error:  # of a library; Hydra would only warn of it
+except ImportError as error:  # a library is missing; Hydra would turn an ImportError into a mere warning
     raise DvcException(
         f"{error}: this `dvc` lacks packages of the project: activate its environment, run it again"
     ) from None
@@ -31,7 +31,11 @@ _ORIGIN = "the experiment's configuration"
 
 
 def install(root: Path) -> None:
-    """Put a singleton of Hydra's in its place whose loader checks what it composes, for the project with this root."""
+    """Replace Hydra's singleton by one whose loader checks each configuration that it composes.
+
+    Args:
+        root: Root folder of the project.
+    """
 
     class CheckingHydra(GlobalHydra):
         def initialize(self, hydra: Any) -> None:
@@ -39,12 +43,16 @@ def install(root: Path) -> None:
             load = hydra.config_loader.load_configuration
             hydra.config_loader.load_configuration = partial(_checked, root, load)
 
-    sys.path.insert(0, str(root / "src"))  # this tree's code, also where another is installed
+    sys.path.insert(0, str(root / "src"))  # prefer this tree's code to an installed copy
     GlobalHydra.set_instance(CheckingHydra())
 
 
 def _checked(root: Path, load: Callable[..., DictConfig], **options: Any) -> DictConfig:
-    """Return what a loader composes; a `DvcException` if it is impossible, or DVC would lose or misplace the result."""
+    """Return the configuration that a Hydra loader composes.
+
+    Raises:
+        DvcException: A value is impossible, or DVC would lose or misplace the experiment's result.
+    """
     try:
         _check_command(root)
         with config_errors(_ORIGIN), self_contained():
@@ -60,14 +68,15 @@ def _check_command(root: Path) -> None:
     arguments = sys.argv[1:]
     if Path.cwd().resolve() != root:
         raise UserError(f"run it in the repository's root {root}: DVC would write params.yaml into this folder")
-    if not {"exp", "experiments"}.intersection(arguments):  # no command line of DVC's
+    if not {"exp", "experiments"}.intersection(arguments):  # DVC was called from Python, not by its command
         return
     given = parse_args(arguments)
     if given.queue or given.tmp_dir:
         check_repository(root)
     for setting in given.set_param or ():
         file, _, key = setting.partition("=")[0].rpartition(":")
-        if file not in {"", "params.yaml"} and "${" in setting + _committed(file):  # params.yaml is composed
+        # params.yaml is composed by Hydra, whose loader refuses interpolations itself.
+        if file not in {"", "params.yaml"} and "${" in setting + _committed(file):
             why = "DVC would write values in place of ${...}, and git keep them"
             raise UserError(f"{file}:{key}: {why}: edit {file} itself")
 
@@ -75,5 +84,5 @@ def _check_command(root: Path) -> None:
 def _committed(file: str) -> str:
     try:
         return git("show", f"HEAD:./{file}")
-    except GitError:  # it has no such file
+    except GitError:  # the commit has no such file
         return ""

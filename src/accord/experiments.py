@@ -1,6 +1,6 @@
-"""Experiments that DVC runs in a tree of their own: whether their results can be kept, and how to get them.
+"""Experiments that DVC runs in a temporary tree: check that their results can be kept, run them, read their files.
 
-DVC carries an experiment's commit from its tree into the repository by fetching it, and says nothing when that fails.
+DVC fetches an experiment's commit from its tree into the repository, and reports no error when that fails.
 """
 
 import os
@@ -15,8 +15,8 @@ from accord.errors import UserError, one_line
 from accord.git import GitError, git
 from accord.process import run_command
 
-_INTERRUPTED_EXIT_CODE = 252  # of DVC after Ctrl-C
-_ERROR_HINTS = {  # by words of git's messages
+_INTERRUPTED_EXIT_CODE = 252  # DVC's exit code after Ctrl-C
+_ERROR_HINTS = {  # words in git's error messages, and the remedy for each
     "not a git repository": "run `git init` and `git commit`, or work in a clone",
     "Needed a single revision": "there is no such commit; a new repository needs its first one",
     "index file": "remove that file and run `git reset`",
@@ -24,9 +24,14 @@ _ERROR_HINTS = {  # by words of git's messages
 
 
 def run(name: str, *settings: str) -> str:
-    """Run an experiment in a tree of its own, in place of one of that name on the same commit; return its commit's SHA.
+    """Run an experiment in a temporary tree and return the SHA of its commit.
 
-    `settings` are KEY=VALUE. Stages that ran before, also for an experiment that is gone, come from DVC's run cache.
+    It replaces an experiment with the same name on the same commit. Stages that ran before, even in an experiment that
+    was removed, are restored from DVC's run cache.
+
+    Args:
+        name: Name of the experiment.
+        settings: Settings of the experiment as KEY=VALUE.
 
     Raises:
         UserError: The experiment can't be kept, failed, or was lost.
@@ -49,7 +54,11 @@ def run(name: str, *settings: str) -> str:
 
 
 def resolve(revision: str) -> str:
-    """Return the SHA of the one commit that an experiment's name, or another revision of git's, stands for."""
+    """Return the SHA of the commit that an experiment's name or another git revision stands for.
+
+    Raises:
+        UserError: There is no such commit, or several experiments have this name.
+    """
     commits = _commits(f"refs/exps/*/*/{revision}")
     if len(commits) > 1:
         raise UserError(f"{len(commits)} experiments have the name {revision}: give the SHA of a commit")
@@ -57,11 +66,15 @@ def resolve(revision: str) -> str:
 
 
 def fetch(commit: str, path: str, target: Path) -> None:
-    """Copy a file or folder as it is in a commit, an output of DVC's or a file of git's; refuse a missing one."""
+    """Copy a file or folder of a commit, tracked by DVC or by git, to `target`.
+
+    Raises:
+        UserError: The commit has no such path, or its content can't be read.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    prefix = _git("rev-parse", "--show-prefix")  # DVC's root may be a folder of git's
+    prefix = _git("rev-parse", "--show-prefix")  # DVC's root may be a subfolder of the git repository
     try:
         Repo.get(_git("rev-parse", "--show-toplevel"), f"{prefix}{path}", out=str(target), rev=commit)
     except (DvcException, OSError) as error:
@@ -69,9 +82,13 @@ def fetch(commit: str, path: str, target: Path) -> None:
 
 
 def check_repository(root: Path) -> None:
-    """Refuse, with a `UserError`, a repository into which DVC can't carry an experiment from a tree of its own."""
+    """Check that DVC can fetch an experiment from a temporary tree into a repository.
+
+    Raises:
+        UserError: DVC can't, for one of the known reasons; the message says what to do.
+    """
     path = str(root)
-    # DVC makes file://... of it.
+    # DVC puts the path into a file:// URL without quoting it.
     if not path.isascii() or unquote(urlsplit(f"file://{path}").path) != path or set(path) & set("{}"):
         raise UserError(
             f"DVC can't run experiments in trees of their own (--temp, --queue) below {path}: move the repository to a "
@@ -89,16 +106,17 @@ def check_repository(root: Path) -> None:
 
 
 def _check_libraries(root: Path) -> None:
-    """Refuse what git can use and the libraries that DVC reads git with can't."""
+    """Refuse a repository that git can read but DVC's git libraries can't."""
     from dvc.scm import SCM
 
     with _refused("DVC can't read this kind of git repository", "clone it anew"):
         scm = SCM(str(root), search_parent_directories=True)
-        library = scm.pygit2  # opens it anew
+        library = scm.pygit2  # pygit2 opens the repository itself, and may fail where the first library did not
     with closing(scm):
         with _refused("DVC can't read git's index", "run `git update-index --no-split-index`"):
             scm.is_tracked("dvc.yaml")
-        if _git("status", "--porcelain", "--untracked-files=no", root=root):  # DVC stashes edits as a commit
+        # DVC stashes edits as a commit, which needs a user name.
+        if _git("status", "--porcelain", "--untracked-files=no", root=root):
             remedy = "run `git config user.name NAME` and `git config user.email ADDRESS`"
             with _refused("git has no user name and e-mail for commits", remedy):
                 _ = library.committer
@@ -106,15 +124,15 @@ def _check_libraries(root: Path) -> None:
 
 @contextmanager
 def _refused(problem: str, remedy: str) -> Iterator[None]:
-    """Turn whatever git's libraries raise into a line."""
+    """Turn any exception of DVC's git libraries into a `UserError` of one line."""
     try:
         yield
-    except Exception as error:  # of a format, of an index, of an empty name: each has others
+    except Exception as error:  # each library raises its own exception types
         raise UserError(f"{problem} ({one_line(error)}): {remedy}") from None
 
 
 def run_stage(main: Callable[[], object]) -> NoReturn:
-    """Run a stage's `main` as a command; refuse first if DVC could not save its experiment."""
+    """Run a stage's `main` as a command, after a check that DVC will be able to keep its experiment."""
 
     def checked() -> None:
         check_tree()
@@ -124,19 +142,23 @@ def run_stage(main: Callable[[], object]) -> NoReturn:
 
 
 def check_tree() -> None:
-    """Refuse, with a `UserError`, to work in an experiment's tree if its commit can't be fetched, by trying it."""
+    """Check, with a trial commit, that DVC can fetch the result of an experiment in a temporary tree.
+
+    Raises:
+        UserError: The repository can't fetch a commit from this tree.
+    """
     root = Path(os.environ.get("DVC_ROOT", ".")).resolve()
-    if "DVC_EXP_BASELINE_REV" not in os.environ or root == Path.cwd().resolve():  # of the workspace nothing is fetched
+    if "DVC_EXP_BASELINE_REV" not in os.environ or root == Path.cwd().resolve():  # DVC fetches only from other trees
         return
     try:
         _try_to_keep(root)
-    except Exception as error:  # whatever git's libraries raise
+    except Exception as error:  # the git libraries raise many types
         check_repository(root)
         raise UserError(f"DVC can't keep this experiment in {root}: {one_line(error.__cause__ or error)}") from None
 
 
 def _try_to_keep(root: Path) -> None:
-    """Commit in the working directory's tree and fetch that, as DVC does after the last stage; undo both."""
+    """Commit in the working directory's tree and fetch the commit, as DVC does after the last stage; undo both."""
     from dvc.scm import SCM
 
     ref = f"refs/probe/{uuid4().hex}"
@@ -156,12 +178,12 @@ def _try_to_keep(root: Path) -> None:
 
 
 def _commits(pattern: str) -> list[str]:
-    """Return the SHA of each commit that a reference of this pattern names."""
+    """Return the SHA of each commit whose reference matches a pattern."""
     return _git("for-each-ref", "--format=%(objectname)", pattern).split()
 
 
 def _git(*arguments: str, root: Path | None = None) -> str:
-    """Return what a git command prints; a failure is a `UserError` with the remedy where it is known."""
+    """Return the output of a git command; raise a `UserError`, with a remedy if one is known, when it fails."""
     try:
         return git(*arguments, folder=root)
     except GitError as reason:

@@ -1,4 +1,4 @@
-"""Git's answers, and why it gives none."""
+"""Call git, and report in one line why a call failed."""
 
 import os
 import subprocess
@@ -8,16 +8,20 @@ _TIMEOUT_SECONDS = 60
 
 
 class GitError(Exception):
-    """Git could not answer; the message is one line with the reason that it gave."""
+    """A git command failed; the message is the reason that git gave, as one line."""
 
 
 def git(*arguments: str, folder: Path | None = None) -> str:
-    """Return the output of a git command in a folder, None for the working directory; a `GitError` if it fails."""
+    """Return the output of a git command, run in `folder` or else in the working directory.
+
+    Raises:
+        GitError: Git is missing, fails, or does not end within the timeout.
+    """
     try:
         result = subprocess.run(
             ["git", *arguments],
             cwd=folder,
-            env=os.environ | {"LC_ALL": "C"},  # its messages are looked into
+            env=os.environ | {"LC_ALL": "C"},  # callers search git's messages for English words
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -36,6 +40,6 @@ def git(*arguments: str, folder: Path | None = None) -> str:
 
 
 def is_expected() -> bool:
-    """Return whether git should find a repository here; a downloaded archive of the files has none."""
+    """Return whether git should find a repository here; it finds none in a downloaded source archive."""
     here = Path.cwd()
     return "GIT_DIR" in os.environ or any(os.access(folder / ".git", os.F_OK) for folder in (here, *here.parents))

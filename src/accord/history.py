@@ -1,4 +1,4 @@
-"""The history of a training: the metrics of each epoch, as a CSV file that DVC draws and MLflow's runs are made of."""
+"""The history of a training: a CSV file with the metrics of each epoch, read by DVC's plots and logged to MLflow."""
 
 import csv
 import math
@@ -9,14 +9,14 @@ from accord.files import write_csv
 from accord.metric_names import EPOCH, SELECTED
 from accord.project import find_project
 
-History = Sequence[Mapping[str, float]]  # metrics by name, by epoch
+History = Sequence[Mapping[str, float]]  # one mapping per epoch, from a metric's name to its value
 
 
 def write(path: Path, history: History) -> None:
-    """Write a row for each epoch, with its number as the first column.
+    """Write a history as CSV, one row per epoch, with the epoch's number as the first column.
 
     Raises:
-        ValueError: An epoch has other metrics than the first.
+        ValueError: An epoch has different metrics from the first epoch.
     """
     names = [*history[0]]
     for number, row in enumerate(history):
@@ -26,15 +26,18 @@ def write(path: Path, history: History) -> None:
 
 
 def read(path: Path) -> History:
-    """Read what `write` wrote."""
+    """Load a history that `write` wrote."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: float(text) for name, text in row.items() if name != EPOCH} for row in csv.DictReader(file)]
 
 
 def selected(path: Path) -> dict[str, float]:
-    """Return the metrics, by their names in MLflow, of the epoch that a history selects, and its number.
+    """Return the number and metrics of a history's selected epoch, by their names in MLflow.
 
-    It is the epoch with the highest value of the project's metric, the first on ties; NaN is below all numbers.
+    The selected epoch has the highest value of the project's metric, the first one on ties. NaN counts as the lowest.
+
+    Args:
+        path: CSV file that `write` wrote.
     """
     history, metric = read(path), find_project().metric
     values = [-math.inf if math.isnan(row[metric]) else row[metric] for row in history]

@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml, as far as other tools must agree with them."""
+"""Read dvc.yaml: the variants that it trains, and the stage that makes a folder."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -11,9 +11,16 @@ _FILE = Path("dvc.yaml")
 
 
 def check_matrix(variant: str, configured: Iterable[str]) -> None:
-    """Refuse, with a `UserError`, variants that a stage's matrix lacks or has besides.
+    """Check that the configured variants are those of the `matrix` in dvc.yaml.
 
     Otherwise a stage would fail on a missing file after all training.
+
+    Args:
+        variant: Name of the group of variants, which is the matrix's key.
+        configured: Names of the variants in conf/.
+
+    Raises:
+        UserError: A stage's matrix has other variants.
     """
     for stage in _stages().values():
         trained = (stage.get("matrix") or {}).get(variant)
@@ -23,16 +30,17 @@ def check_matrix(variant: str, configured: Iterable[str]) -> None:
 
 
 def maker(folder: str) -> tuple[str, set[str]]:
-    """Return the stage that makes a folder, and the sections of params.yaml that it and the stages before it read.
+    """Return the name of the stage that makes a folder, and the sections of params.yaml that affect the folder.
 
-    Of a folder that no stage makes the name is empty.
+    These are the sections that the stage and all stages before it read. If no stage makes the folder, the name is
+    empty and there are no sections.
     """
     stages = _stages()
     makers = {path: name for name, stage in stages.items() for path in _paths(stage, "outs")}
 
     def made_by(path: str) -> str:
-        places = [path, *map(str, PurePosixPath(path).parents)]  # a dep may be a part of an output
-        return next((makers[place] for place in places if place in makers), "")
+        candidates = [path, *map(str, PurePosixPath(path).parents)]  # a dep may be a file or folder within an output
+        return next((makers[candidate] for candidate in candidates if candidate in makers), "")
 
     sections: set[str] = set()
     waiting, seen = [made_by(normpath(folder))], {""}
@@ -46,16 +54,16 @@ def maker(folder: str) -> tuple[str, set[str]]:
 
 
 def _stages() -> dict[str, Mapping[str, Any]]:
-    """Return the stages as they are written, those of a `foreach` by what they do."""
+    """Return the stages of dvc.yaml by name, without expanding them; of a `foreach` stage return its `do` part."""
     from omegaconf import OmegaConf
 
     if not _FILE.exists():
         return {}
-    content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(_FILE)))  # DVC has read it: it is whole
+    content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(_FILE)))  # valid: DVC has read it before
     return {name: stage.get("do", stage) for name, stage in (content.get("stages") or {}).items()}
 
 
 def _paths(stage: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the paths of a stage's `deps` or `outs`, which may have options, from the folder of dvc.yaml."""
+    """Return the paths of a stage's `deps` or `outs`, relative to the folder of dvc.yaml and without their options."""
     names = [one if isinstance(one, str) else str(next(iter(one))) for one in stage.get(kind) or ()]
     return [normpath(join(stage.get("wdir") or "", name)) for name in names]

@@ -1,4 +1,4 @@
-"""Begin and end a command: signals, exit codes, and one line instead of a traceback."""
+"""The start and end of a command: signals, exit codes, and one line instead of a traceback."""
 
 import atexit
 import gc
@@ -18,27 +18,32 @@ from accord.errors import UserError
 from accord.paths import enter_project, project_root
 from accord.surroundings import settle
 
-_COLLECTED_OBJECTS = 50_000  # made between two runs of the garbage collector; Python's own number is 700
+_COLLECTED_OBJECTS = 50_000  # new objects before the garbage collector runs; Python's default is 700 or 2,000
 _RESEND_SECONDS = 0.05
 _POLL_SECONDS = 0.5
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP arrived. Like KeyboardInterrupt it is no Exception, so that only clean-up code sees it."""
+    """SIGTERM or SIGHUP arrived. Like KeyboardInterrupt it is no `Exception`, so that only clean-up code sees it."""
 
 
 def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoReturn:
-    """Run a command's `main` at the project's root and leave with an exit code instead of a traceback.
+    """Run a command's `main` at the project's root, then exit with a code instead of a traceback.
 
-    The exit code is 0, 1 after a `UserError` or an operating-system error, 130 after Ctrl-C, 143 after SIGTERM or
-    SIGHUP. Anything else is a defect of the program and keeps its traceback. A stage whose DVC is gone gets SIGTERM.
+    The exit code is 0 after success, 1 after a `UserError` or an `OSError`, 130 after Ctrl-C, and 143 after SIGTERM or
+    SIGHUP. Any other exception is a defect of the program and keeps its traceback. A stage ends itself with SIGTERM
+    when the DVC process that started it is gone.
+
+    Args:
+        main: Function that does the command's work.
+        needs_project: Whether the command is an error outside a project.
     """
     _collect_less()
     settle()
     sys.unraisablehook = _ask_again
     signal.signal(signal.SIGTERM, _raise_terminated)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGHUP, _raise_terminated)  # the terminal was closed
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores SIGHUP
+        signal.signal(signal.SIGHUP, _raise_terminated)  # sent when the terminal is closed
     if "DVC_STAGE" in os.environ:
         end_when(_is_without_dvc)
     try:
@@ -53,19 +58,23 @@ def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoRe
     except Terminated:
         _leave("terminated", 143)
     except OSError as error:
-        reason = error.strerror or " ".join(map(str, error.args))  # libraries' own errors have no number
+        reason = error.strerror or " ".join(map(str, error.args))  # an OSError that a library raises may have none
         _leave(f"error: {error.filename}: {reason}" if error.filename else f"error: {error}", 1)
     sys.exit(0)
 
 
 def _collect_less() -> None:
-    """Run the garbage collector less often, and not at the end: over all that TensorFlow imports it takes seconds."""
+    """Run the garbage collector less often, and not at exit: with TensorFlow imported, a run takes seconds."""
     gc.set_threshold(_COLLECTED_OBJECTS)
     atexit.register(gc.freeze)
 
 
 def require_project() -> None:
-    """Refuse, with a `UserError`, to work outside a project, or with another one's code as a copied environment has."""
+    """Check that the working directory is in a project and that the imported code is this project's.
+
+    Raises:
+        UserError: It is outside a project, or the environment has another folder's code, e.g. because it was copied.
+    """
     root = project_root()
     if root is None:
         raise UserError(f"{Path.cwd()} is outside the repository: it has no .dvc, nor has a folder above it")
@@ -78,7 +87,7 @@ def require_project() -> None:
 
 @contextmanager
 def signals_waiting() -> Iterator[None]:
-    """Let signals that arrive within the block wait for its end: for what an exception would leave half done."""
+    """Delay signals until the end of the block, so that their exceptions leave nothing half done."""
     arrived: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number, handler in handlers.items():
@@ -98,7 +107,13 @@ def _raise_terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def end_when(is_orphan: Callable[[], bool]) -> None:
-    """Give this process SIGTERM when who started it is gone: it would write beside what the next command starts."""
+    """Watch in a thread until this process is an orphan, then send it SIGTERM.
+
+    An orphan would write the same files as the process that the next command starts.
+
+    Args:
+        is_orphan: Function that returns whether the process that started this one is gone.
+    """
 
     def watch() -> None:
         while not is_orphan():
@@ -109,7 +124,10 @@ def end_when(is_orphan: Callable[[], bool]) -> None:
 
 
 def _is_without_dvc() -> bool:
-    """DVC starts a stage in its own process group; a process that adopts others is in another."""
+    """Return whether the DVC process that started this stage is gone.
+
+    DVC and its stage share a process group; the process that adopts an orphan is in another one.
+    """
     try:
         return os.getpgid(os.getppid()) != os.getpgrp()
     except ProcessLookupError:
@@ -117,10 +135,11 @@ def _is_without_dvc() -> bool:
 
 
 def _ask_again(dropped: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again whose exception was raised in a finaliser or callback, where Python drops it."""
+    """Send a signal again if its exception was raised in a finalizer or callback, where Python drops exceptions."""
     if isinstance(dropped.exc_value, KeyboardInterrupt | Terminated):
         number = signal.SIGINT if isinstance(dropped.exc_value, KeyboardInterrupt) else signal.SIGTERM
-        threading.Timer(_RESEND_SECONDS, os.kill, (os.getpid(), number)).start()  # here it would be dropped again
+        # Later, in a thread: sent from within this hook, it would be dropped again.
+        threading.Timer(_RESEND_SECONDS, os.kill, (os.getpid(), number)).start()
     else:
         sys.__unraisablehook__(dropped)
 

@@ -1,4 +1,4 @@
-"""A project's description of itself, so that this package needs to know nothing of its data or models."""
+"""The description that a project gives of itself, so that this package need not know its data or models."""
 
 import os
 import tomllib
@@ -15,39 +15,45 @@ from accord.errors import UserError
 from accord.settings import validated
 
 _OPTIONAL = {"run_tags", "sweep_figures"}
-_VARIABLE = "ACCORD_PROJECT"  # names the project where its pyproject.toml is not, as on a node of Ray
+_VARIABLE = "ACCORD_PROJECT"  # names the project where there is no pyproject.toml, as on a Ray node
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project's description.
+    """The description of a project: its names, and the module of functions that this package calls.
 
-    Its module of functions, which is imported when one of them is called, has:
+    The module is imported when one of its functions is called. It must have:
 
-    - train: (request, inputs, threads) -> metrics of the trial by the names that MLflow has, the selected epoch among
-      them, and whether MLflow has all of it: train what the working directory's params.yaml describes.
-    - restore: (request, inputs) -> the same metrics: log what MLflow lacks of the trial that is finished here.
-    - sync: () -> None: log what MLflow lacks of all stages.
+    - train(request, inputs, threads): Train the model that params.yaml in the working directory describes. Return the
+      trial's metrics, by their names in MLflow and with those of the selected epoch, and whether MLflow has the
+      complete run.
+    - restore(request, inputs): Log the parts of a trial finished on this machine that MLflow lacks. Return its metrics.
+    - sync(): Log the runs of all stages that MLflow lacks.
 
     It may have:
 
-    - run_tags: (values of params.yaml) -> tags of every run of a sweep with this configuration.
-    - sweep_figures: (folder, curves of the metric by name of a trial, values of the trials by name of a varied
-      parameter, metric of each trial) -> None: draw figures into the folder.
+    - run_tags(values): Return the tags of every run of a sweep whose params.yaml has these values.
+    - sweep_figures(folder, curves, values, metrics): Draw figures into the folder. `curves` has the project's metric of
+      each epoch by the trial's name. `values` has one value per trial by the name of each varied parameter. `metrics`
+      has the project's metric of each trial.
     """
 
-    name: str  # of the package, whose modules `NAME` and `NAME.sweep` are the project's commands
-    config: str  # MODULE:CLASS of the pydantic model of params.yaml; its module imports nothing heavy
-    functions: str  # the module of functions; its package is sent with a trial to other machines
-    metric: str  # of an epoch, which chooses epochs and trials; the highest is the best
+    name: str  # name of the package; the project's commands are its modules `NAME` and `NAME.sweep`
+    config: str  # MODULE:CLASS of the pydantic model of params.yaml; the module should import fast
+    functions: str  # name of the module of functions; its package is sent to other machines with a trial
+    metric: str  # name of the metric that selects epochs and trials; the highest value is the best
     variant: str  # group of conf/ whose option a trial's name begins with; its key `type` has the option's name
-    inputs: str  # folder that trials read, relative to that of dvc.yaml
-    description: str = ""  # text above the runs on MLflow's page, as Markdown
-    reported: tuple[str, ...] = ()  # further metrics of the selected epoch that tables show, and nothing is chosen by
-    cores: int | None = None  # the most that one training can use; None if there is no limit
+    inputs: str  # folder that trials read, relative to the folder of dvc.yaml
+    description: str = ""  # description of the experiment on MLflow's page, in Markdown
+    reported: tuple[str, ...] = ()  # further metrics of the selected epoch, shown in tables but never used to select
+    cores: int | None = None  # maximum number of cores that one training can use; None means no limit
 
     def call(self, function: str, *arguments: Any) -> Any:
-        """Call one of the functions by its name; return None where the module lacks one that it only may have."""
+        """Call a function of the project's module by name; return None if it is optional and missing.
+
+        Raises:
+            UserError: The module can't be imported, or lacks a function that it must have.
+        """
         try:
             module = import_module(self.functions)
         except ModuleNotFoundError as error:
@@ -59,11 +65,19 @@ class Project:
         return None
 
     def check_values(self, values: dict[str, Any], origin: str) -> None:
-        """Refuse impossible values of params.yaml with a `UserError`, which says by `origin` where they come from."""
+        """Check the values of params.yaml against the project's pydantic model.
+
+        Raises:
+            UserError: A value is impossible; the message begins with `origin`, where the values come from.
+        """
         validated(self.config_model(), values, origin)
 
     def config_model(self) -> type[BaseModel]:
-        """Return the model of params.yaml."""
+        """Return the pydantic model of params.yaml.
+
+        Raises:
+            UserError: It can't be imported.
+        """
         try:
             model: type[BaseModel] = resolve_name(self.config)
         except (ImportError, AttributeError, ValueError) as error:
@@ -72,18 +86,22 @@ class Project:
 
 
 def own_command(arguments: str) -> str:
-    """Return a command of the project, to be shown to a user, e.g. `digits sync`."""
+    """Return a command of the project for a message, e.g. `digits sync` in backquotes."""
     return f"`{find_project().name} {arguments}`"
 
 
 def mend() -> str:
-    """Return what mends a damaged file that only DVC writes, to be shown to a user."""
+    """Return the remedy, for a message, for a damaged file that only DVC writes."""
     return f"run {own_command('check --repair')}, then `dvc repro`"
 
 
 @cache
 def find_project() -> Project:
-    """Return the project that the environment or the working directory's pyproject.toml names as `[tool.accord]`."""
+    """Return the project that ACCORD_PROJECT or `[tool.accord]` in the working directory's pyproject.toml names.
+
+    Raises:
+        UserError: None is named, or it can't be imported.
+    """
     name = _name()
     try:
         project = resolve_name(name)
@@ -95,7 +113,7 @@ def find_project() -> Project:
 
 
 def project_environment() -> dict[str, str]:
-    """Return the variable by which a process elsewhere finds this project."""
+    """Return the environment variable by which processes in other folders or on other machines find this project."""
     return {_VARIABLE: _name()}
 
 

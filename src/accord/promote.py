@@ -1,4 +1,4 @@
-"""Carry a trial's values back into the pipeline: the command `promote`."""
+"""The command `promote`: write a trial's values as an experiment of the pipeline."""
 
 import re
 import shlex
@@ -24,17 +24,19 @@ from accord.tracking.sweeps import Sweep, Trial, read_run
 from accord.variants import SEED, SEEDS, own_sections, plural, sections
 
 EXPERIMENTS = CONF / "experiment"
-_OTHER = object()  # differs from every value
+_OTHER = object()  # a value that is equal to no other
 
 
 def promote(source: str, name: str | None) -> None:
-    """Write the values of a trial as conf/experiment/<name>.yaml and print how to run the pipeline with them.
+    """Write the values of a trial as conf/experiment/<name>.yaml, and print the command that trains with them.
 
-    `source` is the id of a trial's run, or that of a sweep's run or its folder: then it is the configuration with the
-    best mean over its seeds. Without a name one is made of the values.
+    Args:
+        source: Id of a trial's run; or the id of a sweep's run, or the sweep's folder. Of a sweep, the configuration
+            with the best mean over its seeds is promoted.
+        name: Name of the file, without suffix; by default it is made from the trial's name.
 
     Raises:
-        UserError: There is no such trial, it is not finished, the pipeline can't train it, or the name is no file's.
+        UserError: There is no such trial, it is unfinished, the pipeline can't train it, or the name is no file name.
     """
     if name is not None and not re.fullmatch(FILE_NAME, name):
         raise UserError(f"--name = {name!r} is impossible: letters, digits, _, . and -, not . or - first")
@@ -42,7 +44,7 @@ def promote(source: str, name: str | None) -> None:
     trials = _trials(source, validate_tracking(pipeline.get("tracking"), str(CONF)))
     find_project().check_values(pipeline, str(CONF))
     promoted = [(trial, *promotion(trial.parameters, pipeline)) for trial in trials]
-    # The first that needs the fewest settings: its figures come again without another seed.
+    # Take the first trial that needs the fewest settings: its results are reproduced without changing the seed.
     trial, values, needed, remarks = min(promoted, key=lambda one: len(one[2]))
     words = [word for word in trial.name.split() if not word.startswith(f"{SEED}=")]
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words).replace("+", ""))
@@ -57,26 +59,27 @@ def promote(source: str, name: str | None) -> None:
 
 
 def promotion(trial: Mapping[str, Any], pipeline: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return a trial's values as an experiment of the pipeline: content of its file, settings, lines for the user.
+    """Return a trial's values as an experiment of the pipeline: the file's content, settings and lines to print.
 
     Args:
         trial: Parameters of the trial, by dotted name.
-        pipeline: Plain values of the pipeline's configuration, which are valid.
+        pipeline: Plain and valid values of the pipeline's configuration.
 
     Raises:
-        UserError: The pipeline can't train it; or the trial is of a version that had fewer values, or was trained on
-            other data.
+        UserError: The pipeline can't train it, the trial was trained on other data, or an earlier version of the code
+            trained it and it lacks values.
     """
     group, inputs = find_project().variant, maker(find_project().inputs)[1]
     kind, content = str(trial.get(f"{group}.type")), OmegaConf.create()
     if plural() in pipeline:
         _refuse_unknown(kind, pipeline)
-        own = {group, *own_sections(pipeline[plural()][kind], pipeline)}  # sections in the file; all share the others
+        # The file has the sections of this variant; all variants share the others, which become settings.
+        own = {group, *own_sections(pipeline[plural()][kind], pipeline)}
         ours, base = flatten(sections(pipeline, kind)), f"{plural()}.{kind}."
     else:
         own, base = {*pipeline} - inputs - {"tracking"}, ""
         ours = flatten(sections(pipeline, kind))
-        if kind != pipeline[group]["type"]:  # another option of the group, with all of its values
+        if kind != pipeline[group]["type"]:  # another option of the group: the file gets all of its values
             content["defaults"] = [{f"override /{group}": kind}]
             of_group = {key: _OTHER for key in trial if _section(key) == group}
             ours = {key: value for key, value in ours.items() if _section(key) != group} | of_group
@@ -94,7 +97,7 @@ def promotion(trial: Mapping[str, Any], pipeline: Mapping[str, Any]) -> tuple[di
 
 
 def _refuse_unknown(kind: str, pipeline: Mapping[str, Any]) -> None:
-    """Refuse a trial whose variant is none of the pipeline's."""
+    """Refuse, with a `UserError`, a trial whose variant the pipeline does not have."""
     group, known = find_project().variant, pipeline[plural()]
     if kind not in known:
         raise UserError(
@@ -108,7 +111,7 @@ def _section(key: str) -> str:
 
 
 def _seed(seed: Any, pipeline: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the settings and the lines for the user by which the pipeline has a trial's seed."""
+    """Return the settings that give the pipeline a trial's seed, and lines to print."""
     if SEEDS not in pipeline:
         return ([], []) if seed == pipeline[SEED] else ([f"{SEED}={seed}"], [])
     if seed in pipeline[SEEDS]:
@@ -118,7 +121,7 @@ def _seed(seed: Any, pipeline: Mapping[str, Any]) -> tuple[list[str], list[str]]
 
 
 def _trials(source: str, tracking: Tracking) -> list[Trial]:
-    """Return the finished trials of one configuration, that with the best mean in a sweep."""
+    """Return the finished trials of a configuration: of a sweep, those of the configuration with the best mean."""
     if (folder := given(source)).is_dir():
         sweep_tracking = Tracking.model_validate(SweepRequest.read(folder).tracking)
         found: Trial | list[Trial] = Sweep.configured(sweep_tracking, folder, former_folder(folder)).trials()
@@ -134,7 +137,7 @@ def _trials(source: str, tracking: Tracking) -> list[Trial]:
 
 
 def _header(trials: list[Trial], command: str) -> str:
-    """Return comments: where the values come from, what they reached, how to use them."""
+    """Return the file's comments: the values' origin, their results, and the command that reproduces them."""
     best, project = trials[0], find_project()
     reached = f"{in_words(project.metric).capitalize()} {fmean(map(score, trials)):.4f}"
     if len(trials) > 1:

@@ -1,4 +1,4 @@
-"""The JSON schema of a project's configuration, by which an editor completes and checks the files in conf/."""
+"""The JSON schema of a project's configuration, with which an editor completes and checks the files in conf/."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from accord.paths import CONF
 from accord.project import find_project
 from accord.variants import SEED, SEEDS, plural
 
-SCHEMA = CONF / ".schema.json"  # no stage depends on hidden files
+SCHEMA = CONF / ".schema.json"  # hidden, because no stage depends on hidden files
 
 _DEFAULTS = {"type": "array", "description": "Hydra's defaults list: the files that this one is merged with."}
 _HYDRA = {"type": "object", "description": "Settings of Hydra itself."}
@@ -16,16 +16,16 @@ _INTERPOLATION = {"type": "string", "pattern": r"\$\{", "description": "The valu
 
 
 def write_schema() -> None:
-    """Write conf/.schema.json, made from the project's pydantic model."""
+    """Write conf/.schema.json, generated from the project's pydantic model."""
     write_text(SCHEMA, json.dumps(schema(), indent=2) + "\n")
     print(f"{SCHEMA}: written")
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema of the files in conf/ itself; its property `train` is the schema of the files in conf/train.
+    """Return the schema of the files directly in conf/; its property `train`, e.g., is the schema of conf/train/*.yaml.
 
-    A file holds a part of the configuration, so no key is required. An interpolation may stand for any value. A file in
-    conf/ itself has the keys of a pipeline or those of a trial.
+    No key is required, because a file holds only a part of the configuration. An interpolation may stand for any
+    scalar. A file directly in conf/ may have the keys of a pipeline and those of a trial.
     """
     whole = find_project().config_model().model_json_schema()
     sections = whole.setdefault("$defs", {})
@@ -45,9 +45,9 @@ def schema() -> dict[str, Any]:
 
 
 def _add_keys_of_a_trial(keys: dict[str, Any]) -> None:
-    """Add the section of one variant, and the key of one seed, where a pipeline has several."""
+    """Add the section of one variant and the key of one seed, if a pipeline has sections for several."""
     if plural() in keys:
-        named = keys[plural()]  # its names may have to match a pattern
+        named = keys[plural()]  # pydantic writes `patternProperties` if the model restricts the variants' names
         by_pattern = named.get("patternProperties") or {"": named["additionalProperties"]}
         keys[find_project().variant] = next(iter(by_pattern.values()))
     if SEEDS in keys:
@@ -55,11 +55,11 @@ def _add_keys_of_a_trial(keys: dict[str, Any]) -> None:
 
 
 def _type_own_values(keys: dict[str, Any], sections: dict[str, Any]) -> None:
-    """Give a variant's own values of a shared section, such as `cell.train`, the schema of that section."""
+    """Give a variant's override of a shared section, such as `cell.train`, the schema of that section."""
     own = sections[_section_of(keys[find_project().variant])]["properties"]
     own |= {name: keys[name] for name in own if name in keys and own[name].get("additionalProperties") is True}
 
 
 def _section_of(key: dict[str, Any]) -> str:
-    """Return the name of the section that is a key's value, or an empty text."""
+    """Return the name of the section that a key refers to, or "" if its value is no section."""
     return str(key.get("$ref", "")).removeprefix("#/$defs/")

@@ -1,4 +1,4 @@
-"""Parts of every project's configuration: strict sections, the tracking section, and one line for each mistake."""
+"""Strict pydantic models for every project's configuration, and one-line messages for its errors."""
 
 import posixpath
 import re
@@ -17,11 +17,15 @@ from accord.paths import PARAMS
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # of no folder, no option, not hidden
+FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"  # has no folder, is not hidden, and can't be read as an option
 
 
 def within(path: str) -> str:
-    """Return a path unless it leads out of the repository or can't be printed, which are pydantic's errors."""
+    """Return a path as it is; refuse one that leads out of the repository or can't be printed.
+
+    Raises:
+        PydanticCustomError: The path is refused.
+    """
     if not path.isprintable():
         raise PydanticCustomError("path", "it has characters that can't be printed")
     if posixpath.normpath(path).split("/")[0] == "..":
@@ -44,14 +48,14 @@ StoreUri = Annotated[str, Field(min_length=1), AfterValidator(_store_within)]
 
 
 class Section(BaseModel):
-    """A part of a configuration: unknown keys, other types and NaN are mistakes."""
+    """A section of a configuration; unknown keys, wrong types, infinity and NaN are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, values: Any) -> Any:
-        """Say which keys are known, which pydantic's own message does not."""
+        """Refuse unknown keys with a message that lists the known ones, which pydantic's own message does not."""
         if isinstance(values, dict) and (unknown := [key for key in values if key not in cls.model_fields]):
             raise PydanticCustomError(
                 "unknown_key",
@@ -62,28 +66,33 @@ class Section(BaseModel):
 
 
 class Tracking(Section):
-    """The section that says where MLflow keeps runs; `uri` null means mlflow.db at the repository's root."""
+    """The section that says where MLflow stores runs; if `uri` is null, in mlflow.db at the repository's root."""
 
     uri: StoreUri | None
     experiment: Annotated[str, Field(min_length=1)]
 
 
 def impossible(key: str, value: Any, allowed: str) -> PydanticCustomError:
-    """Return the error for a value that its key can't have; `allowed` says which it can."""
+    """Return the error for an impossible value of a key; `allowed` describes the possible values."""
     context = {"key": key, "value": str(value), "allowed": allowed}
     return PydanticCustomError("impossible", "{key} = {value} is impossible: it must be {allowed}", context)
 
 
 def describe(error: ValidationError, prefix: str = "") -> str:
-    """Return the first of the errors as `key = value: what is allowed`, with a count of the others."""
+    """Describe the first of a validation's errors in one line, with the key, and count the others.
+
+    Args:
+        error: Error that pydantic raised.
+        prefix: Dotted name of the section that was checked, or "" for the whole configuration.
+    """
     first, *others = error.errors(include_url=False)
     path = ".".join(part for part in [prefix, *map(str, first["loc"])] if part and part != "[key]")
     kind, message = first["type"], first["msg"]
     if kind == "missing":
         line = f"{path}: the key is missing"
-    elif kind == "secret":  # terminals and logs keep what is printed
+    elif kind == "secret":  # the value is left out: terminals and logs keep what is printed
         line = f"{path}: {message}"
-    elif kind in {"unknown_key", "impossible", "cell_train"}:  # these name the key themselves, below `path`
+    elif kind in {"unknown_key", "impossible", "cell_train"}:  # these messages begin with the key, relative to `path`
         line = f"{path}.{message}" if path else message
     else:
         line = f"{path} = {first['input']!r} is impossible: {message[:1].lower()}{message[1:]}"
@@ -108,22 +117,32 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load(model: type[_Model]) -> _Model:
-    """Read and check params.yaml by its pydantic model; what is impossible is a `UserError`."""
+    """Load params.yaml and check it against its pydantic model; raise a `UserError` if it is missing or impossible."""
     return validated(model, read_yaml(PARAMS), str(PARAMS))
 
 
 def load_tracking() -> Tracking:
-    """Read and check the tracking section of params.yaml; what is impossible is a `UserError`."""
+    """Load and check the section `tracking` of params.yaml; raise a `UserError` if it is missing or impossible."""
     return validate_tracking(read_yaml(PARAMS).get("tracking"), str(PARAMS))
 
 
 def validate_tracking(values: Any, origin: str) -> Tracking:
-    """Check plain values of the tracking section, as `validated` does."""
+    """Check plain values of the section `tracking`, as `validated` does."""
     return validated(Tracking, values, origin, "tracking")
 
 
 def validated(model: type[_Model], values: Any, origin: str, section: str = "") -> _Model:
-    """Check plain values, of a section if one is named; a `UserError` says by `origin` where wrong ones come from."""
+    """Check plain values against a pydantic model.
+
+    Args:
+        model: Class of the model.
+        values: Plain values to check.
+        origin: File or folder that the values come from, for the message.
+        section: Dotted name of the section that the values belong to, for the message.
+
+    Raises:
+        UserError: A value is impossible.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -132,7 +151,10 @@ def validated(model: type[_Model], values: Any, origin: str, section: str = "") 
 
 @contextmanager
 def self_contained() -> Iterator[None]:
-    """Refuse interpolations that read the environment, which may have secrets, or that give other values each time."""
+    """Refuse, within the block, interpolations that read the environment or that change from run to run.
+
+    Git and MLflow would keep a secret from the environment. Interpolations of time or version are not reproducible.
+    """
     from omegaconf import OmegaConf
     from omegaconf.resolvers import oc
 
@@ -161,15 +183,15 @@ def _refuse(resolver: str, *arguments: Any) -> NoReturn:
 
 @contextmanager
 def config_errors(origin: str) -> Iterator[None]:
-    """Turn whatever Hydra, OmegaConf or PyYAML raise into a `UserError` of one line."""
+    """Turn any exception of Hydra, OmegaConf or PyYAML into a `UserError` of one line that begins with `origin`."""
     try:
         yield
-    except Exception as error:  # broken files have them raise exceptions of all kinds
+    except Exception as error:  # on invalid files these libraries raise many types
         raise UserError(f"{origin}: {in_one_line(error)}") from None
 
 
 def in_one_line(error: Exception) -> str:
-    """Return what OmegaConf, Hydra or PyYAML say, as `key: message` where they name a key."""
+    """Return the message of OmegaConf, Hydra or PyYAML as one line, in the form `key: message` if it names a key."""
     text = one_line(error)
     found = re.fullmatch(r"(?:\w+ raised while resolving interpolation: )?(.*?)(?: full_key: (\S+) .*)?", text)
     message, key = found.groups() if found else (text, None)
@@ -177,7 +199,7 @@ def in_one_line(error: Exception) -> str:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Join nested keys by dots: {"a": {"b": 1}} becomes {"a.b": 1}. Lists stay values."""
+    """Join nested keys with dots: {"a": {"b": 1}} becomes {"a.b": 1}. Lists and empty mappings stay values."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:

@@ -1,4 +1,4 @@
-"""Make MLflow complete from what DVC holds: the command `sync`."""
+"""The command `sync`: log the stages' runs that MLflow lacks, from the outputs that DVC holds."""
 
 from accord.errors import UserError
 from accord.project import find_project, own_command
@@ -6,7 +6,11 @@ from accord.tracking.connection import ServerAway
 
 
 def sync() -> None:
-    """Give MLflow the run of every stage, whose outputs must be here; a second time it changes nothing."""
+    """Log the run of every stage that MLflow lacks, from the stage's outputs; a second call changes nothing.
+
+    Raises:
+        UserError: An output is missing, or the store can't be used.
+    """
     try:
         find_project().call("sync")
     except ServerAway as away:

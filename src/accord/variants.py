@@ -1,8 +1,8 @@
-"""The variants of a project, such as models or cells, in the configuration of a pipeline and in that of a trial.
+"""Convert between the configuration of a pipeline and that of a trial, which name variants (models, cells) differently.
 
-A trial has one variant, in the section of the group, and one seed. A pipeline has either the same, or all of its
-variants by name in a section with the plural of the group, and all seeds in `seeds`; then `workers` may say how many
-seeds are trained side by side. A variant may have own values of a shared section, below that section's name.
+A trial has one variant, in the section named by the group, and one seed. A pipeline may have the same form. Or it has
+all variants by name in a section named by the group's plural, and all seeds in `seeds`. Then `workers` may say how many
+seeds are trained in parallel. A variant may override values of a shared section, below that section's name.
 
     trial      model: {type: mlp, units: 32, train: {epochs: 9}}   train: {epochs: 5, batch_size: 10}   seed: 1
     pipeline   models: {mlp: {type: mlp, units: 32, train: {epochs: 9}}, sgd: ...}   train: ...   seeds: [1]
@@ -18,12 +18,16 @@ SEED, SEEDS, WORKERS = "seed", "seeds", "workers"
 
 
 def plural() -> str:
-    """Return the name of the section with all variants."""
+    """Return the name of the section with all variants: the group's name and an s."""
     return f"{find_project().variant}s"
 
 
 def check_pipeline(values: dict[str, Any], origin: str) -> None:
-    """Refuse, with a `UserError`, impossible values of a pipeline, or other variants than dvc.yaml trains."""
+    """Check the values of a pipeline's configuration, and that its variants are those that dvc.yaml trains.
+
+    Raises:
+        UserError: A value is impossible, or the variants differ; the message says what to do.
+    """
     project = find_project()
     project.check_values(values, origin)
     if plural() in values:
@@ -31,7 +35,7 @@ def check_pipeline(values: dict[str, Any], origin: str) -> None:
 
 
 def trial_keys() -> tuple[set[str], set[str]]:
-    """Return the keys at the top of a trial's configuration: all that it may have, and those that it must have."""
+    """Return the top-level keys that a trial's configuration may have, and those that it must have."""
     project = find_project()
     names = {plural(): project.variant, SEEDS: SEED}
     fields = {name: field for name, field in project.config_model().model_fields.items() if name != WORKERS}
@@ -40,7 +44,7 @@ def trial_keys() -> tuple[set[str], set[str]]:
 
 
 def as_pipeline(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trial's configuration as that of a pipeline with one variant and one seed."""
+    """Convert a trial's configuration into that of a pipeline with one variant and one seed."""
     project = find_project()
     fields = project.config_model().model_fields
     named: dict[str, tuple[str, Any]] = {}
@@ -53,7 +57,7 @@ def as_pipeline(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sections(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the sections that one variant of a pipeline is trained by, with its own values merged into shared ones."""
+    """Return the sections that affect the training of one variant, with its overrides merged into the shared ones."""
     project = find_project()
     variant = dict(values[plural()][name] if plural() in values else values[project.variant])
     outside = {plural(), project.variant, SEEDS, SEED, WORKERS, "tracking"}
@@ -64,5 +68,5 @@ def sections(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def own_sections(variant: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    """Return the shared sections of which this variant has, or may have, its own values."""
+    """Return the names of the shared sections that this variant overrides, or may override."""
     return [key for key in variant if isinstance(variant[key], dict) and isinstance(values.get(key), dict)]
