@@ -1,1 +1,1 @@
-"""Damage of DVC's cache, its remotes and the outputs: find it, mend it."""
+"""Find and repair damage in DVC's files, cache, remotes and outputs."""

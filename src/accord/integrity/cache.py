@@ -1,6 +1,6 @@
-"""Find and mend what of DVC's cache, its run cache and the outputs is not what its name or dvc.lock says.
+"""Find and repair damage in DVC's cache, its run cache and the outputs, by their hashes.
 
-DVC trusts a read-only object of its cache without reading it, and an output to be what it was restored from.
+DVC trusts read-only cache objects without reading them, and trusts an output to be unchanged since it was restored.
 Here all bytes are read, and hashed by DVC's own library.
 """
 
@@ -24,18 +24,22 @@ from dvc_data.hashfile.tree import Tree
 
 from accord.project import mend
 
-_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")  # others are uploads that are at work
+_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")  # the name of an object: its MD5; other names are unfinished uploads
 _ENTRY = re.compile("[0-9a-f]{64}")  # the name of an entry in the run cache: its SHA-256
 
 
 def examine_cache(repo: Repo, outputs: Iterable[Output], *, quick: bool, repair: bool) -> list[str]:
-    """Return a line for each thing that is damaged in the caches and in outputs.
+    """Return a line for each damaged object, run cache entry and output.
 
-    To repair is to remove damaged objects, entries and files of outputs, to put whole outputs back into the cache,
-    and to restore the others from it where it has all of them.
+    Missing outputs and those that DVC doesn't cache are skipped.
 
-    Missing outputs and those that DVC doesn't cache are passed over. `quick` reads only objects whose size or time is
-    not the one that DVC's database has, and only outputs of which a damaged object is a part.
+    Args:
+        repo: DVC's repository.
+        outputs: Outputs to examine.
+        quick: Read only objects whose size or modification time differs from DVC's database, and only outputs that
+            contain a damaged object.
+        repair: Remove damaged objects, entries and files of outputs. Put intact outputs back into the cache, and
+            restore damaged ones from it if it has all their files.
     """
     state = repo.state if quick else None
     objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in damaged(odb, state)]
@@ -52,7 +56,7 @@ def examine_cache(repo: Repo, outputs: Iterable[Output], *, quick: bool, repair:
             if found.hash_info == out.hash_info and out.changed_cache():
                 out.commit(relink=False)
     broken = [_output(out, parts[out], found, bad, repair) for out, found in read.items()]
-    shown = partial(os.path.relpath, start=repo.root_dir)  # a cache may be elsewhere
+    shown = partial(os.path.relpath, start=repo.root_dir)  # the cache may be outside the repository
     lines = []
     for odb, oid in objects:
         how = mend()
@@ -63,20 +67,26 @@ def examine_cache(repo: Repo, outputs: Iterable[Output], *, quick: bool, repair:
 
 
 def line(where: str, mended: str, owner: str | None = None) -> str:
-    """Return the line for a damaged file of a cache or remote: how it was or can be mended, which output it is of."""
+    """Return the line that reports a damaged file of a cache or remote.
+
+    Args:
+        where: Path of the file.
+        mended: How it was repaired or can be repaired.
+        owner: Name of the output that the file belongs to, if known.
+    """
     return f"{where} is damaged{f' (of {owner})' if owner else ''}: {mended}"
 
 
 def damaged(odb: HashFileDB, state: StateBase | None = None) -> list[str]:
-    """Return the names of the objects of a cache or remote whose bytes have another hash; read a piece at a time.
+    """Return the names of the objects of a cache or remote whose bytes don't have the hash that their name gives.
 
-    Objects with the size and time that DVC's database `state` has are not read.
+    Objects are read in pieces. Those whose size and modification time agree with DVC's database `state` are not read.
     """
 
     def is_damaged(oid: str) -> bool:
         try:
             _, found = hash_file(odb.oid_to_path(oid), odb.fs, odb.hash_name, state)
-        except FileNotFoundError:  # collected as garbage meanwhile
+        except FileNotFoundError:  # `dvc gc` removed it after it was listed
             return False
         return bool(found.value.removesuffix(".dir") != oid.removesuffix(".dir"))
 
@@ -84,9 +94,13 @@ def damaged(odb: HashFileDB, state: StateBase | None = None) -> list[str]:
 
 
 def entries(odb: HashFileDB, shown: Callable[[str], str], mend: str, *, repair: bool) -> list[str]:
-    """Return a line for each damaged entry of the run cache, which is beside the objects of DVC 2; remove it to repair.
+    """Return a line for each damaged entry of the run cache, and remove these entries if `repair` is set.
 
-    `shown` gives the text for the path of an entry, `mend` says how to repair it.
+    Args:
+        odb: Database of DVC 2's objects, beside which DVC keeps the run cache.
+        shown: Function that returns the printed form of an entry's path.
+        mend: Text that says how to repair an entry.
+        repair: Whether to remove damaged entries.
     """
     runs = odb.fs.join(odb.path, "runs")
     paths = sorted(odb.fs.find(runs)) if odb.fs.exists(runs) else []
@@ -98,21 +112,21 @@ def entries(odb: HashFileDB, shown: Callable[[str], str], mend: str, *, repair: 
 
 
 def _is_broken(path: str, odb: HashFileDB) -> bool:
-    """Return whether an entry of a run cache is not what its name, a hash of it, says."""
+    """Return whether an entry of the run cache is unreadable or doesn't have the hash that its name gives."""
     try:
-        with odb.fs.open(path, "rb") as file:  # a remote that is away raises here: that is no damage
+        with odb.fs.open(path, "rb") as file:  # an unreachable remote raises here, which is not damage
             content = file.read()
     except FileNotFoundError:
         return False
     try:
         entry = COMPILED_LOCK_FILE_STAGE_SCHEMA(parse_yaml(content.decode(), path))
-    except Exception:  # of YAML, of UTF-8 or of DVC's schema
+    except Exception:  # the YAML parser, the UTF-8 decoder and DVC's schema raise many types
         return True
     return bool(dict_sha256(entry, exclude=["size", "nfiles"]) != odb.fs.name(path))
 
 
 def _parts(out: Output, bad: set[str]) -> dict[str, str]:
-    """Return the hash of each file as dvc.lock has it, by its name in the output; nothing where their list is lost."""
+    """Return the hashes of an output's files according to dvc.lock, by name in the output; empty if `.dir` is lost."""
     if not out.hash_info.isdir:
         return {"": out.hash_info.value}
     return _files(None if out.hash_info.value in bad else out.get_obj())
@@ -125,16 +139,23 @@ def _files(built: HashFile | None) -> dict[str, str]:
 
 
 def _read(out: Output) -> HashFile:
-    """Return an output as it is, without what DVC's database says of it."""
+    """Hash an output's present files, without the hashes in DVC's database."""
     without_database = get_odb(out.cache.fs, out.cache.path, hash_name=out.hash_name)
     _, _, built = build(without_database, out.fs_path, out.fs, out.hash_name, dry_run=True, ignore=out.dvcignore)
     return built
 
 
 def _output(out: Output, parts: dict[str, str], found: HashFile, bad: set[str], repair: bool) -> str:
-    """Return a line if files of an output match neither dvc.lock nor any cached version, else no text.
+    """Return a line if files of an output match neither dvc.lock nor any cached version, else "".
 
-    DVC sees by itself what is missing, and runs a stage again whose cache lacks the output's list.
+    DVC itself notices missing files, and reruns a stage if the cache lacks the output's `.dir` listing.
+
+    Args:
+        out: Output to judge.
+        parts: Hashes of its files according to dvc.lock, by name.
+        found: Hashed files as they are now.
+        bad: Hashes of damaged objects.
+        repair: Whether to remove the damaged files, and restore the output if the cache has all its files.
     """
     if found.hash_info == out.hash_info or not (parts or out.hash_info.value in bad):
         return ""

@@ -1,7 +1,7 @@
-"""Find and mend what is damaged of DVC's files: the command `check`.
+"""The command `check`: find and repair damage in DVC's files.
 
-A command that was killed may leave dvc.lock, params.yaml or DVC's list of processes half-written, and then no command
-of DVC's works. `accord.integrity.cache` has the cache and the outputs.
+A killed command may leave dvc.lock, params.yaml or DVC's list of processes half-written. Then every DVC command fails.
+Caches, outputs and remotes are examined by `accord.integrity.cache` and `accord.integrity.remotes`.
 """
 
 import json
@@ -31,13 +31,18 @@ from accord.project import mend
 
 
 def check(*, repair: bool = False, quick: bool = False, remote: str | None = None) -> None:
-    """Print a line for each thing that is damaged: where, what, and what to do or what was done.
+    """Print a line for each damaged thing: where it is, what is wrong, and how it was or can be repaired.
 
-    Nothing that is whole is removed; the next `dvc repro` makes again what is missing, the next `dvc push` sends it.
-    `quick` reads no object that DVC's database knows by its size and time; an empty `remote` is the default one.
+    Only damaged things are removed. The next `dvc repro` makes missing outputs again, the next `dvc push` uploads
+    missing objects.
+
+    Args:
+        repair: Whether to repair the damage.
+        quick: Whether to skip objects whose size and modification time agree with DVC's database.
+        remote: Name of the DVC remote to check instead of this machine's files; "" for the default remote.
 
     Raises:
-        UserError: Something is damaged and was left so, the remote can't be read, or DVC is at work here.
+        UserError: Damage was found and not repaired, the remote can't be read, or DVC is at work here.
     """
     try:
         with Repo() as repo:
@@ -62,8 +67,8 @@ def check(*, repair: bool = False, quick: bool = False, remote: str | None = Non
 
 
 def _check_here(repo: Repo, repair: bool, quick: bool) -> list[str]:
-    """Return a line for each thing that is damaged here; print one for each remote that may damage something."""
-    with lock_repo(repo):  # who writes these files holds it
+    """Return a line for each damaged thing on this machine; print a line for each remote that DVC doesn't verify."""
+    with lock_repo(repo):  # every DVC command that writes these files holds this lock
         found = _process_list(repo, repair)
         if repair:
             with _rwlock(repo, write=[repo.root_dir]):
@@ -71,9 +76,9 @@ def _check_here(repo: Repo, repair: bool, quick: bool) -> list[str]:
         else:
             found += _texts(repo, repair)
             outputs = [] if found else _idle_outputs(repo)
-    if not repair:  # this may take longer than commands of DVC's wait for the lock
+    if not repair:  # without the lock: reading may take longer than DVC commands wait for it
         found += examine_cache(repo, outputs, quick=quick, repair=False)
-    for line in remotes.unverified(repo):  # a risk and no damage
+    for line in remotes.unverified(repo):  # a risk, not damage, so it does not count as found
         print(line)
     return found
 
@@ -83,13 +88,13 @@ def _who(error: Exception) -> str:
 
 
 def _rwlock(repo: Repo, *, read: Sequence[str] = (), write: Sequence[str] = ()) -> Any:
-    """Hold places to read or to write as DVC's stages hold theirs."""
+    """Lock paths for reading or writing, as DVC's stages do."""
     hardlink = repo.config["core"].get("hardlink_lock")
     return rwlock(repo.tmp_dir, repo.fs, "accord check", list(read), list(write), hardlink=hardlink)
 
 
 def _idle_outputs(repo: Repo) -> list[Output]:
-    """Return all outputs, or none while a stage is writing some."""
+    """Return all outputs; if a stage is writing some, print that and return none."""
     try:
         with _rwlock(repo, read=[repo.root_dir]):
             return list(repo.index.outs)
@@ -99,13 +104,13 @@ def _idle_outputs(repo: Repo) -> list[Output]:
 
 
 def _process_list(repo: Repo, repair: bool) -> list[str]:
-    """Return a line if DVC can't read which processes hold which files, or these are no longer they."""
+    """Return a line if DVC's list of processes that hold files is unreadable, or names processes with reused ids."""
     path = Path(repo.tmp_dir, RWLOCK_FILE)
     try:
         entries = SCHEMA(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return []
-    except Exception:  # of JSON, of UTF-8 or of DVC's schema
+    except Exception:  # the JSON parser, the UTF-8 decoder and DVC's schema raise many types
         what = "can't be read"
     else:
         if not _is_left_over(path, entries):
@@ -117,14 +122,17 @@ def _process_list(repo: Repo, repair: bool) -> list[str]:
 
 
 def _is_left_over(path: Path, entries: dict[str, Any]) -> bool:
-    """Return whether all living processes of the list began after it was written: DVC would wait for them."""
+    """Return whether all living processes of the list started after it was written.
+
+    Then they only reuse the ids of ended processes, and DVC would wait for them in vain.
+    """
     holders = chain(entries["write"].values(), *entries["read"].values())
     living = [psutil.Process(one["pid"]) for one in holders if psutil.pid_exists(one["pid"])]
     return bool(living) and all(process.create_time() > path.stat().st_mtime for process in living)
 
 
 def _texts(repo: Repo, repair: bool) -> list[str]:
-    """Return a line for params.yaml and for dvc.lock if DVC can't read it."""
+    """Return a line for each of params.yaml and dvc.lock that DVC can't read."""
     found = []
     for name in (str(PARAMS), LOCK_FILE):
         path = Path(repo.root_dir, name)
@@ -137,7 +145,7 @@ def _texts(repo: Repo, repair: bool) -> list[str]:
 
 
 def _moved(path: Path) -> str:
-    """Put a file aside, and git's version in its place where there is one; say so."""
+    """Rename a damaged file, restore git's version if there is one, and return text that says so."""
     names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in count())
     aside = path.rename(next(name for name in names if not name.exists())).name
     try:

@@ -1,7 +1,7 @@
-"""Find and mend what of a DVC remote is not what its name says, and find remotes of which DVC would not notice it.
+"""Find and repair damage in a DVC remote by its objects' hashes, and find remotes whose objects DVC doesn't verify.
 
-DVC trusts an object of a remote without reading it, unless the remote's `verify` is set; then it refuses a damaged
-one, but doesn't name it, and `dvc push` sends nothing that is there by name.
+DVC trusts an object of a remote without reading it, unless the remote's `verify` is set. Then it refuses a damaged
+object, but doesn't name it. `dvc push` skips an object if the remote has one of that name, even a damaged one.
 """
 
 import textwrap
@@ -16,12 +16,12 @@ from accord.errors import UserError
 from accord.integrity.cache import damaged, entries, line
 from accord.project import own_command
 
-_KINDS = ("md5", "md5-dos2unix")  # of DVC's hashes, the second one that of DVC 2 and of the run cache's place
-_LEVELS = {"repo": "", "local": "--local ", "global": "--global ", "system": "--system "}  # of DVC's configuration
+_KINDS = ("md5", "md5-dos2unix")  # hash names of DVC's databases; the second is DVC 2's, which has the run cache
+_LEVELS = {"repo": "", "local": "--local ", "global": "--global ", "system": "--system "}  # DVC's configuration files
 
 
 def unverified(repo: Repo) -> list[str]:
-    """Return a line for each remote from which DVC would pull damaged objects in silence."""
+    """Return a line for each remote without `verify`, from which DVC would pull damaged objects without an error."""
     levels = {name: flag for level, flag in _LEVELS.items() for name in repo.config.read(level).get("remote", {})}
     return [
         f"remote {name} lacks `verify`, damaged objects of it are pulled in silence: "
@@ -32,10 +32,19 @@ def unverified(repo: Repo) -> list[str]:
 
 
 def examine_remote(repo: Repo, name: str, *, repair: bool) -> list[str]:
-    """Read a remote, each object a piece at a time; return a line for each that is damaged, also of its run cache.
+    """Read all objects of a remote in pieces; return a line for each damaged object and run cache entry.
 
-    To repair is to remove it, and the lists of folders (`.dir`) that name it: `dvc push` checks only for the list and
-    assumes that its files exist. A remote that can't be read is a `UserError`.
+    Repair removes them and the `.dir` listings that name them: `dvc push` checks only for the listing and assumes that
+    its files exist.
+
+    Args:
+        repo: DVC's repository.
+        name: Name of the remote.
+        repair: Whether to repair the damage.
+
+    Raises:
+        DvcException: DVC knows no such remote.
+        UserError: The remote can't be read.
     """
     mend = f"run {own_command(f'check --remote {name} --repair')}"
     try:
@@ -49,7 +58,7 @@ def examine_remote(repo: Repo, name: str, *, repair: bool) -> list[str]:
     except ImportError as error:
         remedy = "for SSH and S3 activate an environment with accord[remotes]"
         raise UserError(f"remote {name}: {error}; {remedy}") from None
-    except Exception as error:  # each kind of remote has errors of its own
+    except Exception as error:  # each kind of remote raises its own types
         reason = textwrap.shorten(str(error), 300) or type(error).__name__
         raise UserError(f"remote {name} can't be read: {reason}") from None
     raise UserError(f"remote {name}: nothing is at {shown(legacy.path)}: is its disk there? If so `dvc push` first")
@@ -63,14 +72,17 @@ def _objects(repo: Repo, odb: HashFileDB, mend: str, repair: bool) -> list[str]:
     for folder, named in lists.items():
         owners = dict.fromkeys(named, owners.get(folder, "")) | owners
     if repair:
-        for oid in (*lists, *bad):  # lists first: without them nothing of a folder counts as there
+        for oid in (*lists, *bad):  # listings first: after a kill in between, `dvc push` uploads the files again
             odb.delete(oid)
     shown = odb.fs.unstrip_protocol
     return [line(shown(odb.oid_to_path(oid)), "removed" if repair else mend, owners.get(oid)) for oid in bad]
 
 
 def _lists(odb: HashFileDB, bad: set[str]) -> dict[str, set[str]]:
-    """Return the bad objects that each whole list of a folder names, if any; one list at a time is in memory."""
+    """Return, by the name of each intact `.dir` listing, the bad objects that it names, if any.
+
+    Only one listing at a time is in memory.
+    """
     found = {}
     for oid in odb.all() if bad else ():
         if oid.endswith(".dir") and oid not in bad:

@@ -1,1 +1,1 @@
-"""A tracking server that a team shares: look for the usual mistakes, move a local store to it."""
+"""Check a team's tracking server for common mistakes, and move a local store to it."""

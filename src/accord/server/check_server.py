@@ -1,4 +1,4 @@
-"""Look from a client for the usual mistakes of a tracking server that a team shares: the command `check-server`."""
+"""The command `check-server`: check from a client whether a team's tracking server has common mistakes."""
 
 import ipaddress
 import secrets
@@ -21,20 +21,23 @@ from requests import Response
 from accord.errors import UserError
 from accord.tracking.connection import is_server, shown, user_errors
 
-_DEFAULT = ("admin", "password1234")  # of MLflow before 3.17, published
-_FOREIGN = "10.evil.example"  # MLflow takes 10.* for private addresses where it is given no names
+_DEFAULT = ("admin", "password1234")  # published default account of MLflow before 3.17
+_FOREIGN = "10.evil.example"  # without --allowed-hosts MLflow takes any name 10.* for a private address
 _MAX_CLOCK_DIFFERENCE_SECONDS = 5
-_METRIC = 0.1 + 0.2  # all of its bits must come back
+_METRIC = 0.1 + 0.2  # has no short decimal form: a server that rounds it is noticed
 _ARTIFACT = secrets.token_bytes(100_000)
 
 
 def check_server(uri: str) -> None:
-    """Print a line for each thing that is looked at.
+    """Check a tracking server, and print a line for each check.
 
-    The experiment that is made meanwhile is deleted, as MLflow deletes: `mlflow gc` on the server forgets it.
+    The checks create an experiment and delete it. MLflow keeps a deleted experiment until `mlflow gc` on the server.
+
+    Args:
+        uri: Address of the server, http:// or https://.
 
     Raises:
-        UserError: Something is wrong, or the server can't be asked.
+        UserError: A check found a mistake, or the server can't be reached.
     """
     if not is_server(uri):
         remedy = "give an address that begins with http:// or https://, or set MLFLOW_TRACKING_URI to it"
@@ -50,7 +53,7 @@ def check_server(uri: str) -> None:
 
 
 def _findings(uri: str) -> Iterator[tuple[str, str]]:
-    """Yield what is looked at, each with what is wrong and what to do about it: empty where all is well."""
+    """Yield a description of each check, with the problem and its remedy, or "" if the check passed."""
     login = get_default_host_creds(uri)
     if (sent_on := _ask(_account(uri))).is_redirect:
         raise UserError(f"{shown(uri)} sends on to {sent_on.headers['Location']}: give the address that answers itself")
@@ -70,7 +73,7 @@ def _findings(uri: str) -> Iterator[tuple[str, str]]:
 
 
 def _account(uri: str, name: str | None = None, password: str | None = None) -> MlflowHostCreds:
-    """Return what MLflow's client knows of a server, with another account or none."""
+    """Return the credentials of MLflow's client for a server, with the given account or none."""
     login = get_default_host_creds(uri)
     login.username, login.password, login.token, login.auth, login.aws_sigv4 = name, password, None, None, False
     return login
@@ -82,7 +85,7 @@ def _ask(
     method: str = "POST",
     page: str = "/api/2.0/mlflow/experiments/search",
 ) -> Response:
-    """Ask for experiments or a page, once, as MLflow's client does, but for what ~/.netrc has."""
+    """Send one request as MLflow's client does, without retries, redirects or credentials from ~/.netrc."""
     answer: Response = http_request(
         login,
         page,
@@ -99,7 +102,7 @@ def _ask(
 
 
 def _who_may(uri: str) -> Iterator[tuple[str, str]]:
-    """Look who can see passwords, and who can do without one of their own."""
+    """Check that passwords are encrypted on their way, and that the server refuses clients without an account."""
     parts = urlsplit(uri)
     remedy = "all see the passwords: put a reverse proxy with TLS before it, and use https://"
     is_safe = parts.scheme == "https" or _is_loopback(parts.hostname or "")
@@ -137,7 +140,7 @@ def _clock(answer: Response) -> tuple[str, str]:
 
 
 def _what_comes_back(client: MlflowClient) -> Iterator[tuple[str, str]]:
-    """Look whether a metric and an artifact come back as they were sent, in an experiment that is deleted then."""
+    """Check that a metric and an artifact come back as they were sent, in an experiment that is deleted at the end."""
     experiment = client.create_experiment(f"accord-check-{secrets.token_hex(8)}")
     try:
         run = client.create_run(experiment)
@@ -147,7 +150,7 @@ def _what_comes_back(client: MlflowClient) -> Iterator[tuple[str, str]]:
         yield "a metric comes back as it was sent", "" if same else f"it came back as {points}: look at its log"
         yield "artifacts go by way of the server and come back as they were sent", _artifact(client, run)
     finally:
-        client.delete_experiment(experiment)  # with its runs
+        client.delete_experiment(experiment)  # deletes its runs, too
 
 
 def _artifact(client: MlflowClient, run: Run) -> str:

@@ -1,6 +1,6 @@
-"""Move a local store, mlflow.db and mlartifacts/, to a server's PostgreSQL and artifacts: the command `move-store`.
+"""The command `move-store`: copy a local store, mlflow.db and mlartifacts/, to a server's PostgreSQL and artifacts.
 
-MLflow has no command for it; pgloader makes tables of other types, and leaves out artifacts and their addresses.
+MLflow has no command for this. pgloader creates columns of other types, and ignores artifacts and their addresses.
 """
 
 import sqlite3
@@ -20,25 +20,28 @@ from accord.errors import UserError
 from accord.tracking.connection import reason, shown
 from accord.tracking.relocation import ADDRESSES, follow
 
-_VERSION = "alembic_version"  # MLflow's table with the version of its tables
-_FILLED = {_VERSION, "workspaces"}  # the tables that have rows from the start
+_VERSION = "alembic_version"  # MLflow's table with the version of its schema
+_FILLED = {_VERSION, "workspaces"}  # tables that have rows in a new database
 _PROXY = "mlflow-artifacts:/"
 
 
 def move_store(source: Path, target: str, destination: str) -> None:
     """Copy runs, models and artifacts, count them on both sides, and print the counts.
 
-    The source stays as it is, but for addresses that still lead to where it was before it was moved. All rows come in
-    one transaction, after all files: after a kill the same command starts anew. The target is the address
-    postgresql://USER@HOST/DATABASE of a database without runs and models; the destination is what the server has as
-    --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
+    The source is unchanged, except that its addresses are corrected if it was moved. All rows are copied in one
+    transaction, after all files. So after a kill the same command starts again.
+
+    Args:
+        source: SQLite database to copy.
+        target: Address postgresql://USER@HOST/DATABASE of a database without runs and models.
+        destination: Value of the server's option --artifacts-destination, an absolute folder or s3://BUCKET/FOLDER.
 
     Raises:
         UserError: One of them can't be used, or the target has experiments, runs or models.
     """
     if not target.startswith("postgresql://"):
         raise UserError(f"move-store: {shown(target)} is no postgresql://USER@HOST/DATABASE")
-    if not destination.startswith(("/", "s3://")):  # the server is started elsewhere, and would not find it
+    if not destination.startswith(("/", "s3://")):  # the server, started in another folder, would not find others
         raise UserError(f"move-store: ARTIFACTS must be an absolute folder or s3://BUCKET/FOLDER, not {destination}")
     if find_spec("psycopg") is None:
         raise UserError("move-store: psycopg is missing: use an environment with accord[server]")
@@ -46,11 +49,11 @@ def move_store(source: Path, target: str, destination: str) -> None:
         raise UserError(f"move-store: {source} is no file: --source names the database to move")
     try:
         address, engine = shown(target), create_engine(target)
-    except (ArgumentError, ValueError):  # of its port, for one; what it says may have the password
+    except (ArgumentError, ValueError):  # e.g. a port that is no number; the error's text may contain the password
         form = "postgresql://USER:PASSWORD@HOST:PORT/NAME: write special characters of the password as %XX"
         raise UserError(f"move-store: DATABASE can't be read as {form}") from None
     try:
-        engine.connect().close()  # MLflow would try for two minutes
+        engine.connect().close()  # fail at once: MLflow would retry for two minutes
         upgrade.main([target], standalone_mode=False)
         _move(source.resolve(), engine, get_artifact_repository(destination))
     except (SQLAlchemyError, sqlite3.Error) as error:
@@ -58,8 +61,8 @@ def move_store(source: Path, target: str, destination: str) -> None:
 
 
 def _reader(source: Path) -> Engine:
-    """Return an engine that can't write the file."""
-    # Without a pool a connection that is closed is closed.
+    """Return a read-only engine for an SQLite file."""
+    # NullPool: a closed connection really closes the file.
     connect = partial(sqlite3.connect, f"{source.as_uri()}?mode=ro", uri=True)
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
@@ -96,31 +99,40 @@ def _check_versions(old: Connection, new: Connection, tables: MetaData) -> None:
 
 
 def _lock_empty(new: Connection, tables: list[Table]) -> None:
-    """Keep others from writing until the end of the transaction, and refuse a target that is in use."""
+    """Lock the target's tables against other writers until the transaction ends; refuse a target that is in use."""
     new.execute(text("LOCK TABLE experiments, runs, registered_models IN EXCLUSIVE MODE"))
     for table in tables:
         rows = select(table).limit(1)
         if table.name == "experiments":
-            rows = rows.where(table.c.experiment_id != 0)  # which every store has
+            rows = rows.where(table.c.experiment_id != 0)  # every store has the default experiment, 0
         if table.name not in _FILLED and new.execute(rows).first():
             what = table.name.replace("_", " ")
             raise UserError(f"move-store: the target has {what} already, perhaps deleted ones: give an empty database")
 
 
 def _artifact_places(old: Connection, tables: MetaData) -> dict[str, str]:
-    """Return where the artifacts of each run and model will be below the destination, by their address."""
-    places = {}  # below the number of the experiment, by which a server checks who may read them
+    """Return the future path of each run's and model's artifacts below the destination, by their present address."""
+    places = {}  # paths begin with the experiment's id, by which a server checks who may read them
     for name, key, folder in (("runs", "run_uuid", ""), ("logged_models", "model_id", "models/")):
         (column,) = ADDRESSES[name]
         for row in old.execute(select(tables.tables[name])).mappings():
             address = row[column]
-            if urlsplit(address).scheme in {"", "file"}:  # others are in a bucket or at a server, and stay there
+            if urlsplit(address).scheme in {"", "file"}:  # artifacts in a bucket or at a server stay there
                 places[address] = f"{row['experiment_id']}/{folder}{row[key]}/artifacts"
     return places
 
 
 def _copy_files(address: str, place: str, destination: ArtifactRepository) -> int:
-    """Copy the artifacts of one run or model, and return how many files they are."""
+    """Copy the artifacts of one run or model, and return the number of files.
+
+    Args:
+        address: Present address of the artifacts.
+        place: Their path below the destination.
+        destination: Artifact store of the server.
+
+    Raises:
+        UserError: The destination has another number of files afterwards.
+    """
     folder = Path(unquote(urlsplit(address).path))
     if not folder.is_dir():
         return 0  # a run without artifacts has no folder
@@ -137,12 +149,12 @@ def _count_files(repository: ArtifactRepository, place: str) -> int:
 
 
 def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table, places: dict[str, str]) -> None:
-    """Copy a table's rows, with the addresses that artifacts have for the server's clients."""
+    """Copy a table's rows, and replace the addresses of artifacts by those that the server's clients use."""
     columns = [column for column in new_table.columns if column.computed is None and column.name in table.columns]
     for one in columns:
         if isinstance(one.type, JSON):
-            one.type.none_as_null = True  # no value stays none, and does not become JSON's null
-        if isinstance(one.type, Boolean):  # SQLite has numbers, which PostgreSQL does not take
+            one.type.none_as_null = True  # SQL's NULL stays NULL and does not become JSON's null
+        if isinstance(one.type, Boolean):  # SQLite stores numbers, which PostgreSQL refuses in a boolean column
             table.columns[one.name].type = one.type
     wanted = select(*(table.columns[one.name] for one in columns))
     for rows in old.execution_options(yield_per=1000).execute(wanted).mappings().partitions():
@@ -157,15 +169,19 @@ def _copy_rows(old: Connection, new: Connection, table: Table, new_table: Table,
 
 
 def _set_sequences(new: Connection, table: Table) -> None:
-    """Let the next row get a number above those that were copied."""
+    """Set a table's sequences, so that the next row gets a number above those of the copied rows."""
     for column in table.primary_key.columns:
-        if isinstance(column.type, Integer):  # PostgreSQL passes over what has no sequence, or no rows
+        if isinstance(column.type, Integer):  # setval ignores NULL: a column without a sequence, a table without rows
             sequence = func.pg_get_serial_sequence(f'"{table.name}"', column.name)
             new.execute(select(func.setval(sequence, func.max(column))))
 
 
 def _counted(old: Connection, new: Connection, tables: MetaData) -> dict[str, int]:
-    """Return the number of rows of each table that has some, which must be the same on both sides."""
+    """Return the number of rows of each non-empty table.
+
+    Raises:
+        UserError: A table has another number of rows in the target.
+    """
     counts = {}
     for table in tables.sorted_tables:
         count = select(func.count()).select_from(table)

@@ -1,4 +1,4 @@
-"""Errors of a store in a line for people, and what a server that is away does to a run."""
+"""One-line messages for a store's errors, and the connection of a run to a server that may go away."""
 
 import re
 import textwrap
@@ -15,10 +15,10 @@ from requests.exceptions import HTTPError, RequestException, RetryError, Timeout
 from accord.errors import UserError, one_line
 from accord.project import own_command
 
-_ANSWERED = re.compile(r"(?:too many|failed with error code) (\d{3})")
-_REQUEST = re.compile(r"API request to \S+ failed with (timeout )?exception")  # MLflow's words for no answer
-_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word
-# What SQLite (3), MLflow's server (3.17) and PostgreSQL's driver say, and what helps.
+_ANSWERED = re.compile(r"(?:too many|failed with error code) (\d{3})")  # MLflow's message after an HTTP status
+_REQUEST = re.compile(r"API request to \S+ failed with (timeout )?exception")  # MLflow's message without an answer
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's error code
+# Parts of the messages of SQLite 3, MLflow 3.17 and PostgreSQL's driver, and the remedy for each.
 _ERROR_HINTS = {
     ("file is not a database", "database disk image is malformed"): (
         "move the file away, with those whose names begin with its name; then {sync} fills a new one"
@@ -52,20 +52,24 @@ T = TypeVar("T")
 
 
 class ServerAway(UserError):  # noqa: N818  (a state rather than a mistake)
-    """The tracking server can't be reached now."""
+    """The tracking server can't be reached, or answers that it can't serve now."""
 
     def __init__(self, uri: str, reason: str) -> None:
-        """Name the server, and in two or three words what is wrong with it."""
+        """Make the message from the server's address and the reason in two or three words."""
         self.uri, self.reason = shown(uri), reason
         super().__init__(f"tracking: the MLflow store {self.uri} can't be used: the server is away ({reason})")
 
 
 @dataclass
 class StoreConnection:
-    """The way of one run to its store: cut for good when the server is away, since each try costs a time-out.
+    """The connection of one run to its store, cut for good when the server is away: each further try costs a timeout.
 
-    `remedy` is the command, for people, by which `accord.tracking.restore` completes the run from the pipeline's files;
-    where it is None, `ServerAway` is raised instead of printed.
+    Attributes:
+        name: Name of the run, for the line that is printed when the server goes away.
+        uri: Address of the store.
+        remedy: Text that names the command that completes the run later from the pipeline's files, by
+            `accord.tracking.restore`. If it is None, `ServerAway` is raised instead of printed.
+        is_cut: Whether the server was found to be away.
     """
 
     name: str
@@ -74,11 +78,11 @@ class StoreConnection:
     is_cut: bool = False
 
     def attempt(self, request: Callable[[], T]) -> T | None:
-        """Return what a request gives; None when the server is away, which is printed once.
+        """Return the result of a request, or None if the server is away, which is printed once.
 
         Raises:
             ServerAway: The server is away, and `remedy` is None.
-            UserError: The store is there and refuses the request.
+            UserError: The store can be reached and refuses the request.
         """
         if self.is_cut:
             return None
@@ -90,7 +94,7 @@ class StoreConnection:
         return None
 
     def cut(self, away: ServerAway) -> None:
-        """Send nothing more.
+        """Cut the connection, so that no more requests are sent, and print that the server is away.
 
         Raises:
             ServerAway: `remedy` is None.
@@ -104,7 +108,7 @@ class StoreConnection:
 
 @contextmanager
 def user_errors(uri: str) -> Iterator[None]:
-    """Raise the failure of a request within the block as the error that `refused` makes of it."""
+    """Turn an exception of a request in the block into the `UserError` that `refused` makes of it."""
     try:
         yield
     except (MlflowException, RequestException) as error:
@@ -113,7 +117,7 @@ def user_errors(uri: str) -> Iterator[None]:
 
 @contextmanager
 def passing_over(*codes: str) -> Iterator[None]:
-    """End the block at an error of MLflow's that has one of these codes, and go on behind it."""
+    """Suppress an MLflow exception in the block that has one of these error codes."""
     try:
         yield
     except MlflowException as error:
@@ -122,21 +126,27 @@ def passing_over(*codes: str) -> Iterator[None]:
 
 
 def refused(uri: str, error: BaseException, what: str = "{}") -> UserError:
-    """Return the error for a user of a failed request, or `ServerAway`; `what` names the store, {} its address."""
+    """Return the `UserError` for a failed request, which is a `ServerAway` if the server is away.
+
+    Args:
+        uri: Address of the store.
+        error: Exception that the request raised.
+        what: Beginning of the message, in which {} stands for the store's address.
+    """
     if why := _why_away(uri, error):
         return ServerAway(uri, why)
     return UserError(f"tracking: {what.format(shown(uri))}: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:
-    """Describe a store's exception in a line; of known ones also say what to do."""
-    text = one_line(error).partition(" (Background on this error at: ")[0]  # SQLAlchemy's end of each text
+    """Describe a store's exception in one line, with a remedy if one is known."""
+    text = one_line(error).partition(" (Background on this error at: ")[0]  # SQLAlchemy appends a link
     known = (f"{sign}: {remedy}" for signs, remedy in _ERROR_HINTS.items() for sign in signs if sign in text)
     return next(known, textwrap.shorten(text, 200)).replace("{sync}", own_command("sync"))
 
 
 def shown(uri: str) -> str:
-    """Return a store's address without the name and password that it may hold."""
+    """Return a store's address without the user name and password, if it has a password."""
     parts = urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.password else uri
 
@@ -147,22 +157,22 @@ def is_server(uri: str) -> bool:
 
 
 def _why_away(uri: str, error: BaseException) -> str | None:
-    """Return why the server is away; None if it is there: then the request was a mistake."""
+    """Return the reason why the server is away, or None if it is not and the request itself is at fault."""
     text = str(error)
-    if not is_server(uri) or _UNTRUSTED in text:  # which waiting does not mend
+    if not is_server(uri) or _UNTRUSTED in text:  # waiting does not make a certificate trusted
         return None
     if status := _status(error):
-        return f"it answers {status}" if status >= 500 or status in {408, 429} else None  # MLflow tries these again
+        return f"it answers {status}" if status >= 500 or status in {408, 429} else None  # MLflow retries these, too
     if isinstance(error, NoConnection | Timeout | RetryError) or _REQUEST.match(text):
         return "no answer in time" if "timed out" in text else "no connection"
     return None
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status that the server answered with, as far as the exception tells."""
+    """Return the HTTP status of the server's answer, or None if the exception does not tell."""
     if isinstance(error, HTTPError) and error.response is not None:
         return int(error.response.status_code)
     if found := _ANSWERED.search(str(error)):
         return int(found[1])
-    # An answer in MLflow's own form; others of its exceptions are made here, and have the code of 500 by default.
+    # RestException carries the server's answer. MLflow raises others itself, with status 500 by default.
     return int(error.get_http_status_code()) if isinstance(error, RestException) else None

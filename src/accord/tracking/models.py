@@ -1,4 +1,4 @@
-"""Log trained models."""
+"""Log trained models into MLflow runs."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -13,11 +13,11 @@ def log_model(run_id: str, flavor: Any, step: int, libraries: Iterable[str], **a
 
     Args:
         run_id: Id of the run.
-        flavor: Module of MLflow's for the kind of model, such as `mlflow.sklearn`.
-        step: Epoch of the model, which gets the run's metrics of this step, and no others.
-        libraries: Names of the distributions that the model needs, whose present versions are written down: MLflow
-            would infer them by loading the model in another process, for seconds.
-        arguments: Further arguments of the flavor's `save_model`, the model among them.
+        flavor: MLflow's module for the kind of model, such as `mlflow.sklearn`.
+        step: Epoch of the model. MLflow attaches the run's metrics of this step to it.
+        libraries: Names of the distributions that the model needs. Their installed versions become its requirements;
+            MLflow would infer them by loading the model in another process, which takes seconds.
+        arguments: Further arguments of the flavor's `save_model`, including the model.
     """
     client = MlflowClient()
     run = client.get_run(run_id)

@@ -1,4 +1,4 @@
-"""Trained models in MLflow's registry: a version for each, and the alias `champion` on the best of them."""
+"""Trained models in MLflow's model registry: a version for each, and the alias `champion` for the best one."""
 
 from pathlib import PurePosixPath
 
@@ -21,17 +21,25 @@ _SELECTION = "validation.sha256"
 
 
 def register(tracking: Tracking, name: str, description: str, run_ids: list[str], selection_sha256: str) -> str:
-    """Make a version of the model of each training, once, and let `champion` move to the best if it is better.
+    """Register the models of finished runs, and move the alias `champion` to the best version if it is better.
 
-    A champion that a user put somewhere by hand stays there. Return a line that says which version is champion, and
-    why. `selection_sha256` is the digest of the examples by which the models of these finished runs were selected;
-    `description` is used where the registered model has to be made.
+    A model that is registered already gets no second version. An alias that a user set by hand stays.
+
+    Args:
+        tracking: Section `tracking` of the configuration.
+        name: Name of the registered model.
+        description: Description of the registered model, used if it has to be created.
+        run_ids: Ids of the finished runs.
+        selection_sha256: SHA-256 of the examples by which the runs' models were selected.
+
+    Returns:
+        A line that says which version is champion, and why.
 
     Raises:
         UserError: The store can't be used.
     """
     client, _ = open_store(tracking)
-    mlflow.set_tracking_uri(client.tracking_uri)  # there MLflow looks for a version's model
+    mlflow.set_tracking_uri(client.tracking_uri)  # MLflow looks for a version's model there
     with user_errors(client.tracking_uri), one_at_a_time(client.tracking_uri), whole_transactions():
         with passing_over("RESOURCE_ALREADY_EXISTS"):
             client.create_registered_model(name, description=description)
@@ -54,7 +62,7 @@ def _move_champion(client: MlflowClient, name: str, selection_sha256: str) -> st
 
 
 def _decide(champion: ModelVersion | None, best: ModelVersion) -> tuple[bool, str]:
-    """Return whether the alias moves to the best version, and why."""
+    """Return whether the alias moves to the best version, and the reason as text for people."""
     if champion is None:
         return True, f"{described(best)}, the first"
     if champion.version == best.version:
@@ -70,7 +78,7 @@ def _decide(champion: ModelVersion | None, best: ModelVersion) -> tuple[bool, st
 
 
 def described(version: ModelVersion) -> str:
-    """Describe a version in words; one that a user registered has no more than its number."""
+    """Describe a version in words; of one without this package's tags give the number only."""
     tags, project = version.tags, find_project()
     if not {project.variant, "seed", SELECTED + project.metric} <= set(tags):
         return f"version {version.version}"
@@ -83,7 +91,7 @@ def _score(version: ModelVersion) -> float:
 
 
 def find_champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    """Return the champion of a registered model; None where there is none, or no such model."""
+    """Return the champion of a registered model, or None if it has none or does not exist."""
     with passing_over("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
         return client.get_model_version_by_alias(name, CHAMPION)
     return None
@@ -95,7 +103,7 @@ def location(client: MlflowClient, version: ModelVersion) -> str:
 
 
 def files(client: MlflowClient, version: ModelVersion) -> list[str]:
-    """Return the names of a version's files and folders; none where its folder is missing."""
+    """Return the names of a version's files and folders; empty if its folder is missing."""
     return _files(client, location(client, version))
 
 
@@ -108,18 +116,18 @@ def _is_there(client: MlflowClient, address: str) -> bool:
 
 
 def find_models(client: MlflowClient, run: Run) -> tuple[list[LoggedModel], list[LoggedModel]]:
-    """Return the models of a run that were logged to their end: with files, and without."""
+    """Return the completely logged models of a run as two lists: those with files, and those whose files are lost."""
     own = client.search_logged_models([run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'")
-    ready = [model for model in own if model.status == "READY"]  # others were interrupted
+    ready = [model for model in own if model.status == "READY"]  # logging of the others was interrupted
     whole = [model for model in ready if _is_there(client, model.artifact_location)]
     return whole, [model for model in ready if model not in whole]
 
 
 def has_lost_model(tracking: Tracking, run_id: str) -> bool:
-    """Return whether a run has models and the files of all are missing; then `log_model` can log it again.
+    """Return whether a run has models and all have lost their files; then `log_model` can log the model again.
 
     Raises:
-        UserError: The store can't be used; `ServerAway` where the server is away.
+        UserError: The store can't be used; `ServerAway` if the server is away.
     """
     client, _ = open_store(tracking)
     mlflow.set_tracking_uri(client.tracking_uri)
@@ -129,9 +137,9 @@ def has_lost_model(tracking: Tracking, run_id: str) -> bool:
 
 
 def _add_version(client: MlflowClient, name: str, run: Run, selection_sha256: str) -> None:
-    """Make a version of the run's model, unless one of its weights has files, or the model has none or was deleted.
+    """Register the run's model, unless its files are lost or a version with the same weights still has files.
 
-    Where the champion has the same weights and no files, the new version takes its place.
+    If the champion has the same weights and no files, the new version becomes champion.
     """
     weights = run.data.tags["model.sha256"]
     known = client.search_model_versions(f"name = '{name}' and tags.`model.sha256` = '{weights}'")

@@ -1,6 +1,6 @@
-"""Find the MLflow run of a stage's outputs by their digest, or make one of the outputs.
+"""Find the MLflow run of a stage's outputs by their digest, or log one from the outputs.
 
-A stage that DVC skips or restores from its cache makes no run, and one whose server goes away leaves a part of one.
+A stage that DVC skips or restores from its cache logs no run. If the server goes away, a stage leaves a partial run.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,13 +23,19 @@ from accord.tracking.store import open_store, quoted
 def found_or_restored(
     tracking: Tracking, request: RunRequest, identity: Mapping[str, str], log: Callable[[Run], None]
 ) -> str:
-    """Return the id of the run that made a stage's outputs, which becomes one of the present configuration too.
+    """Return the id of the run that made a stage's outputs, and tag it with the present configuration.
 
-    `identity` holds tags with the digests of the outputs. Where no finished run has them, a part of a run is completed,
-    or else a stand-in is made: it gets the request's `extra_tags`, and `log` logs into it what the stage would have.
+    If no finished run has these outputs, a partial run is completed. If there is none either, a new run is logged, with
+    the tag `source=dvc-cache`.
+
+    Args:
+        tracking: Section `tracking` of the configuration.
+        request: Request for the stage's run.
+        identity: Tags with the digests of the outputs.
+        log: Function that logs into a run everything that the stage itself would log.
 
     Raises:
-        UserError: The store can't be used; `ServerAway` where the server is away, before or during it.
+        UserError: The store can't be used; `ServerAway` if the server is away or goes away.
     """
     client, experiment = open_store(tracking)
     wanted = {"stage": request.stage, **request.tags}
@@ -49,7 +55,7 @@ def found_or_restored(
 
 
 def _part(client: MlflowClient, experiment: str, tags: Mapping[str, str], log: Callable[[Run], None]) -> str | None:
-    """Return the id of a run of the present configuration that was cut off and holds only what the files say."""
+    """Return the id of a KILLED run of the present configuration that holds nothing but what `log` logs, or None."""
     parts = client.search_runs([experiment], _condition("KILLED", {**tags, CONFIG: sha256_file(PARAMS)}))
     if not parts:
         return None
@@ -58,7 +64,7 @@ def _part(client: MlflowClient, experiment: str, tags: Mapping[str, str], log: C
 
 
 class _Draft(Run):
-    """A run that takes parameters and metrics down and sends nothing."""
+    """A run that records parameters and metrics in memory, and sends nothing."""
 
     def __init__(self) -> None:
         super().__init__("", StoreConnection("draft", "", None, is_cut=True))
@@ -72,31 +78,31 @@ class _Draft(Run):
         self._points |= {(name, step or 0): value for name, value in values.items()}
 
     def has_part(self, client: MlflowClient, run: LoggedRun) -> bool:
-        """Return whether all parameters and metrics of a run are among those taken down, times apart."""
+        """Return whether all parameters and metrics of a run, except times, are among the recorded ones."""
         if not run.data.params.items() <= self._parameters.items():
             return False
         return all(
             self._points.get((name, point.step)) == point.value
             for name in run.data.metrics
-            if not name.startswith("time.")  # which no file has
+            if not name.startswith("time.")  # times are in no output
             for point in client.get_metric_history(run.info.run_id, name)
         )
 
 
 def newest_finished(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> LoggedRun | None:
-    """Return the newest finished run with these tags."""
+    """Return the newest finished run with these tags, or None."""
     runs = client.search_runs([experiment], _condition("FINISHED", tags), max_results=1)
     return runs[0] if runs else None
 
 
 def _condition(status: str, tags: Mapping[str, str]) -> str:
-    """Return a condition for `search_runs`; the tag of a configuration's digest may hold several."""
+    """Return a condition for `search_runs`; the tag CONFIG matches if its list of digests contains the value."""
     tests = {key: f"LIKE '%{value}%'" if key == CONFIG else f"= {quoted(value)}" for key, value in tags.items()}
     return " and ".join([f"attributes.status = '{status}'", *(f"tags.`{key}` {test}" for key, test in tests.items())])
 
 
 def _join(client: MlflowClient, run: LoggedRun) -> None:
-    """Make a run one of the present configuration and of the present DVC experiment too."""
+    """Add the present configuration and the present DVC experiment to a run's tags."""
     for key, value in experiment_tags().items():
         known = run.data.tags.get(key, "").split()
         if value not in known:

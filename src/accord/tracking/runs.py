@@ -1,4 +1,4 @@
-"""MLflow runs of stages and trials: how they start and end, and what can be logged into them."""
+"""MLflow runs of stages and trials: start or resume a run, log into it, and end it with the right status."""
 
 import json
 import time
@@ -25,62 +25,62 @@ from accord.tracking.run_tags import CODE, identity_tags
 from accord.tracking.stale import end_stale_runs, process_tags
 from accord.tracking.store import open_store, tracking_uri
 
-ERROR = "error"  # the tag that says why a run failed
-PRUNED = "pruned"  # the tag that says in which epoch a search gave up on a trial
-_MAX_HEX_DIGITS = 32  # of a data set's digest, for which MLflow's column has room
+ERROR = "error"  # name of the tag that says why a run failed
+PRUNED = "pruned"  # name of the tag with the epoch in which a search pruned the trial
+_MAX_HEX_DIGITS = 32  # digits of a data set's digest that MLflow's column has room for
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Request for the MLflow run of a stage or trial."""
+    """A request for the MLflow run of a stage or trial."""
 
-    stage: str
-    name: str
-    tags: Mapping[str, str] = field(default_factory=dict)  # by which the run is found, beside its stage
-    extra_tags: Mapping[str, str] = field(default_factory=dict)  # that are set but not used to find the run
-    resume: str | None = None  # id of a run to resume where the store has it
-    starts_anew: bool = False  # what is logged may differ from metrics that the run to resume has: it is not resumed
-    # Command that sends the rest when the server is away, for people; None where that is an error.
+    stage: str  # name of the stage, a tag by which the run is found
+    name: str  # name of the MLflow run
+    tags: Mapping[str, str] = field(default_factory=dict)  # further tags by which the run is found
+    extra_tags: Mapping[str, str] = field(default_factory=dict)  # tags set on the run but not used to find it
+    resume: str | None = None  # id of a run to resume if the store has it
+    starts_anew: bool = False  # the training starts at epoch 0: a run to resume that has metrics is not resumed
+    # Text for people that names the command to send the rest once the server is back; if None, ServerAway is raised.
     remedy: str | None = field(default_factory=lambda: f"{own_command('sync')} sends the rest")
-    away: ServerAway | None = None  # the server is known to be away
-    checkpoints: Path | None = None  # folder of a trial's checkpoints, which stay until its result is written
-    pruned: Callable[[], int | None] = lambda: None  # the epoch in which a search gave up on the trial, if it did
+    away: ServerAway | None = None  # the error, if the server is known to be away before the start
+    checkpoints: Path | None = None  # folder of a trial's checkpoints, which are kept until its result is written
+    pruned: Callable[[], int | None] = lambda: None  # returns the epoch in which a search pruned the trial, or None
 
     def resumed(self, run_id: str) -> "RunRequest":
-        """Return the request of a training whose checkpoint names a run, empty where there is no checkpoint."""
+        """Return the request for resuming the run that a training's checkpoint names; "" if there is no checkpoint."""
         return replace(self, resume=run_id or self.resume, starts_anew=not run_id)
 
 
 class Pruned(BaseException):
-    """The search that a trial is of has given up on it. Like KeyboardInterrupt it is no Exception."""
+    """A search pruned this trial. Like KeyboardInterrupt it is no `Exception`, so that only clean-up code sees it."""
 
     def __init__(self, epoch: int, *, is_logged: bool) -> None:
-        """Say in which epoch, and whether MLflow has all of the trial."""
+        """Store the epoch, and whether MLflow has the complete run of the trial."""
         self.epoch, self.is_logged = epoch, is_logged
 
 
 def whole_transactions() -> AbstractContextManager[None]:
-    """Let signals wait: an exception of theirs would leave SQLite's transaction open, and the database locked."""
+    """Delay signals while the store is SQLite: their exceptions would leave a transaction open and the file locked."""
     return signals_waiting() if mlflow.get_tracking_uri().startswith("sqlite") else nullcontext()
 
 
 class Run:
     """A running MLflow run.
 
-    What a resumed run has already is left out: no metric stands twice at a step, and no second model is logged. When
-    a server goes away, the run takes nothing more, and stays without an end and without what it lacks.
+    Metrics and models that a resumed run has already are not logged again. If the server goes away, nothing more is
+    sent, and the run stays RUNNING and incomplete.
     """
 
     def __init__(self, run_id: str, connection: StoreConnection) -> None:
-        """Name the run and its way to the store; "" is the id where the server has been away from the start."""
+        """Store the run's id and its connection; the id is "" if the server was away from the start."""
         self.id, self._connection, self.attempt = run_id, connection, connection.attempt
-        self._logged: set[tuple[str, int]] = set()  # metrics and steps of a resumed run
-        self._sent: set[tuple[str, int, float]] = set()
+        self._logged: set[tuple[str, int]] = set()  # (metric, step) that a resumed run had from the start
+        self._sent: set[tuple[str, int, float]] = set()  # (metric, step, value) sent by this process
         self._has_model = False
-        self.pruned: Callable[[], int | None] = lambda: None  # that of its request
+        self.pruned: Callable[[], int | None] = lambda: None  # `RunRequest.pruned` of the run's request
 
     def find_logged(self, logged: LoggedRun) -> None:
-        """Find out what a resumed run has already; `logged` is the run as the store gave it."""
+        """Record the metrics and model that a resumed run has; `logged` is the run as the store returned it."""
         client = mlflow.MlflowClient()
         self._logged = {
             (name, point.step) for name in logged.data.metrics for point in client.get_metric_history(self.id, name)
@@ -90,16 +90,16 @@ class Run:
 
     @property
     def is_whole(self) -> bool:
-        """All that the run was given has been sent."""
+        """Return whether everything logged so far was sent to the store."""
         return not self._connection.is_cut
 
     def _send(self, request: Callable[[mlflow.MlflowClient], object]) -> None:
-        """Attempt a request that writes into the database."""
+        """Attempt a request that writes to the database."""
         with whole_transactions():
             self.attempt(lambda: request(mlflow.MlflowClient()))
 
     def end(self, status: str) -> None:
-        """End it as FINISHED, FAILED or KILLED."""
+        """End the run with the status FINISHED, FAILED or KILLED."""
         self.attempt(lambda: mlflow.MlflowClient().set_terminated(self.id, status))
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -107,23 +107,23 @@ class Run:
         self._send(lambda _: mlflow.log_params(parameter_texts(values), run_id=self.id))
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics in one call, those of an epoch with its number as `step`.
+        """Log metrics in one call; those of an epoch have its number as `step`.
 
         Raises:
-            Pruned: The search that this trial is of has given up on it, in this epoch or before.
+            Pruned: A search pruned this trial, in this epoch or before.
         """
-        now, at = int(time.time() * 1000), step or 0  # milliseconds
+        now, at = int(time.time() * 1000), step or 0  # `now` in milliseconds
         new = {key: value for key, value in values.items() if (key, at) not in self._logged}
         points = [Metric(key, value, now, at) for key, value in new.items() if (key, at, value) not in self._sent]
         self._sent |= {(key, at, value) for key, value in new.items()}
         if points:
-            # Not `mlflow.log_metrics`, which also gives them to models of this step or of MLFLOW_ACTIVE_MODEL_ID.
+            # `mlflow.log_metrics` would also attach them to models of this step or of MLFLOW_ACTIVE_MODEL_ID.
             self._send(lambda client: client.log_batch(self.id, metrics=points))
         if step is not None and (epoch := self.pruned()) is not None and epoch <= step:
             raise Pruned(epoch, is_logged=self.is_whole)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags on the run, in one call."""
         tags = [RunTag(key, value) for key, value in values.items()]
         self._send(lambda client: client.log_batch(self.id, tags=tags))
 
@@ -135,19 +135,24 @@ class Run:
             self.attempt(partial(mlflow.log_artifact, str(path), folder, run_id=self.id))
 
     def once(self, marker: str, log: Callable[[], None]) -> None:
-        """Call `log` unless the run has an artifact at `marker`, which `log` makes at its end."""
+        """Call `log` unless the run has an artifact at the path `marker`, which `log` creates last."""
         if self.attempt(lambda: not mlflow.MlflowClient().list_artifacts(self.id, marker)):
             self.attempt(log)
 
     def model(self, log: Callable[[str], None]) -> None:
-        """Call `log` with the run's id unless the run has a model, which `log` makes."""
+        """Call `log`, which logs a model, with the run's id, unless the run has a model."""
         if not self._has_model:
             self.attempt(partial(log, self.id))
 
     def dataset(self, name: str, sha256: str, folder: Path, profile: Mapping[str, Any], context: str) -> None:
-        """Log a data set by the digest of its content, with further facts as its profile.
+        """Log a data set as an input of the run.
 
-        Its folder is relative to the repository; its context is its use in the run, such as `train`.
+        Args:
+            name: Name of the data set.
+            sha256: SHA-256 of its content, in hexadecimal.
+            folder: Folder with its files, relative to the repository.
+            profile: Further facts to show in MLflow, as JSON values.
+            context: Use of the data set in the run, such as `train`.
         """
         source = dataset_source(folder, sha256)
         dataset = Dataset(name, sha256[:_MAX_HEX_DIGITS], *source, profile=json.dumps(profile))
@@ -156,7 +161,7 @@ class Run:
         def log(client: mlflow.MlflowClient) -> None:
             try:
                 client.log_inputs(self.id, inputs)
-            except MlflowException as error:  # of processes that are the first to log one all but one fail (3.17)
+            except MlflowException as error:  # if processes log a new data set at once, all but one fail (MLflow 3.17)
                 if isinstance(refused(self._connection.uri, error), ServerAway):
                     raise
                 client.log_inputs(self.id, inputs)
@@ -165,34 +170,39 @@ class Run:
 
 
 def parameter_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return nested values as MLflow keeps them: texts with dotted names."""
+    """Return nested values in the form that MLflow stores: texts by dotted name."""
     flat = flatten(dict(values))
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
 
 
 def dataset_source(folder: Path, sha256: str) -> tuple[str, str]:
-    """Return type and JSON of a data set's source for `mlflow.data.get_source`: a relative path holds in each clone."""
+    """Return the type and JSON of a data set's source, as `mlflow.data.get_source` reads them.
+
+    Args:
+        folder: Folder of the data set, relative to the repository, so that it is valid in every clone.
+        sha256: SHA-256 of its content, in hexadecimal.
+    """
     return "local", json.dumps({"uri": folder.as_posix(), "sha256": sha256})
 
 
 @contextmanager
 def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
-    """Start a run and end it as what it came to: FINISHED, FAILED with its error, or KILLED.
+    """Start or resume a run, and end it with the block: as FINISHED, FAILED with the error as a tag, or KILLED.
 
-    Runs whose process was ended before it could say so become KILLED; so do those that a server lost sight of.
+    At the start, earlier runs left RUNNING by dead processes of this machine become KILLED.
 
     Raises:
-        UserError: The store can't be used, or no longer. A server that is away is no error, unless `remedy` is None.
-        Pruned: A search gave up on the trial while the block was at work. The run is FINISHED and has a tag.
+        UserError: The store can't be used. A server that is away is an error only if the request's `remedy` is None.
+        Pruned: A search pruned the trial during the block. The run is FINISHED and has the tag PRUNED.
     """
     connection = StoreConnection(request.name, tracking_uri(tracking), request.remedy)
     own, given = identity_tags(), {**request.tags, **request.extra_tags}
-    if not given.keys().isdisjoint(CODE):  # a trial has its sweep's, also where its machine has no repository
+    if not given.keys().isdisjoint(CODE):  # a trial gets its sweep's: its own machine may have no repository
         own = {key: value for key, value in own.items() if key not in CODE}
     tags = {"stage": request.stage, **own, **process_tags(), **given}
     if request.away:
         connection.cut(request.away)
-    known = None if request.starts_anew else request.resume  # the run where the store can't be asked for another
+    known = None if request.starts_anew else request.resume  # the id to use while the server is away
     run = connection.attempt(partial(_started, tracking, request, tags, connection)) or Run(known or "", connection)
     run.pruned = request.pruned
     try:
@@ -202,12 +212,12 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
         if (epoch := request.pruned()) is None:
             run.end("KILLED")
             raise
-        with suppress(Terminated), signals_waiting():  # who started the trial may ask it to end, which it does anyway
+        with suppress(Terminated), signals_waiting():  # the trial is ending: a SIGTERM from its driver changes nothing
             run.tags({PRUNED: str(epoch)})
             run.end("FINISHED")
         raise Pruned(epoch, is_logged=run.is_whole) from None
     except BaseException as error:
-        with suppress(UserError):  # the error itself matters more
+        with suppress(UserError):  # a failure to log must not hide the error itself
             run.tags({ERROR: one_line(error)})
             run.end("FAILED")
         raise
@@ -215,7 +225,7 @@ def stage_run(tracking: Tracking, request: RunRequest) -> Iterator[Run]:
 
 
 def _started(tracking: Tracking, request: RunRequest, tags: dict[str, str], connection: StoreConnection) -> Run:
-    """Start a new run, or the one to resume where this experiment has it."""
+    """Resume the requested run if this experiment has it, or start a new one."""
     client, experiment_id = open_store(tracking)
     mlflow.set_tracking_uri(client.tracking_uri)
     end_stale_runs(client, experiment_id)
@@ -230,7 +240,7 @@ def _started(tracking: Tracking, request: RunRequest, tags: dict[str, str], conn
 
 
 def reopen(client: mlflow.MlflowClient, run: LoggedRun, tags: Mapping[str, str]) -> None:
-    """Make a run RUNNING again, with these tags and without what it says of an error and of other code."""
+    """Make a run RUNNING again, set these tags, and delete its other tags about an error or the code."""
     for key in (ERROR, *CODE):
         if key in run.data.tags and key not in tags:
             client.delete_tag(run.info.run_id, key)
@@ -239,7 +249,7 @@ def reopen(client: mlflow.MlflowClient, run: LoggedRun, tags: Mapping[str, str])
 
 
 def find_run(client: mlflow.MlflowClient, run_id: str) -> LoggedRun | None:
-    """Return the run with this id, unless it is deleted or the store has none."""
+    """Return the run with this id, or None if the store has none or it is deleted."""
     with passing_over("RESOURCE_DOES_NOT_EXIST"):
         run = client.get_run(run_id)
         return run if run.info.lifecycle_stage == "active" else None

@@ -1,4 +1,4 @@
-"""Runs of stages as their outputs describe them: logged at the end of the stage, or later from its files alone."""
+"""MLflow runs of stages, found by digests of their outputs: logged by the stage itself, or later from its outputs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,12 +23,12 @@ class Stage:
     """A stage whose run is found by the digest of its parameters and outputs."""
 
     request: RunRequest
-    params: Mapping[str, Any]
-    outputs: tuple[Path, ...]  # files and folders
-    log: Callable[[Run], object]  # logs what the outputs hold
+    params: Mapping[str, Any]  # nested parameters to log
+    outputs: tuple[Path, ...]  # files and folders that the stage makes
+    log: Callable[[Run], object]  # function that logs the content of the outputs
 
     def identity(self) -> dict[str, str]:
-        """Return the tag with the digest of the parameters and outputs; a missing output is a `UserError`."""
+        """Return the tag with the digest of the parameters and outputs; raise a `UserError` if an output is missing."""
         if missing := next((one for one in self.outputs if not one.exists()), None):
             raise UserError(f"{missing} is missing: run `dvc repro`")
         digests = {str(one): sha256_files(one) if one.is_dir() else sha256_file(one) for one in self.outputs}
@@ -36,14 +36,14 @@ class Stage:
 
     @contextmanager
     def run(self) -> Iterator[Run]:
-        """Start the run and end it with the block, which makes the outputs; they are logged then."""
+        """Start the run, and log the outputs, which the block makes, at the end of the block."""
         with stage_run(load_tracking(), self.request) as run:
             run.params(self.params)
             yield run
             self._log_outputs(run)
 
     def in_mlflow(self) -> str:
-        """Return the id of the run that made the outputs; log one from them where there is none."""
+        """Return the id of the run that made the outputs; if MLflow has none, log one from the outputs."""
 
         def log(run: Run) -> None:
             run.params(self.params)
@@ -58,17 +58,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainingStage(Stage):
-    """A stage that trains a model epoch by epoch, from its newest checkpoint on if there is one."""
+    """A stage that trains a model epoch by epoch, and resumes at its newest checkpoint if there is one."""
 
     inputs: Path  # folder of the data sets
     code: tuple[str, ...]  # modules and folders that the result depends on, as `package/module.py`
-    libraries: tuple[str, ...]  # names of the distributions that it depends on
+    libraries: tuple[str, ...]  # names of the distributions that the result depends on
 
     @contextmanager
     def training(self, state: State) -> Iterator["Training"]:
-        """Start the run, or go on with that of the checkpoint, which is loaded into `state`.
+        """Start the run, or load the newest checkpoint into `state` and resume its run.
 
-        A trial's checkpoints stay; those of the pipeline, in the repository's folder, are removed at the end.
+        A trial's checkpoints are kept. Those of the pipeline, in `checkpoints/` of the repository, are removed at the
+        end.
+
+        Raises:
+            UserError: The folder of the data sets is missing, or the store can't be used.
         """
         if not self.inputs.is_dir():
             raise UserError(f"{self.inputs} is missing: run `dvc repro`")
@@ -87,21 +91,25 @@ class TrainingStage(Stage):
 
 
 class Training:
-    """A training that is at work."""
+    """A running training: its run and its history, which is a list of each epoch's metrics."""
 
     def __init__(self, name: str, run: Run, checkpoints: Checkpoints, state: State) -> None:
-        """Load the newest checkpoint into `state`."""
+        """Load the newest checkpoint, if any, into `state`, and log the epochs that the run lacks."""
         self._name, self._checkpoints, self._state = name, checkpoints, state
         self.run, self.history = run, checkpoints.load(state)
-        for epoch, metrics in enumerate(self.history):  # the process may have ended between a checkpoint and MLflow
+        for epoch, metrics in enumerate(self.history):  # a kill after a checkpoint leaves its epoch out of MLflow
             run.metrics(metrics, step=epoch)
 
     def epochs(self, count: int) -> range:
-        """Return the numbers of the epochs, of so many, that are not finished yet."""
+        """Return the numbers of the unfinished epochs of a training with `count` epochs."""
         return range(len(self.history), count)
 
     def add(self, metrics: dict[str, float]) -> None:
-        """Add the metrics of the next epoch: to the history, a checkpoint, the run and the terminal."""
+        """Add the metrics of the next epoch to the history, save a checkpoint, and log and print the metrics.
+
+        Raises:
+            UserError: The project's metric is missing.
+        """
         epoch, metric = len(self.history), find_project().metric
         if metric not in metrics:
             raise UserError(f"epoch {epoch} has no {metric}, the project's metric; it has {', '.join(metrics)}")
@@ -112,13 +120,19 @@ class Training:
 
 
 def log_data_sets(run: Run, folder: Path, known_as: Path | None = None) -> None:
-    """Log each file of a folder as a data set, by its digest; `known_as` is the folder's path in each clone."""
+    """Log each file of a folder as a data set.
+
+    Args:
+        run: Run to log into.
+        folder: Folder with the files.
+        known_as: Path of the folder relative to the repository, if it differs from `folder`.
+    """
     for name, digest in sha256_files(folder).items():
         run.dataset(name, digest, known_as or folder, {}, Path(name).stem)
 
 
 def log_history(run: Run, path: Path) -> int:
-    """Log each epoch of a history's file and the selected one, whose number is returned."""
+    """Log each epoch of a history's CSV file and the selected epoch; return the number of the selected epoch."""
     for epoch, metrics in enumerate(history.read(path)):
         run.metrics(metrics, step=epoch)
     metrics = history.selected(path)

@@ -1,4 +1,4 @@
-"""Stale runs: those whose process ended before it could end them, found by tags that name the process."""
+"""Stale runs: RUNNING in MLflow although their process has ended. Tags that identify the process reveal them."""
 
 import hashlib
 import socket
@@ -13,13 +13,13 @@ HOST, PLACE, PID, STARTED = "process.host", "process.place", "process.pid", "pro
 
 
 def process_tags() -> dict[str, str]:
-    """Return tags that tell this process from any other, also from a later one with the same number."""
+    """Return tags that identify this process, even among later processes with the same id."""
     process = psutil.Process()
     return {HOST: socket.gethostname(), PLACE: _place(), PID: str(process.pid), STARTED: _started(process)}
 
 
 def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
-    """Mark as KILLED the runs that a process of this machine left RUNNING: it was killed, or the machine was."""
+    """Mark as KILLED the runs that an ended process of this machine left RUNNING."""
     condition = f"attributes.status = 'RUNNING' and tags.`{PLACE}` = '{_place()}'"
     for run in client.search_runs([experiment_id], condition):
         with suppress(psutil.NoSuchProcess):
@@ -30,9 +30,10 @@ def end_stale_runs(client: MlflowClient, experiment_id: str) -> None:
 
 @cache
 def _place() -> str:
-    """Return a name for the machine and container in which a process's number means the same process."""
-    # Laptops may share a name, and containers their host's. Systemd asks to keep the machine's id back: a hash does.
-    numbering, machine = Path("/proc/self/ns/pid"), Path("/etc/machine-id")  # of Linux only
+    """Return a hash that identifies the machine and container, within which process ids are unique."""
+    # Host names are not unique: laptops may share one, and containers may have their host's. systemd asks programs to
+    # keep the machine id confidential, so it is hashed.
+    numbering, machine = Path("/proc/self/ns/pid"), Path("/etc/machine-id")  # exist on Linux only
     parts = [socket.gethostname()]
     parts += [str(numbering.readlink())] if numbering.is_symlink() else []
     parts += [machine.read_text("utf-8").strip()] if machine.is_file() else []
@@ -40,5 +41,5 @@ def _place() -> str:
 
 
 def _started(process: psutil.Process) -> str:
-    """Return seconds from the machine's start to the process's: the time of day changes when the clock is set."""
+    """Return the seconds from boot to the process's start, which stay the same when the clock is set."""
     return f"{process.create_time() - psutil.boot_time():.2f}"

@@ -1,4 +1,4 @@
-"""Sweeps in MLflow: one parent run each, found by the sweep's folder, and one child for every trial."""
+"""Sweeps in MLflow: one parent run per sweep, found by the sweep's folder, and one child run per trial."""
 
 import json
 import time
@@ -31,32 +31,38 @@ A sweep's *Artifacts* hold the table of its trials, their parallel coordinates a
 its tag `best.run_id` names the best trial. `{name} promote <run id>` carries a trial's values into the pipeline.
 """
 _POLL_SECONDS = 0.5
-_END_TIMEOUT_SECONDS = 10  # that a trial has to end itself in
+_END_TIMEOUT_SECONDS = 10  # time in which a trial's process must end its own run
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as MLflow knows it: its job's number, its run, its sweep's command, and each metric's last value."""
+    """A trial of a sweep, as its MLflow run describes it."""
 
-    number: int
+    number: int  # number of the trial's job in the sweep
     run_id: str
-    name: str  # what was swept
-    status: str  # MLflow's
-    error: str  # empty if it did not fail
-    minutes: float  # from start to end; not a number where MLflow was not asked
-    command: str
-    parameters: dict[str, Any]  # by dotted name
-    metrics: dict[str, float]
-    pruned: int | None = None  # epoch in which its search gave up on it
+    name: str  # varied parameters and their values
+    status: str  # status of the MLflow run
+    error: str  # message of the error; empty if the trial did not fail
+    minutes: float  # duration of the run; NaN if MLflow was not asked
+    command: str  # command that started the sweep
+    parameters: dict[str, Any]  # values by dotted name
+    metrics: dict[str, float]  # last value of each metric, by name
+    pruned: int | None = None  # epoch in which the search pruned the trial; None if it did not
 
 
 class Sweep:
     """The runs of one sweep."""
 
     def __init__(self, client: MlflowClient, experiment: str, folder: str) -> None:
-        """Name the store, the experiment's id, and the sweep's folder, absolute."""
+        """Find the parent run of the sweep.
+
+        Args:
+            client: Client of the store.
+            experiment: Id of the experiment.
+            folder: Absolute path of the sweep's folder.
+        """
         self._client, self._experiment, self._folder = client, experiment, folder
         self._parent = self._find(f"tags.`{FOLDER}` = {quoted(folder)}")
 
@@ -64,14 +70,18 @@ class Sweep:
     def configured(cls, tracking: Tracking, folder: Path, former: Path | None = None) -> Self:
         """Return the sweep of a folder in the configured experiment.
 
-        Its `former` folder is where it was before it was moved: a store that did not move with it has only that.
+        Args:
+            tracking: Section `tracking` of the configuration.
+            folder: Folder of the sweep.
+            former: Folder where the sweep was before it was moved, if it was. A store that did not move with it, such
+                as a server's, knows only this one.
 
         Raises:
             UserError: The store can't be used, or the sweep was copied and its run is that of the original.
         """
         sweep = cls(*open_store(tracking), str(folder.resolve()))
         if sweep.run_id is None and former:
-            sweep._parent = sweep._find(f"tags.`{FOLDER}` = {quoted(str(former))}")  # `start` gives it the new folder
+            sweep._parent = sweep._find(f"tags.`{FOLDER}` = {quoted(str(former))}")  # `start` updates the tag
             if sweep._parent and former.exists():
                 remedy = "MLflow's runs belong to that: give it instead"
                 raise UserError(f"{sweep._folder} is a copy of {former}, and {remedy}")
@@ -79,17 +89,17 @@ class Sweep:
 
     @property
     def run_id(self) -> str | None:
-        """The id of the parent run, if there is one."""
+        """The id of the parent run, or None if there is none."""
         return str(self._parent.info.run_id) if self._parent else None
 
     @property
     def other_host(self) -> str | None:
-        """The name of the machine or container that the parent run was last started on, if it is another one."""
+        """The name of the machine or container where the parent run was last started; None if it is this one."""
         tags = self._parent.data.tags if self._parent else process_tags()
         return None if tags.get(PLACE) == process_tags()[PLACE] else tags.get(HOST)
 
     def start(self, name: str, tags: Mapping[str, str]) -> None:
-        """Start the parent run, or go on with the one that the folder has."""
+        """Start the parent run, or resume the one that the folder has."""
         all_tags = {FOLDER: self._folder, **process_tags(), **tags}
         describe(self._client, self._experiment, _DESCRIPTION.format(name=find_project().name))
         if self._parent is None:
@@ -102,14 +112,23 @@ class Sweep:
         self._client.set_terminated(self.run_id, status)
 
     def remove(self) -> None:
-        """Delete the parent run: it has no trial. Of an experiment that another user made it stays, as KILLED."""
+        """Delete the parent run of a sweep without trials; end it as KILLED if MLflow refuses to delete it.
+
+        MLflow refuses this, e.g., in an experiment of another user.
+        """
         try:
             self._client.delete_run(self.run_id)
         except MlflowException:
             self.end("KILLED")
 
     def record(self, metrics: Mapping[str, float], tags: Mapping[str, str], files: Path) -> None:
-        """Log what the whole sweep came to: metrics, at a step of their own each time, tags, and a folder of files."""
+        """Log the results of the whole sweep into its parent run.
+
+        Args:
+            metrics: Metrics by name; each call logs them at the next step.
+            tags: Tags to set.
+            files: Folder whose files become artifacts.
+        """
         for name, value in metrics.items():
             step = len(self._client.get_metric_history(self.run_id, name))
             self._client.log_metric(self.run_id, name, value, step=step)
@@ -118,30 +137,42 @@ class Sweep:
         self._client.log_artifacts(self.run_id, str(files))
 
     def trial_tags(self, number: int) -> dict[str, str]:
-        """Return tags that make a run a trial of this sweep."""
+        """Return the tags that make a run a trial of this sweep; empty if the sweep has no parent run."""
         return {MLFLOW_PARENT_RUN_ID: self._parent.info.run_id, TRIAL: str(number)} if self._parent else {}
 
     def extra_tags(self) -> dict[str, str]:
-        """Return tags of the sweep that its trials have too, which may run where the repository is not."""
+        """Return the sweep's tags about its command and code, for trials on machines without the repository."""
         tags = self._parent.data.tags if self._parent else {}
         return {key: tags[key] for key in (COMMAND, *CODE) if key in tags}
 
     def wait_for_end(self, number: int, config: str) -> None:
-        """Wait some seconds for a trial's process to end its run: its worker, on another machine, was killed."""
+        """Wait some seconds for a trial's process, whose worker was killed, to end its run.
+
+        Args:
+            number: Number of the trial.
+            config: SHA-256 of the trial's params.yaml.
+        """
         until = time.monotonic() + _END_TIMEOUT_SECONDS
         while (run := self._trial_run(number, config)) and run.info.status == "RUNNING" and time.monotonic() < until:
-            self.settle_stale()  # of this machine it is known
+            self.settle_stale()  # ends the wait early if the process ran on this machine and is gone
             time.sleep(_POLL_SECONDS)
 
     def trial_run_id(self, number: int, config: str) -> str | None:
-        """Return the newest run of a trial with this configuration, by the SHA-256 of its params.yaml."""
+        """Return the id of the newest run of a trial, or None; `config` is the SHA-256 of the trial's params.yaml."""
         run = self._trial_run(number, config)
         return str(run.info.run_id) if run else None
 
     def settle(self, number: int, config: str, name: str, status: Status, error: str) -> None:
-        """Make the run of a trial whose process is gone say how it ended; one is made where there is none.
+        """Record in MLflow how a trial ended whose process is gone; create its run if there is none.
 
-        `config` is the SHA-256 of its params.yaml. A status or an error that the run has already stays.
+        A final status or an error that the run has already stays.
+
+        Args:
+            number: Number of the trial.
+            config: SHA-256 of the trial's params.yaml.
+            name: Name of a run that has to be created.
+            status: Status for a run that is RUNNING.
+            error: Message for the tag ERROR.
         """
         run = self._trial_run(number, config)
         if run is None:
@@ -153,23 +184,23 @@ class Sweep:
             self._client.set_terminated(run.info.run_id, status)
 
     def settle_stale(self) -> None:
-        """Mark as KILLED the trials whose process was killed before it could say so."""
+        """Mark as KILLED the trials left RUNNING by killed processes of this machine."""
         end_stale_runs(self._client, self._experiment)
 
     def trials(self) -> list[Trial]:
-        """Return the newest run of every trial, by number."""
+        """Return all trials, sorted by number, each with its newest run."""
         search = partial(self._client.search_runs, [self._experiment], self._children(), ViewType.ACTIVE_ONLY)
         found = get_results_from_paginated_fn(lambda count, token: search(count, page_token=token), 1000)
-        newest = {int(run.data.tags[TRIAL]): run for run in reversed(found)}  # the newest come first
+        newest = {int(run.data.tags[TRIAL]): run for run in reversed(found)}  # MLflow returns the newest first
         return [_trial(number, run) for number, run in sorted(newest.items())]
 
     def mark_pruned(self, trial: Trial, epoch: int) -> Trial:
-        """Tag the run of a trial that ended before its search gave up on it, in an epoch before its last one."""
+        """Tag the run of a trial as pruned in an earlier epoch: it ended before the search judged that epoch."""
         self._client.set_tag(trial.run_id, PRUNED, str(epoch))
         return replace(trial, pruned=epoch)
 
     def curve(self, trial: Trial, metric: str) -> list[float]:
-        """Return a trial's metric by epoch."""
+        """Return the values of a trial's metric, one per epoch."""
         points = self._client.get_metric_history(trial.run_id, metric)
         return [point.value for point in sorted(points, key=lambda point: point.step)]
 
@@ -186,7 +217,7 @@ class Sweep:
 
 
 def read_run(tracking: Tracking, run_id: str) -> Trial | list[Trial]:
-    """Return the trial or other training with this run, or the trials of the sweep with it.
+    """Return the trial or other training of a run, or the trials if it is a sweep's run.
 
     Raises:
         UserError: The store can't be used or has no such run.
@@ -218,7 +249,7 @@ def _trial(number: int, run: Run) -> Trial:
 
 
 def _value(text: str) -> Any:
-    """Return a parameter as it was before `Run.params` made it a text."""
+    """Convert a parameter's text back into the value that `Run.params` was given."""
     try:
         return json.loads(text)
     except ValueError:
