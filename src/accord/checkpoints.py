@@ -113,7 +113,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         try:
             yield
         except (KeyboardInterrupt, Terminated):
-            how = f"goes on at epoch {self.epochs}" if self.epochs else "starts anew: no epoch was over"
+            how = f"goes on at epoch {self.epochs}" if self.epochs else "starts anew: no epoch was finished"
             print(f"{name}: stopped; the same command {how}", flush=True)
             raise
 

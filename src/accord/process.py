@@ -36,7 +36,7 @@ def run_command(main: Callable[[], None], *, needs_project: bool = True) -> NoRe
 
     Args:
         main: Function that does the command's work.
-        needs_project: Whether the command is an error outside a project.
+        needs_project: True if the command fails outside a project.
     """
     _collect_less()
     settle()

@@ -108,7 +108,7 @@ def find_project() -> Project:
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"the project {name!r} can't be imported: {error}") from None
     if not isinstance(project, Project):
-        raise UserError(f"the project {name!r} is no Project of accord's: name it as MODULE:NAME")
+        raise UserError(f"the project {name!r} is not an accord.project.Project: name it as MODULE:NAME")
     return project
 
 

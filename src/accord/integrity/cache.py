@@ -36,10 +36,10 @@ def examine_cache(repo: Repo, outputs: Iterable[Output], *, quick: bool, repair:
     Args:
         repo: DVC's repository.
         outputs: Outputs to examine.
-        quick: Read only objects whose size or modification time differs from DVC's database, and only outputs that
-            contain a damaged object.
-        repair: Remove damaged objects, entries and files of outputs. Put intact outputs back into the cache, and
-            restore damaged ones from it if it has all their files.
+        quick: True to read only objects whose size or modification time differs from DVC's database, and only outputs
+            that contain a damaged object.
+        repair: True to remove damaged objects, entries and files of outputs. Then intact outputs are put back into the
+            cache, and damaged ones are restored from it if it has all their files.
     """
     state = repo.state if quick else None
     objects = [(odb, oid) for odb in (repo.cache.local, repo.cache.legacy) for oid in damaged(odb, state)]
@@ -71,7 +71,7 @@ def line(where: str, mended: str, owner: str | None = None) -> str:
 
     Args:
         where: Path of the file.
-        mended: How it was repaired or can be repaired.
+        mended: Text that says how the file was or can be repaired.
         owner: Name of the output that the file belongs to, if known.
     """
     return f"{where} is damaged{f' (of {owner})' if owner else ''}: {mended}"
@@ -100,7 +100,7 @@ def entries(odb: HashFileDB, shown: Callable[[str], str], mend: str, *, repair: 
         odb: Database of DVC 2's objects, beside which DVC keeps the run cache.
         shown: Function that returns the printed form of an entry's path.
         mend: Text that says how to repair an entry.
-        repair: Whether to remove damaged entries.
+        repair: True to remove damaged entries.
     """
     runs = odb.fs.join(odb.path, "runs")
     paths = sorted(odb.fs.find(runs)) if odb.fs.exists(runs) else []
@@ -155,7 +155,7 @@ def _output(out: Output, parts: dict[str, str], found: HashFile, bad: set[str], 
         parts: Hashes of its files according to dvc.lock, by name.
         found: Hashed files as they are now.
         bad: Hashes of damaged objects.
-        repair: Whether to remove the damaged files, and restore the output if the cache has all its files.
+        repair: True to remove the damaged files, and to restore the output if the cache has all its files.
     """
     if found.hash_info == out.hash_info or not (parts or out.hash_info.value in bad):
         return ""

@@ -37,8 +37,8 @@ def check(*, repair: bool = False, quick: bool = False, remote: str | None = Non
     missing objects.
 
     Args:
-        repair: Whether to repair the damage.
-        quick: Whether to skip objects whose size and modification time agree with DVC's database.
+        repair: True to repair the damage.
+        quick: True to skip objects whose size and modification time agree with DVC's database.
         remote: Name of the DVC remote to check instead of this machine's files; "" for the default remote.
 
     Raises:
@@ -53,7 +53,7 @@ def check(*, repair: bool = False, quick: bool = False, remote: str | None = Non
                 found = remotes.examine_remote(repo, name, repair=repair)
                 after = f"`dvc push --run-cache -r {name}` in a clone that has it whole sends it again"
     except LockError as error:
-        raise UserError(f"DVC is at work here{_who(error)}: wait for its end") from None
+        raise UserError(f"DVC is at work here{_who(error)}: wait until it ends") from None
     except DvcException as error:
         raise UserError(f"DVC: {textwrap.shorten(str(error), 300)}") from None
     for line in found:
@@ -99,7 +99,7 @@ def _idle_outputs(repo: Repo) -> list[Output]:
         with _rwlock(repo, read=[repo.root_dir]):
             return list(repo.index.outs)
     except LockError as error:
-        print(f"outputs are passed over: DVC is at work here{_who(error)}")
+        print(f"outputs are skipped: DVC is at work here{_who(error)}")
         return []
 
 
@@ -115,7 +115,7 @@ def _process_list(repo: Repo, repair: bool) -> list[str]:
     else:
         if not _is_left_over(path, entries):
             return []
-        what = "names a process that has ended, whose number another one has now"
+        what = "names an ended process, whose id another process has now"
     if repair:
         path.unlink()
     return [f"{path.relative_to(repo.root_dir)} {what}: {'removed' if repair else mend()}"]
@@ -151,5 +151,5 @@ def _moved(path: Path) -> str:
     try:
         git("checkout", "--quiet", "--", path.name, folder=path.parent)
     except GitError as reason:
-        return f"it is {aside} now; git has no version for its place ({reason})"
-    return f"it is {aside} now, and git's version in its place"
+        return f"renamed to {aside}; git has no version to restore ({reason})"
+    return f"renamed to {aside}, and git's version restored"

@@ -24,8 +24,8 @@ def unverified(repo: Repo) -> list[str]:
     """Return a line for each remote without `verify`, from which DVC would pull damaged objects without an error."""
     levels = {name: flag for level, flag in _LEVELS.items() for name in repo.config.read(level).get("remote", {})}
     return [
-        f"remote {name} lacks `verify`, damaged objects of it are pulled in silence: "
-        f"`dvc remote modify {levels.get(name, '')}{name} verify true`"
+        f"remote {name} lacks `verify`, so its damaged objects are pulled without an error: "
+        f"run `dvc remote modify {levels.get(name, '')}{name} verify true`"
         for name, settings in repo.config["remote"].items()
         if not settings.get("verify")
     ]
@@ -40,7 +40,7 @@ def examine_remote(repo: Repo, name: str, *, repair: bool) -> list[str]:
     Args:
         repo: DVC's repository.
         name: Name of the remote.
-        repair: Whether to repair the damage.
+        repair: True to repair the damage.
 
     Raises:
         DvcException: DVC knows no such remote.

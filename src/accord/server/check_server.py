@@ -56,7 +56,9 @@ def _findings(uri: str) -> Iterator[tuple[str, str]]:
     """Yield a description of each check, with the problem and its remedy, or "" if the check passed."""
     login = get_default_host_creds(uri)
     if (sent_on := _ask(_account(uri))).is_redirect:
-        raise UserError(f"{shown(uri)} sends on to {sent_on.headers['Location']}: give the address that answers itself")
+        raise UserError(
+            f"{shown(uri)} redirects to {sent_on.headers['Location']}: give the address of the server itself"
+        )
     yield from _who_may(uri)
     answer = _ask(login)
     answer.raise_for_status()
@@ -104,7 +106,7 @@ def _ask(
 def _who_may(uri: str) -> Iterator[tuple[str, str]]:
     """Check that passwords are encrypted on their way, and that the server refuses clients without an account."""
     parts = urlsplit(uri)
-    remedy = "all see the passwords: put a reverse proxy with TLS before it, and use https://"
+    remedy = "others on the network can read the passwords: put a reverse proxy with TLS before it, and use https://"
     is_safe = parts.scheme == "https" or _is_loopback(parts.hostname or "")
     yield "passwords are encrypted on their way, or stay on this machine", "" if is_safe else remedy
     is_refused = _ask(_account(uri)).status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -125,7 +127,7 @@ def _is_loopback(host: str) -> bool:
 def _version(answer: Response) -> tuple[str, str]:
     version = answer.text.strip() if answer.ok else f"unknown ({answer.status_code})"
     remedy = "install the same version on both sides: the lock file's, after a backup"
-    what = f"it is MLflow {version}, the client {mlflow.__version__}"
+    what = f"the server has MLflow {version}, the client {mlflow.__version__}"
     return what, "" if version == mlflow.__version__ else remedy
 
 
@@ -135,7 +137,7 @@ def _clock(answer: Response) -> tuple[str, str]:
         return "its clock can't be seen", ""
     seconds = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
     wrong = abs(seconds) > _MAX_CLOCK_DIFFERENCE_SECONDS
-    what = f"its clock is this machine's to {_MAX_CLOCK_DIFFERENCE_SECONDS} s"
+    what = f"its clock agrees with this machine's to {_MAX_CLOCK_DIFFERENCE_SECONDS} s"
     return what, f"it differs by {seconds:.0f} s: let both follow a time server (chrony)" if wrong else ""
 
 
@@ -147,7 +149,7 @@ def _what_comes_back(client: MlflowClient) -> Iterator[tuple[str, str]]:
         client.log_metric(run.info.run_id, "check", _METRIC, step=7)
         points = client.get_metric_history(run.info.run_id, "check")
         same = [(point.step, point.value) for point in points] == [(7, _METRIC)]
-        yield "a metric comes back as it was sent", "" if same else f"it came back as {points}: look at its log"
+        yield "a metric comes back as it was sent", "" if same else f"it came back as {points}: see the server's log"
         yield "artifacts go by way of the server and come back as they were sent", _artifact(client, run)
     finally:
         client.delete_experiment(experiment)  # deletes its runs, too
@@ -165,4 +167,4 @@ def _artifact(client: MlflowClient, run: Run) -> str:
         sent.unlink()
         back = Path(client.download_artifacts(run.info.run_id, sent.name, folder)).read_bytes()
     get_artifact_repository(location, tracking_uri=client.tracking_uri).delete_artifacts()
-    return "" if back == _ARTIFACT else "the bytes differ: look at the disk of --artifacts-destination"
+    return "" if back == _ARTIFACT else "the bytes differ: check the disk of --artifacts-destination"

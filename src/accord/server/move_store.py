@@ -139,7 +139,7 @@ def _copy_files(address: str, place: str, destination: ArtifactRepository) -> in
     destination.log_artifacts(str(folder), place)
     count = sum(path.is_file() for path in folder.rglob("*"))
     if (there := _count_files(destination, place)) != count:
-        raise UserError(f"move-store: of {count} files in {folder} {there} are in {place}: empty that, try again")
+        raise UserError(f"move-store: {place} has {there} files, {folder} has {count}: empty {place}, then try again")
     return count
 
 
@@ -187,7 +187,7 @@ def _counted(old: Connection, new: Connection, tables: MetaData) -> dict[str, in
         count = select(func.count()).select_from(table)
         before, after = (one.execute(count).scalar_one() for one in (old, new))
         if before != after:
-            raise UserError(f"move-store: of {before} rows of {table.name} {after} were copied; nothing was moved")
+            raise UserError(f"move-store: {after} of {before} rows of {table.name} were copied; nothing was moved")
         if before:
             counts[table.name] = before
     return counts

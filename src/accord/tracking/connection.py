@@ -44,7 +44,7 @@ _ERROR_HINTS = {
         "or write ~/.mlflow/credentials"
     ),
     ("error code 403", "403 Client Error", "Permission denied"): (
-        "this user may not: ask for the permission EDIT on the experiment and the registered model"
+        "this user lacks a permission: ask for EDIT on the experiment and the registered model"
     ),
 }
 
@@ -69,7 +69,7 @@ class StoreConnection:
         uri: Address of the store.
         remedy: Text that names the command that completes the run later from the pipeline's files, by
             `accord.tracking.restore`. If it is None, `ServerAway` is raised instead of printed.
-        is_cut: Whether the server was found to be away.
+        is_cut: True once the server was found to be away.
     """
 
     name: str

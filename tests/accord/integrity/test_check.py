@@ -1,4 +1,4 @@
-"""DVC's own commands in a pipeline of two stages, with its files damaged for real."""
+"""The command `check` in a real repository with a pipeline of two stages, whose files are damaged."""
 
 import json
 import os
@@ -31,13 +31,13 @@ stages:
     deps: [out]
     outs: [sum]
 """
-ONE = ".dvc/cache/files/md5/5b/bf5a52328e7439ae6e719dfe712200"  # of out/a
-FOLDER = ".dvc/cache/files/md5/a9/008cbd0e570248bc882f716cdf4b0b.dir"  # of out
+ONE = ".dvc/cache/files/md5/5b/bf5a52328e7439ae6e719dfe712200"  # cache object of out/a
+FOLDER = ".dvc/cache/files/md5/a9/008cbd0e570248bc882f716cdf4b0b.dir"  # `.dir` listing of out
 HOW = "run `seqmnist check --repair`, then `dvc repro`"
 
 
 def run(*command: str) -> str:
-    """What a command printed that must succeed."""
+    """Run a command, check that it succeeds, and return its output."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_"))}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -47,7 +47,7 @@ def run(*command: str) -> str:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository after its first `dvc repro`. Tests copy it."""
+    """Make a repository, after its first `dvc repro`, for the tests to copy."""
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
@@ -64,7 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the repository, for one test to damage, as working directory; DVC's database knows its files."""
+    """Copy the repository for one test, with its files in DVC's database, and make it the working directory."""
     folder = shutil.copytree(made, tmp_path / "repository")
     monkeypatch.chdir(folder)
     check(quick=True)
@@ -75,7 +75,7 @@ def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """What was printed since the last call, as lines."""
+    """Return a function that returns the lines printed since its last call."""
 
     def read() -> list[str]:
         return capsys.readouterr().out.splitlines()
@@ -84,7 +84,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
 
 
 def damage(path: Path) -> None:
-    """Change a byte and nothing else, neither mode nor size nor time, as a disk that forgets."""
+    """Change one byte of a file but not its mode, size and time, as a failing disk does."""
     before = path.stat()
     content = bytearray(path.read_bytes())
     content[0] ^= 1
@@ -100,7 +100,7 @@ def restore_from_cache(root: Path) -> None:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """All files but DVC's own notes and git's."""
+    """Return the content of all files except those in .git and .dvc/tmp."""
     paths = (path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(root / ".git"))
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
@@ -110,7 +110,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def entry(root: Path) -> Path:
-    """An entry of the run cache."""
+    """Return the path of an entry of the run cache."""
     return entry_of(root / ".dvc/cache/runs")
 
 
@@ -118,7 +118,7 @@ def entry_of(runs: Path) -> Path:
     return next(path for path in runs.rglob("*") if path.is_file())
 
 
-def test_whole_files_are_left_as_they_are(root: Path, lines: Callable[[], list[str]]) -> None:
+def test_intact_files_are_left_as_they_are(root: Path, lines: Callable[[], list[str]]) -> None:
     before = files(root)
     check()
     check(repair=True)
@@ -128,7 +128,7 @@ def test_whole_files_are_left_as_they_are(root: Path, lines: Callable[[], list[s
     assert files(root) == before
 
 
-def test_missing_outputs_are_no_damage(root: Path, lines: Callable[[], list[str]]) -> None:
+def test_missing_outputs_are_not_damage(root: Path, lines: Callable[[], list[str]]) -> None:
     (root / "out/a").unlink()
     (root / "sum").unlink()
     check(repair=True)
@@ -138,9 +138,7 @@ def test_missing_outputs_are_no_damage(root: Path, lines: Callable[[], list[str]
     assert not (root / "sum").exists()
 
 
-def test_whole_outputs_go_back_into_a_cache_that_is_gone(
-    made: Path, root: Path, lines: Callable[[], list[str]]
-) -> None:
+def test_intact_outputs_are_put_back_into_a_lost_cache(made: Path, root: Path, lines: Callable[[], list[str]]) -> None:
     shutil.rmtree(root / ".dvc/cache/files")
     check()
     check(repair=True)
@@ -167,7 +165,7 @@ def test_an_output_of_another_version_without_a_cache_stays(root: Path, lines: C
     ],
     ids=["object", "folder's list", "run cache", "file of a folder", "file"],
 )
-def test_one_changed_byte_is_told_of_and_nothing_is_touched(
+def test_one_changed_byte_is_reported_and_nothing_is_changed(
     root: Path, lines: Callable[[], list[str]], name: str, line: str
 ) -> None:
     path = entry(root) if name == "run cache" else root / name
@@ -180,7 +178,7 @@ def test_one_changed_byte_is_told_of_and_nothing_is_touched(
 
 
 @pytest.mark.parametrize("name", [ONE, FOLDER], ids=["object", "folder's list"])
-def test_a_damaged_object_is_replaced_from_a_whole_output(
+def test_a_damaged_object_is_replaced_from_an_intact_output(
     made: Path, root: Path, lines: Callable[[], list[str]], name: str
 ) -> None:
     damage(root / name)
@@ -224,7 +222,7 @@ def test_a_damaged_output_is_restored_from_the_cache(
     assert "up to date" in run("dvc", "status")
 
 
-def test_whole_files_of_an_output_stay_where_their_list_is_lost(root: Path, lines: Callable[[], list[str]]) -> None:
+def test_intact_files_of_an_output_stay_if_its_listing_is_lost(root: Path, lines: Callable[[], list[str]]) -> None:
     damage(root / FOLDER)
     damage(root / "out/b")
     check(repair=True)
@@ -242,7 +240,7 @@ def test_a_damaged_entry_of_the_run_cache_is_removed(root: Path) -> None:
     assert "didn't change" in run("dvc", "repro")
 
 
-def test_another_version_of_an_output_is_no_damage(root: Path, lines: Callable[[], list[str]]) -> None:
+def test_another_version_of_an_output_is_not_damage(root: Path, lines: Callable[[], list[str]]) -> None:
     (root / "dvc.yaml").write_text(PIPELINE.replace("echo two", "echo three"))
     run("dvc", "repro", "--quiet")
     run("git", "checkout", "--quiet", "dvc.lock", "dvc.yaml")
@@ -251,7 +249,7 @@ def test_another_version_of_an_output_is_no_damage(root: Path, lines: Callable[[
     assert (root / "out/b").read_text() == "three\n"
 
 
-def test_quick_reads_only_what_dvc_does_not_know(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_reads_only_objects_that_dvcs_database_does_not_know(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvc_data.hashfile import hash as hashing
 
     file_md5, read = hashing.file_md5, list[str]()
@@ -268,7 +266,7 @@ def test_quick_reads_only_what_dvc_does_not_know(root: Path, monkeypatch: pytest
     assert read == [str(root / ONE)]
 
 
-def test_quick_repairs_an_object_of_another_size_and_what_was_restored_from_it(made: Path, root: Path) -> None:
+def test_quick_repairs_an_object_whose_size_changed_and_its_output(made: Path, root: Path) -> None:
     (root / ONE).chmod(0o644)
     (root / ONE).write_bytes(b"")
     (root / ONE).chmod(0o444)
@@ -294,7 +292,7 @@ def test_a_half_written_lock_file_is_put_aside_and_taken_from_git(
 
     check(repair=True, quick=True)
 
-    assert lines()[0] == "dvc.lock can't be read: it is dvc.lock.damaged now, and git's version in its place"
+    assert lines()[0] == "dvc.lock can't be read: renamed to dvc.lock.damaged, and git's version restored"
     assert files(root) == files(made) | {"dvc.lock.damaged": content}
     assert "Running" not in run("dvc", "repro")
 
@@ -307,7 +305,7 @@ def test_a_lock_file_that_git_lacks_is_made_again_from_the_cache(
         (root / "dvc.lock").write_text(f"broken {number}")
         check(repair=True)
         assert not (root / "dvc.lock").exists()
-        assert "; git has no version for its place (" in lines()[0]
+        assert "; git has no version to restore (" in lines()[0]
     assert (root / "dvc.lock.damaged").read_text() == "broken 0"
     assert (root / "dvc.lock.damaged1").read_text() == "broken 1"
     assert run("dvc", "repro").count("is cached - skipping run") == 2
@@ -317,13 +315,13 @@ def test_a_lock_file_that_git_lacks_is_made_again_from_the_cache(
 def test_half_written_parameters_are_put_aside(made: Path, root: Path, lines: Callable[[], list[str]]) -> None:
     (root / "params.yaml").write_text("x: [1")
     check(repair=True, quick=True)
-    assert lines()[0].startswith("params.yaml can't be read: it is params.yaml.damaged now")
+    assert lines()[0].startswith("params.yaml can't be read: renamed to params.yaml.damaged")
 
     (root / "params.yaml").write_text("x: [1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(root))
         check(repair=True, quick=True)
-    assert "git has no version for its place (git can't be run: No such file or directory)" in lines()[0]
+    assert "git has no version to restore (git can't be run: No such file or directory)" in lines()[0]
     run("dvc", "repro", "--quiet")
     assert (root / "params.yaml").read_bytes() == (made / "params.yaml").read_bytes()
 
@@ -344,17 +342,17 @@ def test_a_half_written_list_of_processes_is_removed(
 
 
 def write_holder(root: Path, pid: int) -> Path:
-    """A list of processes in which one writes out."""
+    """Write a list of processes in which one holds the folder `out` for writing."""
     path = root / ".dvc/tmp/rwlock"
     path.write_text(json.dumps({"write": {str(root / "out"): {"pid": pid, "cmd": "dvc repro"}}, "read": {}}))
     return path
 
 
-def test_a_process_that_began_after_the_list_is_another(root: Path, lines: Callable[[], list[str]]) -> None:
+def test_a_process_that_started_after_the_list_only_reuses_an_id(root: Path, lines: Callable[[], list[str]]) -> None:
     path = write_holder(root, os.getpid())
     os.utime(path, (0, 0))
     check(repair=True)
-    assert lines()[0] == (".dvc/tmp/rwlock names a process that has ended, whose number another one has now: removed")
+    assert lines()[0] == (".dvc/tmp/rwlock names an ended process, whose id another process has now: removed")
     run("dvc", "repro", "--quiet")
 
 
@@ -366,7 +364,7 @@ def test_a_process_that_is_gone_is_left_to_dvc(root: Path, lines: Callable[[], l
     assert lines() == ["nothing is damaged"]
 
 
-def test_what_a_running_command_writes_is_left_alone(root: Path, lines: Callable[[], list[str]]) -> None:
+def test_files_that_a_running_command_writes_are_left_alone(root: Path, lines: Callable[[], list[str]]) -> None:
     os.mkfifo(root / "go")
     (root / "dvc.yaml").write_text(PIPELINE.replace("mkdir -p out", "mkdir -p out && echo begun && read x < go"))
     command = [str(Path(sys.executable).parent / "dvc"), "repro"]
@@ -376,13 +374,13 @@ def test_what_a_running_command_writes_is_left_alone(root: Path, lines: Callable
         assert any(line == "begun\n" for line in process.stdout)
         before = files(root)
 
-        with pytest.raises(UserError, match=rf"DVC is at work here \(PID {process.pid}\): .*repro: wait for its end"):
+        with pytest.raises(UserError, match=rf"DVC is at work here \(PID {process.pid}\): .*repro: wait until it ends"):
             check(repair=True)
         with pytest.raises(UserError, match="1 thing is damaged"):
             check()
 
         first, second = lines()
-        assert first.startswith(f"outputs are passed over: DVC is at work here (PID {process.pid})")
+        assert first.startswith(f"outputs are skipped: DVC is at work here (PID {process.pid})")
         assert second == f"{ONE} is damaged: {HOW}"
         assert files(root) == before
         (root / "go").write_text("\n")
@@ -400,7 +398,7 @@ def test_a_folder_without_dvc_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def remote(root: Path) -> Path:
-    """A folder that has all of the repository, as its default remote `storage`."""
+    """Push the whole repository to a folder that is its default remote `storage`."""
     folder = root.parent / "storage"
     run("dvc", "remote", "add", "--default", "--quiet", "storage", str(folder))
     run("dvc", "remote", "modify", "storage", "verify", "true")
@@ -413,7 +411,7 @@ def in_remote(name: str) -> str:
 
 
 @pytest.mark.usefixtures("root")
-def test_a_remote_without_verify_is_told_of(lines: Callable[[], list[str]]) -> None:
+def test_a_remote_without_verify_is_reported(lines: Callable[[], list[str]]) -> None:
     run("dvc", "remote", "add", "--quiet", "storage", "elsewhere")
     run("dvc", "remote", "add", "--quiet", "--local", "mine", "elsewhere")
     check()
@@ -429,7 +427,7 @@ def test_a_remote_without_verify_is_told_of(lines: Callable[[], list[str]]) -> N
     assert lines() == ["nothing is damaged"]
 
 
-def test_a_whole_remote_is_left_as_it_is(remote: Path, lines: Callable[[], list[str]]) -> None:
+def test_an_intact_remote_is_left_as_it_is(remote: Path, lines: Callable[[], list[str]]) -> None:
     before = files(remote)
     check(remote="")
     check(remote="storage", repair=True)
@@ -468,7 +466,7 @@ def test_a_damaged_entry_of_a_remotes_run_cache_is_sent_again(remote: Path, line
     assert files(remote) == before
 
 
-def test_an_upload_that_is_at_work_stays(remote: Path, lines: Callable[[], list[str]]) -> None:
+def test_an_unfinished_upload_stays(remote: Path, lines: Callable[[], list[str]]) -> None:
     part = remote / f"{in_remote(ONE)}.Kb3xS"
     part.write_text("on")
     check(remote="", repair=True)
@@ -485,7 +483,7 @@ def test_an_upload_that_is_at_work_stays(remote: Path, lines: Callable[[], list[
     ],
     ids=["empty", "without its package", "unknown"],
 )
-def test_a_remote_that_can_not_be_read_is_refused(root: Path, name: str, message: str) -> None:
+def test_a_remote_that_cannot_be_read_is_refused(root: Path, name: str, message: str) -> None:
     run("dvc", "remote", "add", "--quiet", "storage", str(root / "nowhere"))
     run("dvc", "remote", "add", "--quiet", "cloud", "gs://nowhere/at/all")
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""What a move refuses before it asks a server; tests/cluster moves a store to PostgreSQL."""
+"""Checks that `move-store` makes before it connects to a server; tests/cluster moves a store to PostgreSQL."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ TARGET = "postgresql://mlflow@127.0.0.1:1/mlflow"
 
 
 @pytest.mark.parametrize("destination", ["artifacts", "./artifacts", "~/artifacts", ""])
-def test_a_folder_that_a_server_elsewhere_would_not_find_is_refused(
+def test_a_relative_artifacts_folder_is_refused(
     destination: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -30,12 +30,12 @@ def test_a_folder_that_a_server_elsewhere_would_not_find_is_refused(
 
 @pytest.mark.usefixtures("no_store")
 @pytest.mark.parametrize("name", ["My Disk", "100%25", "qu?estion #2", "müller"])
-def test_a_store_below_any_path_is_read_and_followed(
+def test_a_moved_store_below_any_path_is_read_and_its_addresses_corrected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     tracking = Tracking(uri=None, experiment="seqmnist")
     (tmp_path / "before").mkdir()
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # `mlflow.set_tracking_uri` of other tests sets it
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # other tests set it by `mlflow.set_tracking_uri`
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "before"))
     open_store(tracking)
     root = (tmp_path / "before").rename(tmp_path / name)
