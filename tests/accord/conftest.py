@@ -1,4 +1,4 @@
-"""A project that trains one model."""
+"""Fixtures of accord's tests: a project that trains one model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.projects import as_project
 
 @pytest.fixture
 def flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """The project trains one model alone; its data are made by the section `data`, in two stages."""
+    """Make a project that trains a single model current; two stages make its data from the section `data`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text(
         """

@@ -5,13 +5,13 @@ from accord.settings import Section, Tracking
 
 
 class Data(Section):
-    """What inputs are made by."""
+    """Settings of the data."""
 
     points: int
 
 
 class Model(Section):
-    """An option of the group."""
+    """An option of the group `model`."""
 
     type: str
     rate: float
@@ -19,7 +19,7 @@ class Model(Section):
 
 
 class Train(Section):
-    """The recipe."""
+    """Settings of the training."""
 
     epochs: int
 

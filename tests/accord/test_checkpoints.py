@@ -22,7 +22,7 @@ CODE = ["accord/integrity", "accord/sweep", "accord/tracking", "accord/files.py"
 RECIPE = {"cell": {"units": 4}, "seed": 1}
 DATA = {"train": "0" * 64}
 ANEW = "checkpoints of rnn-seed-42 are of another recipe, data, code or version: they are removed"
-FILES = ["optimizer/moments", "weights"]  # of a generation
+FILES = ["optimizer/moments", "weights"]  # the files of a checkpoint
 KEY = "import sys; from accord.checkpoints import training_key; print(training_key({}, {}, sys.argv[1:], []))"
 HOLD = """
 import sys
@@ -63,7 +63,7 @@ with Checkpoints(Path(sys.argv[1]), "key") as checkpoints:
 
 @dataclass
 class State:
-    """Two files, one of them in a folder of its own."""
+    """A state that is saved as two files, one of them in a subfolder."""
 
     epochs: int
 
@@ -79,7 +79,7 @@ class State:
 
 @dataclass
 class Failing(State):
-    """A state that can't be written to its end."""
+    """A state whose `save` raises an error after it has written files."""
 
     error: BaseException
 
@@ -97,7 +97,7 @@ def save(kept: Checkpoints, epochs: int) -> None:
 
 
 def save_until(folder: Path, epochs: int) -> None:
-    """Leave the checkpoints of a training that was stopped after so many epochs."""
+    """Save the checkpoints of a training that was stopped after `epochs` epochs."""
     with Checkpoints(folder, "key") as kept:
         for number in range(1, epochs + 1):
             save(kept, number)
@@ -146,7 +146,7 @@ def test_the_newest_checkpoint_comes_back_with_the_metrics_of_all_epochs(tmp_pat
     assert list((tmp_path / "rnn").iterdir()) == []
 
 
-def test_metrics_that_are_no_numbers_and_a_lost_tracking_server_are_kept(tmp_path: Path) -> None:
+def test_infinite_and_nan_metrics_and_an_empty_run_id_are_kept(tmp_path: Path) -> None:
     with Checkpoints(tmp_path, "key") as kept:
         kept.save({"val.loss": float("inf"), "val.ece": float("nan")}, State(1), "")
     with Checkpoints(tmp_path, "key") as kept:
@@ -158,7 +158,7 @@ def test_metrics_that_are_no_numbers_and_a_lost_tracking_server_are_kept(tmp_pat
 @given(
     name=st.sampled_from(FILES), where=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255), cut=st.booleans()
 )
-def test_any_damage_of_a_generation_is_noticed_and_the_one_before_is_taken(
+def test_any_damage_of_a_checkpoint_is_noticed_and_the_one_before_is_loaded(
     tmp_path_factory: pytest.TempPathFactory, name: str, where: float, mask: int, cut: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("checkpoints")
@@ -178,7 +178,7 @@ def test_any_damage_of_a_generation_is_noticed_and_the_one_before_is_taken(
 
 @settings(max_examples=30)
 @given(line=st.integers(1, 4), where=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255), cut=st.booleans())
-def test_damaged_metrics_cost_the_generations_that_need_them(
+def test_damaged_metrics_invalidate_the_checkpoints_that_need_them(
     tmp_path_factory: pytest.TempPathFactory, line: int, where: float, mask: int, cut: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("checkpoints")
@@ -198,7 +198,7 @@ def test_damaged_metrics_cost_the_generations_that_need_them(
     assert_stands_at(folder, 5 if line == 4 else 2)
 
 
-def test_a_bit_that_is_another_anywhere_in_a_line_is_noticed() -> None:
+def test_a_flipped_bit_anywhere_in_a_line_is_noticed() -> None:
     record = {"epochs": 1, "metrics": row(1)}
     line = checkpoints._sealed(record)
     assert checkpoints._intact_records(line) == [record]
@@ -209,12 +209,12 @@ def test_a_bit_that_is_another_anywhere_in_a_line_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"{}\n", b"[]\n", b"0\n", b"\0\0\0\0", b'{"sha256": 0}\n'])
-def test_lines_that_are_no_records_are_damage(line: bytes) -> None:
+def test_lines_that_are_not_records_are_damage(line: bytes) -> None:
     assert checkpoints._intact_records(line) == []
 
 
 @pytest.mark.parametrize("order", [[0, 2, 1, 3], [0, 0, 1, 2, 3], [1, 2, 3]], ids=["swapped", "doubled", "lost"])
-def test_intact_lines_of_metrics_in_wrong_places_are_damage(tmp_path: Path, order: list[int]) -> None:
+def test_intact_lines_in_the_wrong_order_are_damage(tmp_path: Path, order: list[int]) -> None:
     save_until(tmp_path, 4)
     path = tmp_path / "key" / "metrics.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -224,7 +224,7 @@ def test_intact_lines_of_metrics_in_wrong_places_are_damage(tmp_path: Path, orde
 
 
 @pytest.mark.parametrize("end", [b'{"sha', b"\n", b"the next epoch"])
-def test_what_a_killed_process_appended_to_the_metrics_is_cut(tmp_path: Path, end: bytes) -> None:
+def test_lines_after_those_of_the_newest_checkpoint_are_cut_off(tmp_path: Path, end: bytes) -> None:
     save_until(tmp_path, 3)
     path = tmp_path / "key" / "metrics.jsonl"
     before = path.read_bytes()
@@ -273,7 +273,7 @@ def damage_its_line(generation: Path) -> None:
         (damage_its_line, "metrics.jsonl has 2 intact lines of 3"),
     ],
 )
-def test_a_generation_that_is_no_longer_one_is_told_of_and_removed(
+def test_a_damaged_checkpoint_is_reported_and_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], reason: str
 ) -> None:
     save_until(tmp_path, 3)
@@ -286,14 +286,14 @@ def test_a_generation_that_is_no_longer_one_is_told_of_and_removed(
     assert generations(tmp_path) == ["after-000002"]
 
 
-def test_a_file_that_joined_a_generation_is_no_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_extra_file_in_a_checkpoint_is_not_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_until(tmp_path, 2)
     (tmp_path / "key" / "after-000002" / ".DS_Store").write_text("of a file manager")
     assert_stands_at(tmp_path, 2)
     assert capsys.readouterr().out == ""
 
 
-def test_two_damaged_generations_are_told_of_and_the_training_starts_anew(
+def test_two_damaged_checkpoints_are_reported_and_the_training_starts_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_until(tmp_path, 9)
@@ -313,7 +313,7 @@ def test_two_damaged_generations_are_told_of_and_the_training_starts_anew(
 
 @pytest.mark.parametrize("epochs", [0, 2])
 @pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
-def test_a_save_that_fails_leaves_what_was_there_and_may_be_repeated(
+def test_a_failed_save_changes_nothing_and_can_be_repeated(
     tmp_path: Path, epochs: int, kind: type[BaseException]
 ) -> None:
     save_until(tmp_path, epochs)
@@ -357,7 +357,7 @@ def test_a_line_names_epochs_run_metrics_and_files(tmp_path: Path) -> None:
     assert list(line["files"]) == FILES
 
 
-def test_a_removal_that_was_interrupted_is_ended_by_the_next_process(
+def test_an_interrupted_removal_is_finished_by_the_next_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(_folder: Path) -> None:
@@ -373,7 +373,9 @@ def test_a_removal_that_was_interrupted_is_ended_by_the_next_process(
     assert capsys.readouterr().out == ""
 
 
-def test_another_key_takes_the_place_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_checkpoints_with_another_key_are_removed_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "rnn-seed-42"
     save_until(folder, 2)
     shutil.copytree(folder / "key", folder / "older")
@@ -385,7 +387,7 @@ def test_another_key_takes_the_place_and_says_so(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out == f"{ANEW} and the training starts anew\n"
 
 
-def test_checkpoints_of_another_key_end_quietly_where_there_are_none_and_no_training_starts_anew(
+def test_only_removed_checkpoints_are_reported_and_only_a_new_start_is_called_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "rnn-seed-42"
@@ -402,9 +404,7 @@ def test_checkpoints_of_another_key_end_quietly_where_there_are_none_and_no_trai
     assert capsys.readouterr().out == f"{ANEW}\n"
 
 
-def test_the_checkpoints_of_a_living_process_are_left_alone_and_its_death_frees_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checkpoints_are_locked_until_their_process_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_until(tmp_path, 2)
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -435,7 +435,7 @@ def test_the_checkpoints_of_a_living_process_are_left_alone_and_its_death_frees_
     assert capsys.readouterr().out == ""
 
 
-def test_a_lock_is_given_back_where_the_checkpoints_cannot_be_read(tmp_path: Path) -> None:
+def test_the_lock_is_released_if_the_checkpoints_cannot_be_read(tmp_path: Path) -> None:
     save_until(tmp_path, 1)
     metrics = tmp_path / "key" / "metrics.jsonl"
     metrics.unlink()
@@ -447,7 +447,7 @@ def test_a_lock_is_given_back_where_the_checkpoints_cannot_be_read(tmp_path: Pat
         assert not kept.is_shared
 
 
-def test_a_save_reads_and_writes_as_much_after_many_epochs_as_after_few(tmp_path: Path) -> None:
+def test_a_save_costs_the_same_after_many_epochs(tmp_path: Path) -> None:
     if not Path("/proc/self/io").exists():
         skip("only Linux counts the bytes that a process reads")
     epochs = 300
@@ -460,7 +460,7 @@ def test_a_save_reads_and_writes_as_much_after_many_epochs_as_after_few(tmp_path
         assert 10_000 <= early <= late <= early + 10, "the epoch's number has more digits"
 
 
-def test_a_save_leaves_the_metrics_of_the_past_as_they_are(tmp_path: Path) -> None:
+def test_a_save_does_not_rewrite_earlier_lines(tmp_path: Path) -> None:
     with Checkpoints(tmp_path, "key") as kept:
         for epochs in (1, 2):
             save(kept, epochs)
@@ -471,7 +471,7 @@ def test_a_save_leaves_the_metrics_of_the_past_as_they_are(tmp_path: Path) -> No
         assert path.read_bytes().startswith(past)
 
 
-def test_finished_epochs_are_read_while_the_training_is_at_work(tmp_path: Path) -> None:
+def test_finished_epochs_can_be_read_during_the_training(tmp_path: Path) -> None:
     assert finished_epochs(tmp_path / "nowhere") == finished_epochs(tmp_path) == []
     with Checkpoints(tmp_path / "rnn-seed-42", "key") as kept:
         assert finished_epochs(tmp_path) == []
@@ -483,9 +483,7 @@ def test_finished_epochs_are_read_while_the_training_is_at_work(tmp_path: Path) 
 
 @settings(max_examples=12)
 @given(share=st.floats(0, 1))
-def test_a_line_that_is_being_written_is_no_finished_epoch(
-    tmp_path_factory: pytest.TempPathFactory, share: float
-) -> None:
+def test_a_half_written_line_is_not_a_finished_epoch(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     folder = tmp_path_factory.mktemp("checkpoints")
     save_until(folder, 3)
     path = folder / "key" / "metrics.jsonl"
@@ -494,7 +492,7 @@ def test_a_line_that_is_being_written_is_no_finished_epoch(
     assert finished_epochs(folder) == [row(number) for number in range(1, content.count(b"\n") + 1)]
 
 
-def test_finished_epochs_are_those_of_the_recipe_that_was_written_last(tmp_path: Path) -> None:
+def test_finished_epochs_are_those_of_the_newest_training(tmp_path: Path) -> None:
     save_until(tmp_path / "first", 3)
     save_until(tmp_path / "second", 1)
     os.utime(tmp_path / "first/key/metrics.jsonl", ns=(0, 10))
@@ -504,7 +502,7 @@ def test_finished_epochs_are_those_of_the_recipe_that_was_written_last(tmp_path:
     assert finished_epochs(tmp_path) == list(map(row, (1, 2, 3)))
 
 
-def test_checkpoints_that_are_removed_meanwhile_have_no_finished_epochs(
+def test_checkpoints_removed_during_the_read_have_no_finished_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_bytes(path: Path) -> bytes:
@@ -535,13 +533,13 @@ def test_a_key_changes_with_recipe_data_code_and_libraries(monkeypatch: pytest.M
     keys.add(key())
     (tmp_path / "tracking/store.py").write_text("# edited\n")
     keys.add(key())
-    (tmp_path / "terminal.py").write_text("# no part of what a training's bits depend on\n")
+    (tmp_path / "terminal.py").write_text("# not part of the code that a training depends on\n")
     assert key() in keys
     assert len(keys) == 7
 
 
-def test_a_key_is_the_same_wherever_each_package_lies(tmp_path: Path) -> None:
-    """Ray puts each package into a folder of its own."""
+def test_a_key_does_not_depend_on_where_packages_are_installed(tmp_path: Path) -> None:
+    """On a Ray node, each package is in a folder of its own."""
     keys = set()
     for first, second in [("tree", "tree"), ("shipped/1", "shipped/2")]:
         for file in (f"{first}/one/files.py", f"{second}/two/data/splits.py"):
@@ -554,19 +552,19 @@ def test_a_key_is_the_same_wherever_each_package_lies(tmp_path: Path) -> None:
     assert len(keys) == 1
 
 
-def test_a_key_names_code_that_is_not_there() -> None:
+def test_missing_code_is_an_error_that_names_the_file() -> None:
     with pytest.raises(FileNotFoundError, match=r"config\.py"):
         training_key(RECIPE, DATA, ["accord/config.py"], [])
 
 
-def test_a_key_stays_where_editors_leave_copies_and_links(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_backup_files_of_editors_do_not_change_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = key()
     monkeypatch.setattr(accord, "__path__", [str(shutil.copytree(PACKAGE, tmp_path / "accord"))])
     assert before == key()
     folder = tmp_path / "accord" / "tracking"
     for name in ("._graph.py", "graph (1).py", "graph copy.py", "graph.sync-conflict-20260101-120000-ABCDEFG.py"):
         (folder / name).write_text("# no module\n")
-    (folder / ".#graph.py").symlink_to("user@host.1234:5678")  # Emacs's lock, a link to nothing
+    (folder / ".#graph.py").symlink_to("user@host.1234:5678")  # Emacs's lock is a dangling link
     (folder / ".history").mkdir()
     (folder / ".history" / "graph.py").write_text("# an older one\n")
     assert key() == before

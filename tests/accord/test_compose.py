@@ -18,7 +18,7 @@ def test_committed_params_are_the_composed_ones() -> None:
     assert text.encode() == (ROOT / "params.yaml").read_bytes()
 
 
-def test_text_holds_the_values(tmp_path: Path) -> None:
+def test_the_text_holds_the_values(tmp_path: Path) -> None:
     text, values = compose(ROOT / "conf")
     (tmp_path / "params.yaml").write_text(text)
     assert read_yaml(tmp_path / "params.yaml") == values
@@ -43,7 +43,7 @@ def test_each_changed_key_is_a_line(before: dict[str, object], after: dict[str, 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with conf/ and dvc.yaml alone."""
+    """Make a working directory that has only conf/ and dvc.yaml."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -63,7 +63,7 @@ def test_first_run_writes_params(project: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "params.yaml: composed from conf/\n"
 
 
-def test_edit_is_written_and_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_edit_is_written_and_printed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main()
     capsys.readouterr()
     edit(project / "conf/train/default.yaml", "epochs: 15", "epochs: 3\nclip_norm: 1.0")
@@ -73,7 +73,7 @@ def test_edit_is_written_and_told(project: Path, capsys: pytest.CaptureFixture[s
     assert read_yaml(project / "params.yaml")["train"]["epochs"] == 3
 
 
-def test_run_without_an_edit_says_nothing_and_writes_the_same(
+def test_without_an_edit_nothing_is_printed_and_the_same_is_written(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main()
@@ -99,7 +99,7 @@ def test_interpolations_are_written_as_values(project: Path) -> None:
         ("experiment/mine.yaml", "hydra: {sweep: {dir: elsewhere}}", "hydra.sweep.dir = elsewhere"),
     ],
 )
-def test_values_that_only_sweeps_use_are_refused_and_called_by_nobody(
+def test_values_that_only_sweeps_use_are_refused_and_never_called(
     project: Path, file: str, text: str, expected: str
 ) -> None:
     if file.startswith("experiment"):
@@ -196,7 +196,7 @@ def test_file_that_is_no_configuration_is_one_line(project: Path, content: bytes
 
 
 @pytest.mark.parametrize("other", [1.0, True, None], ids=repr)
-def test_change_of_type_alone_is_a_change(other: float | None) -> None:
+def test_a_change_of_type_alone_is_a_change(other: float | None) -> None:
     assert len(changes({"a": 1}, {"a": other})) == 1
     assert changes({"a": other}, {"a": other}) == []
 
@@ -216,7 +216,7 @@ def test_missing_configuration_is_one_line_and_writes_nothing(project: Path, spo
 
 @pytest.fixture
 def experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file params.yaml as an experiment with 3 epochs composes it."""
+    """Return params.yaml as DVC composes it for an experiment with 3 epochs."""
     main()
     edit(project / "params.yaml", "epochs: 15", "epochs: 3")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0" * 40)

@@ -1,4 +1,4 @@
-"""DVC's experiments in trees of their own, in real repositories with a pipeline of one stage."""
+"""DVC's experiments in temporary trees, in real repositories with a pipeline of one stage."""
 
 import os
 import re
@@ -77,7 +77,7 @@ def commit(folder: Path, message: str) -> None:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No configuration but a name for commits in variables."""
+    """Remove git's and DVC's configuration from the environment, except a user name for commits."""
     for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "0")
@@ -92,7 +92,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A repository with two commits."""
+    """Make a repository with two commits."""
     folder = tmp_path / "project"
     folder.mkdir()
     git(folder, "init", "--quiet")
@@ -102,7 +102,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-# Where DVC keeps experiments.
+# Repositories in which DVC keeps experiments.
 
 
 def plain(project: Path) -> Path:
@@ -189,7 +189,7 @@ def test_an_experiment_is_run_found_and_fetched(
     assert "refs/probe" not in git(folder, "for-each-ref")
 
 
-def test_an_experiment_takes_the_place_of_its_namesake_and_of_no_other(
+def test_an_experiment_replaces_only_the_one_with_the_same_name(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(project)
@@ -209,7 +209,7 @@ def test_an_experiment_takes_the_place_of_its_namesake_and_of_no_other(
     assert (tmp_path / "got").read_text() == "seeds:\n- 9\n"
 
 
-# Where it loses them, or fails.
+# Repositories in which DVC loses experiments or fails.
 
 
 def shallow(project: Path) -> Path:
@@ -287,7 +287,9 @@ def named_by_nothing(project: Path) -> Path:
 
 
 def of_another_owner(project: Path) -> Path:
-    os.environ["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"  # of git itself; `environment` takes it away
+    os.environ["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = (
+        "1"  # makes git itself refuse the repository; `environment` undoes it
+    )
     return project
 
 
@@ -338,7 +340,9 @@ def test_a_repository_that_cannot_keep_an_experiment_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("way", ["config", "variables", "no edits"])
-def test_a_name_for_commits_counts_wherever_it_is(project: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_name_for_commits_is_found_wherever_it_is_set(
+    project: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if way != "no edits":
         nameless(project)
     monkeypatch.delenv("GIT_AUTHOR_NAME")
@@ -354,7 +358,7 @@ def test_a_name_for_commits_counts_wherever_it_is(project: Path, way: str, monke
 
 
 def unforeseen(project: Path) -> Path:
-    """A repository into which nothing can be fetched for a reason that no check knows."""
+    """Break a repository so that nothing can be fetched into it, for a reason that no check knows."""
     (project / ".git/FETCH_HEAD").mkdir()
     return project
 
@@ -386,7 +390,7 @@ def test_a_queued_experiment_that_would_be_lost_fails_and_its_log_says_why(proje
     dvc(folder, "exp", "run", "--queue", "--name", "trial", "-S", "seeds=[7]")
     dvc(folder, "queue", "start")
     try:
-        for _ in range(MOST_LOOKS):  # the queue's worker is in the background; a look takes DVC a second
+        for _ in range(MOST_LOOKS):  # the queue's worker runs in the background; each poll takes DVC a second
             status = dvc(folder, "queue", "status").stdout
             if re.search("Success|Failed", status):
                 break
@@ -433,7 +437,9 @@ def test_dvc_itself_refuses_before_it_queues_or_runs(
     assert "data: the key is missing" in result.stdout, "the configuration is checked next"
 
 
-def test_what_dvc_loses_all_the_same_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_experiment_that_dvc_loses_despite_the_checks_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (project / "stage.py").write_text(STAGE.replace("run_stage(main)", "main()"))
     commit(project, "Check nothing")
     unforeseen(project)
@@ -443,7 +449,7 @@ def test_what_dvc_loses_all_the_same_is_named(project: Path, monkeypatch: pytest
         run("trial", "seeds=[7]")
 
 
-def test_a_failed_stage_and_a_missing_file_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_stage_and_a_missing_file_are_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     with pytest.raises(UserError, match=r"reports of commit [0-9a-f]{7} can't be read"):
         fetch(resolve("HEAD"), "reports", project / "got")

@@ -25,7 +25,7 @@ from accord.files import (
 
 
 class Stop(BaseException):
-    """No Exception, as Ctrl-C is none."""
+    """An error that is no `Exception`, like KeyboardInterrupt."""
 
 
 def write_and_raise(path: Path, error: BaseException) -> None:
@@ -50,7 +50,7 @@ def test_parent_folders_are_created(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError(), Stop()], ids=["error", "interrupt"])
 @pytest.mark.parametrize("old", ["old", None], ids=["replacing", "new"])
-def test_exception_leaves_what_was_there(tmp_path: Path, old: str | None, error: BaseException) -> None:
+def test_an_exception_leaves_the_old_file(tmp_path: Path, old: str | None, error: BaseException) -> None:
     path = tmp_path / "file"
     if old is not None:
         path.write_text(old)
@@ -85,7 +85,7 @@ def test_failed_rename_leaves_no_temporary_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_bytes_are_on_the_disk_before_they_get_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_flushed_before_the_file_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
@@ -103,7 +103,7 @@ def test_bytes_are_on_the_disk_before_they_get_their_name(tmp_path: Path, monkey
     assert done == ["4 bytes", "rename", "folder"]
 
 
-def test_folders_that_cannot_be_synchronised_are_put_up_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse_folders(handle: int) -> None:
         if stat.S_ISDIR(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -113,7 +113,7 @@ def test_folders_that_cannot_be_synchronised_are_put_up_with(tmp_path: Path, mon
     assert (tmp_path / "file").read_text() == "text"
 
 
-def test_bytes_that_do_not_reach_the_disk_leave_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_flush_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_handle: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -125,7 +125,7 @@ def test_bytes_that_do_not_reach_the_disk_leave_what_was_there(tmp_path: Path, m
 
 
 def limited(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command that can't write files of more than 1,000 bytes: it fails as on a full disk."""
+    """Run a command that can't write more than 1,000 bytes to a file, as on a full disk."""
     program = (
         "import resource\nfrom pathlib import Path\nimport numpy as np\nfrom accord import files\n"
         "from seqmnist.data import splits\nfrom accord.process import run_command\n"
@@ -147,7 +147,7 @@ def limited(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ],
     ids=["text", "JSON", "arrays"],
 )
-def test_a_write_that_fails_is_told_of_in_a_line_with_the_file(tmp_path: Path, body: str, name: str) -> None:
+def test_a_failed_write_is_one_line_that_names_the_file(tmp_path: Path, body: str, name: str) -> None:
     result = limited(body, tmp_path)
     assert (result.returncode, result.stderr) == (1, f"error: {name}: File too large\n")
     assert list((tmp_path / "new").iterdir()) == []
@@ -202,7 +202,7 @@ def test_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path, content: bytes) -
     assert sha256_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()
 
 
-def test_files_of_a_folder_are_named_as_they_lie_there(tmp_path: Path) -> None:
+def test_files_are_named_relative_to_their_folder(tmp_path: Path) -> None:
     write_bytes(tmp_path / "below/b", b"\0b")
     write_text(tmp_path / "a", "")
     (tmp_path / "empty").mkdir()

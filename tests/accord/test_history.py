@@ -11,7 +11,9 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(rows=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1))
-def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[float, float]]) -> None:
+def test_a_written_history_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[float, float]]
+) -> None:
     path = tmp_path_factory.mktemp("history") / "reports/history.csv"
     written = [{"train.loss": loss, "val.accuracy": accuracy} for loss, accuracy in rows]
     history.write(path, written)
@@ -30,7 +32,7 @@ def test_the_first_epoch_with_the_highest_value_is_selected(tmp_path: Path) -> N
     assert selected == {"selected.epoch": 1, "selected.val.accuracy": 0.9, "selected.test.accuracy": 1 - 0.9}
 
 
-def test_columns_are_by_name(tmp_path: Path) -> None:
+def test_columns_are_matched_by_name(tmp_path: Path) -> None:
     written = [{"val.accuracy": 0.1, "loss": 9.0}, {"loss": 8.0, "val.accuracy": 0.2}]
     history.write(tmp_path / "history.csv", written)
     assert history.read(tmp_path / "history.csv") == written
@@ -43,6 +45,6 @@ def test_an_epoch_with_other_metrics_is_refused_and_nothing_written(tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_an_epoch_that_is_no_number_is_not_selected(tmp_path: Path) -> None:
+def test_an_epoch_whose_metric_is_nan_is_not_selected(tmp_path: Path) -> None:
     history.write(tmp_path / "history.csv", [{"val.accuracy": value} for value in (math.nan, 0.1, math.nan)])
     assert history.selected(tmp_path / "history.csv") == {"selected.epoch": 1, "selected.val.accuracy": 0.1}

@@ -7,7 +7,7 @@ import pytest
 
 from accord.paths import given, repository
 
-# Prints what a command sees that was given in some folder.
+# Print the folders and paths that a command sees.
 LOOK = """
 import os, sys
 from accord.process import run_command
@@ -20,7 +20,7 @@ run_command(
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project, with folders and a project of its own below, as a temporary experiment has it."""
+    """Make a project with folders and, below it, a second project, as a temporary experiment has."""
     root = tmp_path / "a project"
     for folder in (".dvc", "docs/figures", ".dvc/tmp/exps/one/.dvc", ".dvc/tmp/exps/one/src", "sweeps/x"):
         (root / folder).mkdir(parents=True)
@@ -35,7 +35,7 @@ def look(folder: Path, *paths: str, **environment: str) -> list[str]:
 
 
 @pytest.mark.parametrize("place", [".", "docs", "docs/figures", ".dvc/tmp"])
-def test_a_command_works_at_the_root_and_takes_paths_from_where_it_is_given(project: Path, place: str) -> None:
+def test_a_command_runs_at_the_root_and_reads_paths_relative_to_where_it_was_started(project: Path, place: str) -> None:
     here = project / place
     named = [os.path.relpath(project / "sweeps/x", here), "/absolute/x"]
 
@@ -49,12 +49,12 @@ def test_a_temporary_experiment_works_in_its_own_tree(project: Path) -> None:
         assert found[:2] == [str(copy), str(project)]
 
 
-def test_a_project_below_another_is_the_nearest(project: Path) -> None:
+def test_the_nearest_project_is_taken(project: Path) -> None:
     (project / "docs/.dvc").mkdir()
     assert look(project / "docs/figures")[:2] == [str(project / "docs")] * 2
 
 
-def test_where_no_project_is_that_of_dvc_s_variable_is_taken(project: Path, tmp_path: Path) -> None:
+def test_outside_of_a_project_the_one_in_dvcs_variable_is_taken(project: Path, tmp_path: Path) -> None:
     assert look(tmp_path, "file", DVC_ROOT=str(project)) == [str(project), str(project), "../file", str(tmp_path)]
     assert look(tmp_path, "file")[::2] == [str(tmp_path), "file"]
 
@@ -73,7 +73,7 @@ def test_processes_that_a_command_starts_import_the_same_code(project: Path) -> 
     assert result.stdout == f"{package}/__init__.py\n"
 
 
-def test_in_a_process_that_was_not_moved_nothing_changes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_enter_project_paths_stay_as_they_are(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.chdir(project / "docs")
     assert given("../x") == Path("../x")
@@ -100,7 +100,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_outside_of_a_project_a_line_says_so(tmp_path: Path, command: str) -> None:
+def test_a_command_outside_of_a_project_fails_with_one_line(tmp_path: Path, command: str) -> None:
     variables = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}
     words = [sys.executable, "-m", *command.split()]
     result = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)

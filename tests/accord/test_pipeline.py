@@ -57,9 +57,7 @@ def _pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("elsewhere", "", set()),
     ],
 )
-def test_what_a_folder_is_made_by_includes_what_its_inputs_are_made_by(
-    folder: str, stage: str, sections: set[str]
-) -> None:
+def test_sections_of_a_folder_include_those_of_its_inputs(folder: str, stage: str, sections: set[str]) -> None:
     assert maker(folder) == (stage, sections)
 
 
@@ -70,7 +68,7 @@ def test_without_a_pipeline_nothing_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("configured", [["rnn"], ["rnn", "lstm", "gru"], ["rnn", "gru"]])
-def test_other_variants_than_the_matrix_has_are_refused(configured: list[str]) -> None:
+def test_variants_that_differ_from_the_matrix_are_refused(configured: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         check_matrix("cell", configured)
     ours = ", ".join(configured)
@@ -78,5 +76,5 @@ def test_other_variants_than_the_matrix_has_are_refused(configured: list[str]) -
 
 
 @pytest.mark.parametrize(("variant", "configured"), [("cell", ["lstm", "rnn"]), ("size", ["1"]), ("model", ["x"])])
-def test_the_same_variants_and_those_that_no_list_has_are_allowed(variant: str, configured: list[str]) -> None:
+def test_equal_variants_and_those_without_a_list_are_allowed(variant: str, configured: list[str]) -> None:
     check_matrix(variant, configured)

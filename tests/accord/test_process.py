@@ -10,7 +10,7 @@ from accord.errors import UserError
 from accord.process import require_project
 
 ROOT = Path(__file__).parents[2]
-# SIGHUP as outside of nohup, which has it ignored.
+# SIGHUP gets its default handler, because under nohup it would be ignored.
 IMPORTS = (
     "import os, signal, sys\nfrom pathlib import Path\nfrom accord.errors import UserError\n"
     "from accord.process import run_command\n"
@@ -19,7 +19,7 @@ IMPORTS = (
 
 
 def program(body: str) -> list[str]:
-    """A command whose main has the given body."""
+    """Return a command whose main has the given body."""
     indented = "".join(f"    {line}\n" for line in body.splitlines())
     return [sys.executable, "-c", f"{IMPORTS}def main() -> None:\n{indented}run_command(main)\n"]
 
@@ -54,7 +54,7 @@ def test_defect_keeps_its_traceback(raised: str) -> None:
     assert result.stderr.endswith("Error: oops\n")
 
 
-def test_the_garbage_collector_leaves_alone_what_lives_to_the_end() -> None:
+def test_the_garbage_collector_skips_objects_that_live_to_the_end() -> None:
     last = "import atexit, gc\natexit.register(lambda: print('left alone:', gc.get_freeze_count() > 20_000))\n"
     body = (
         "gc.callbacks.append(lambda *_: print('collected'))\n"
@@ -66,8 +66,8 @@ def test_the_garbage_collector_leaves_alone_what_lives_to_the_end() -> None:
     assert (result.stdout, result.stderr) == ("left alone: True\n", "")
 
 
-# A busy loop, since a signal between two instructions and a blocking call would not end the call. SIGINT's
-# handler is set because a child of a background job starts with SIGINT ignored.
+# A busy loop, because a signal right before a blocking call would not end that call. SIGINT's handler is set because a
+# child of a background job starts with SIGINT ignored.
 WAIT = """
 signal.signal(signal.SIGINT, signal.default_int_handler)
 print("ready", flush=True)
@@ -137,12 +137,12 @@ while True: pass
     ("number", "expected"),
     [("SIGINT", (130, "interrupted\n")), ("SIGTERM", (143, "terminated\n")), ("SIGHUP", (143, "terminated\n"))],
 )
-def test_a_signal_in_a_callback_where_python_drops_it_is_not_lost(number: str, expected: tuple[int, str]) -> None:
+def test_a_signal_that_python_drops_in_a_callback_is_not_lost(number: str, expected: tuple[int, str]) -> None:
     result = run(DROPPED.replace("NUMBER", number))
     assert (result.returncode, result.stderr) == expected
 
 
-def test_other_errors_in_a_finaliser_are_shown_as_ever() -> None:
+def test_other_errors_in_a_finalizer_are_still_shown() -> None:
     result = run("class Thing:\n    def __del__(self): raise ValueError('oops')\nThing()\nprint('done')")
     assert result.returncode == 0
     assert "ValueError: oops" in result.stderr
@@ -168,14 +168,14 @@ with subprocess.Popen(sys.argv[1:]) as child:
 
 
 def kill_the_parent(seconds: float, **environment: str) -> tuple[str, str]:
-    """What a command that is ready prints in this time after its parent was killed."""
+    """Kill the parent of a command, and return its output to stdout and stderr in the seconds afterwards."""
     with subprocess.Popen(
         [sys.executable, "-c", STARTER, *program(WAIT)],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a process group of its own, as a shell gives DVC
+        start_new_session=True,  # in a new process group, as a shell starts DVC
     ) as parent:
         assert parent.stdout is not None
         command = int(parent.stdout.readline())
@@ -222,7 +222,7 @@ def test_commands_of_another_repository_end_before_any_work(tmp_path: Path, modu
     assert sorted(path.name for path in tmp_path.iterdir()) == [".dvc", "conf", "src"]
 
 
-def test_folders_of_code_that_are_no_packages_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_in_src_that_are_not_packages_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in (".dvc", "src/code", "src/a package", "src/nobody_installed_it"):
         (tmp_path / folder).mkdir(parents=True)
     for package in ("a package", "nobody_installed_it"):
@@ -231,7 +231,7 @@ def test_folders_of_code_that_are_no_packages_are_passed_over(tmp_path: Path, mo
     require_project()
 
 
-def test_the_repositorys_own_code_is_taken_also_by_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_repositorys_own_code_is_accepted_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "link").symlink_to(ROOT)
     for folder in (ROOT / "tests", tmp_path / "link"):
         monkeypatch.chdir(folder)

@@ -23,7 +23,7 @@ OPTIONAL = {"run_tags", "sweep_figures"}
 
 @pytest.fixture(autouse=True)
 def _unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No project is known yet."""
+    """Forget the current project, and restore it after the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ACCORD_PROJECT", raising=False)
     find_project.cache_clear()
@@ -33,7 +33,7 @@ def _unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     find_project()
 
 
-def test_the_project_is_that_of_pyproject_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyproject_toml_names_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.accord]\nproject = "my_project:MINE"\n')
     (tmp_path / "my_project.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -44,7 +44,9 @@ def test_the_project_is_that_of_pyproject_toml(tmp_path: Path, monkeypatch: pyte
     assert find_project() is SEQMNIST, "a process keeps its project"
 
 
-def test_a_process_elsewhere_finds_it_by_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_the_project_before_pyproject_toml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.accord]\nproject = "another:MINE"\n')
     monkeypatch.setenv("ACCORD_PROJECT", "seqmnist.project:PROJECT")
     assert find_project() is SEQMNIST
@@ -60,10 +62,13 @@ def test_a_process_elsewhere_finds_it_by_its_environment(tmp_path: Path, monkeyp
         ('[tool.accord]\nproject = "nowhere.at_all:MINE"\n', r"'nowhere\.at_all:MINE' can't be imported: No module"),
         ('[tool.accord]\nproject = "seqmnist.project:MINE"\n', "has no attribute 'MINE'"),
         ('[tool.accord]\nproject = ":MINE"\n', "':MINE' can't be imported: "),
-        ('[tool.accord]\nproject = "seqmnist.project"\n', "'seqmnist.project' is no Project of accord's: name it as"),
+        (
+            '[tool.accord]\nproject = "seqmnist.project"\n',
+            "'seqmnist.project' is not an accord.project.Project: name it as",
+        ),
     ],
 )
-def test_what_names_no_project_is_told_of(tmp_path: Path, content: str | None, told: str) -> None:
+def test_a_missing_or_wrong_project_is_reported(tmp_path: Path, content: str | None, told: str) -> None:
     if content is not None:
         (tmp_path / "pyproject.toml").write_text(content)
     with pytest.raises(UserError, match=told):
@@ -71,30 +76,30 @@ def test_what_names_no_project_is_told_of(tmp_path: Path, content: str | None, t
 
 
 @pytest.mark.parametrize("project", [SEQMNIST, DIGITS], ids=["seqmnist", "digits"])
-def test_the_functions_of_projects_are_there(project: Project) -> None:
+def test_projects_have_their_functions(project: Project) -> None:
     module = import_module(project.functions)
     for name in REQUIRED | (OPTIONAL if project is SEQMNIST else set()):
         assert callable(getattr(module, name)), name
 
 
-def test_a_function_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_is_called_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module(DIGITS.functions), "restore", lambda *arguments: arguments)
     assert DIGITS.call("restore", 1, "two") == (1, "two")
 
 
-def test_a_function_that_a_project_may_lack_gives_nothing() -> None:
+def test_a_missing_optional_function_returns_none() -> None:
     for name in OPTIONAL:
         assert DIGITS.call(name, {}) is None
 
 
-def test_a_function_that_a_project_must_have_is_named() -> None:
+def test_a_missing_required_function_is_named() -> None:
     lacking = replace(DIGITS, functions="digits.config")
     for name in REQUIRED:
         with pytest.raises(UserError, match=rf"\Adigits\.config has no function {name}: see `help"):
             lacking.call(name)
 
 
-def test_what_a_project_names_wrongly_is_told_of() -> None:
+def test_a_module_or_class_that_cannot_be_imported_is_reported() -> None:
     with pytest.raises(UserError, match=r"functions = 'digits\.trails' of the project can't be imported: No module"):
         replace(DIGITS, functions="digits.trails").call("train")
     for name in ("digits.config:Confg", "digits.confg:Config", "digits.config:Config:"):

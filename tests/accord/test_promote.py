@@ -20,7 +20,7 @@ PIPELINE = Path(__file__).parents[2] / "dvc.yaml"
 
 @pytest.fixture
 def add_trial(tiny_values: dict[str, Any], tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes what MLflow would say of a trial: the tiny pipeline's values with some replaced."""
+    """Return a function that makes a trial as read from MLflow, with the tiny pipeline's values, some replaced."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(PIPELINE, tmp_path)
     monkeypatch.setenv("ACCORD_PROJECT", "seqmnist.project:PROJECT")
@@ -37,7 +37,7 @@ def add_trial(tiny_values: dict[str, Any], tiny_config: Config, tmp_path: Path, 
 
 
 def promoted(monkeypatch: pytest.MonkeyPatch, trials: Trial | list[Trial]) -> tuple[dict[str, Any], str]:
-    """The values in the written file, and its text."""
+    """Promote a trial, and return the values in the written file and the file's text."""
     monkeypatch.setattr(module, "read_run", lambda _tracking, _source: trials)
     promote("a run", "winner")
     text = Path("conf/experiment/winner.yaml").read_text(encoding="utf-8")
@@ -125,7 +125,7 @@ def test_a_run_that_is_no_training_is_refused(add_trial: Any, monkeypatch: pytes
         promoted(monkeypatch, trial)
 
 
-def test_a_name_is_another_for_another_exponent(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_differ_if_exponents_differ(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, file in (("sgd lr=1e+30", "sgd_lr-1e30"), ("sgd lr=1e-30", "sgd_lr-1e-30")):
         trial = replace(add_trial(cell__units=9), name=name)
         monkeypatch.setattr(module, "read_run", lambda _tracking, _source, trial=trial: trial)
@@ -139,7 +139,7 @@ def test_a_sweep_without_a_finished_trial_is_refused(add_trial: Any, monkeypatch
         promoted(monkeypatch, [])
 
 
-def test_a_pruned_trial_is_passed_over(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pruned_trial_is_skipped(add_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pruned = replace(add_trial(cell__units=5, accuracy=0.99), pruned=2)
     values, _ = promoted(monkeypatch, [pruned, add_trial(cell__units=6, accuracy=0.91, number=1)])
     assert values["cells"]["lstm"] == {"units": 6}
@@ -157,7 +157,7 @@ def test_a_pruned_trial_alone_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("name", ["../winner", "a/b", ".winner", "-winner", "", "winner\n"])
-def test_a_name_that_is_no_file_s_is_refused(name: str) -> None:
+def test_a_name_that_is_not_a_file_name_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"\A--name = .* is impossible: .+\Z"):
         promote("0123", name)
 
@@ -172,7 +172,7 @@ def test_a_pipeline_that_is_not_valid_is_refused(
 
 @pytest.fixture
 def trial(tiny_config: Config) -> Callable[..., dict[str, Any]]:
-    """Makes the flat parameters of a trial that the tiny pipeline trains, with some replaced."""
+    """Return a function that makes the flat parameters of a trial of the tiny pipeline, with some replaced."""
 
     def make(**replaced: Any) -> dict[str, Any]:
         own = {key.replace("__", "."): value for key, value in replaced.items()}
@@ -181,17 +181,17 @@ def trial(tiny_config: Config) -> Callable[..., dict[str, Any]]:
     return make
 
 
-def test_what_the_pipeline_trains_anyway_needs_no_values(trial: Any, tiny_values: dict[str, Any]) -> None:
+def test_a_trial_with_the_pipelines_values_needs_no_settings(trial: Any, tiny_values: dict[str, Any]) -> None:
     assert promotion(trial(), tiny_values) == ({}, [], [])
 
 
-def test_a_cells_own_values_stand_below_it(trial: Any, tiny_values: dict[str, Any]) -> None:
+def test_values_of_one_cell_are_written_below_it(trial: Any, tiny_values: dict[str, Any]) -> None:
     values, settings, remarks = promotion(trial(cell__units=9, train__clip_norm=1.0), tiny_values)
     assert values == {"cells": {"lstm": {"units": 9, "train": {"clip_norm": 1.0}}}}
     assert (settings, remarks) == ([], [])
 
 
-def test_what_all_cells_share_is_a_setting(trial: Any, tiny_values: dict[str, Any]) -> None:
+def test_values_that_all_cells_share_become_settings(trial: Any, tiny_values: dict[str, Any]) -> None:
     values, settings, remarks = promotion(trial(seed=7, sequence__view="columns"), tiny_values)
     assert values == {}
     assert settings == ["sequence.view=columns", "seeds=[7]"]
@@ -208,7 +208,7 @@ FLAT = {
 
 
 def of_flat(**replaced: Any) -> dict[str, Any]:
-    """Flat parameters of a trial with the pipeline's values, some replaced."""
+    """Return the flat parameters of a trial with the pipeline's values, some replaced."""
     own = {key.replace("__", "."): value for key, value in replaced.items()}
     return flatten({key: value for key, value in FLAT.items() if key != "tracking"}) | own
 

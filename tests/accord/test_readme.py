@@ -1,4 +1,4 @@
-"""The page of accord says what is there."""
+"""Check that accord's README agrees with the code."""
 
 import re
 import subprocess
@@ -18,12 +18,12 @@ FINDS_PROJECT = '[tool.accord]\nproject = "digits_project:PROJECT"\n'
 
 
 def rows(header: str) -> list[str]:
-    """Return the first column of the table with this first header."""
+    """Return the first column of the README's table whose first column has this header."""
     _, _, table = README.partition(f"| {header} |")
     return re.findall(r"^\| `([a-z-]+)` \|", table.partition("\n\n")[0], re.MULTILINE)
 
 
-def test_the_example_of_a_project_is_one() -> None:
+def test_the_example_of_a_project_is_a_project() -> None:
     names: dict[str, Any] = {}
     exec(EXAMPLES[0], names)
     assert isinstance(names["PROJECT"], Project)

@@ -20,7 +20,7 @@ FILES = [(root, file) for root in PROJECTS for file in sorted((root / CONF).rglo
 
 @pytest.fixture(params=PROJECTS, ids=lambda root: root.name)
 def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The root of a project that this process is one of."""
+    """Make each project of the repository current in turn, and return its root."""
     for _ in as_project(PROJECTS[request.param], monkeypatch):
         yield request.param
 
@@ -68,7 +68,7 @@ def test_each_file_of_conf_names_its_schema_and_agrees_with_it(root: Path, file:
     ],
     ids=str,
 )
-def test_a_mistake_is_found_where_it_stands(section: str, values: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_reported_with_its_path(section: str, values: dict[str, Any], message: str) -> None:
     (error,) = checker(ROOT, section and f"#/$defs/{section}").iter_errors(values)
     assert message in (".".join(map(str, error.absolute_path)) or error.message)
 
@@ -85,7 +85,7 @@ def test_a_mistake_is_found_where_it_stands(section: str, values: dict[str, Any]
     ],
     ids=str,
 )
-def test_a_part_of_a_configuration_is_no_mistake(values: dict[str, Any]) -> None:
+def test_a_part_of_a_configuration_is_valid(values: dict[str, Any]) -> None:
     checker(ROOT).validate(values)
 
 

@@ -18,7 +18,7 @@ run_command(main)
 
 
 def run(body: str, streams: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with this main, by a shell that redirects streams."""
+    """Run a command with this body of `main`, through a shell that redirects streams as given."""
     command = ["sh", "-c", f'"$0" -c "$1" {streams}', sys.executable, BODY.format(body)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
 
@@ -35,22 +35,22 @@ def test_a_closed_stream_has_no_effect(streams: str) -> None:
     assert ("err" in result.stderr) == ("2>&-" not in streams)
 
 
-def test_what_fails_with_a_closed_stream_still_fails() -> None:
+def test_a_command_with_closed_streams_keeps_its_exit_code() -> None:
     assert run("raise KeyboardInterrupt", "<&- >&- 2>&-").returncode == 130
 
 
-def test_letters_that_the_terminal_lacks_are_printed_in_another_form() -> None:
+def test_letters_that_the_terminal_lacks_are_printed_as_escapes() -> None:
     result = run("print('caf\\u00e9 \\u2588')", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert (result.returncode, result.stdout) == (0, "caf\\xe9 \\u2588\n")
 
 
-def test_warnings_of_libraries_are_no_errors() -> None:
+def test_warnings_of_libraries_are_not_errors() -> None:
     body = "import warnings; warnings.warn('old', DeprecationWarning); print('done')"
     result = run(body, PYTHONWARNINGS="error")
     assert (result.returncode, result.stdout) == (0, "done\n")
 
 
-def test_a_notebooks_backend_is_not_looked_for() -> None:
+def test_the_backend_of_a_notebook_is_ignored() -> None:
     body = "import matplotlib; print(matplotlib.get_backend()); print(os.environ['MPLBACKEND'])"
     result = run(body, MPLBACKEND="module://matplotlib_inline.backend_inline")
     assert (result.returncode, result.stdout) == (0, "agg\nagg\n"), result.stderr
@@ -58,7 +58,7 @@ def test_a_notebooks_backend_is_not_looked_for() -> None:
 
 def test_figures_are_drawn_in_matplotlibs_own_style() -> None:
     changed = {"text.usetex": True, "figure.dpi": 31, "savefig.bbox": "tight", "lines.linewidth": 9}
-    with rc_context(changed):  # type: ignore[arg-type]  # of names that are known only to run time
+    with rc_context(changed):  # type: ignore[arg-type]  # the names are known only at run time
         with default_style():
             assert changed.items() & set_of(rcParams) == set()
             assert set_of(rcParamsDefault) >= {item for item in set_of(rcParams) if item[0] in changed}

@@ -8,14 +8,14 @@ from accord.project import Project
 from accord.tracking.connection import ServerAway
 
 
-def test_the_project_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_projects_sync_function_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(Project, "call", lambda _project, *call: calls.append(call))
     sync.sync()
     assert calls == [("sync",)]
 
 
-def test_a_server_that_is_away_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_away_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def call(*_: Any) -> None:
         raise ServerAway("http://server", "no connection")
 

@@ -18,7 +18,7 @@ def test_a_trial_is_a_pipeline_of_one_cell_and_one_seed() -> None:
         "cells": {"lstm": {"type": "lstm", "units": 3}},
         "train": {"epochs": 2},
         "seeds": [5],
-        "nonsense": 1,  # which the schema refuses
+        "nonsense": 1,  # unknown keys are kept, for the model to refuse
     }
     assert repr(values) == before
 
@@ -44,7 +44,7 @@ def test_a_trial_has_the_keys_of_the_configuration(request: pytest.FixtureReques
     assert variants.trial_keys() == (required | {"tracking"}, required)
 
 
-def test_own_values_win_over_shared_ones() -> None:
+def test_a_variants_own_values_override_shared_ones() -> None:
     values: dict[str, Any] = {
         "cells": {"rnn": {"type": "rnn", "units": 3, "train": {"epochs": 9}, "names": {}}, "lstm": {}},
         "train": {"epochs": 5, "rate": 0.1},
@@ -58,7 +58,7 @@ def test_own_values_win_over_shared_ones() -> None:
         "data": {"name": "tiny"},
     }
     assert variants.own_sections(values["cells"]["rnn"], values) == ["train"]
-    assert values["cells"]["rnn"]["train"] == {"epochs": 9}, "what it is made of stays as it is"
+    assert values["cells"]["rnn"]["train"] == {"epochs": 9}, "the original values are unchanged"
 
 
 @pytest.mark.usefixtures("digits")

@@ -1,8 +1,8 @@
 import pytest
 
-import accord.tracking  # noqa: F401  (before a test module imports MLflow: it turns MLflow's telemetry off)
+import accord.tracking  # noqa: F401  (turns MLflow's telemetry off, before a test module imports MLflow)
 
 
 @pytest.fixture(autouse=True)
 def _environment(no_store: None) -> None:
-    """Leave no store to a test that another one or the user has named."""
+    """Hide the store that the user's environment or another test has named."""

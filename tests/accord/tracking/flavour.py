@@ -1,4 +1,4 @@
-"""A kind of model that has no library."""
+"""An MLflow flavor that needs no machine-learning library."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from mlflow.models import Model
 
 
 class Flavour:
-    """Saves nothing but the description of a model."""
+    """A flavor that saves only a model's description, the file MLmodel."""
 
     @staticmethod
     def save_model(path: str, mlflow_model: Model, **_: Any) -> None:

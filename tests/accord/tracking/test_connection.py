@@ -1,4 +1,4 @@
-"""Errors in a line, and a tracking server that goes away at any request: what becomes of the run."""
+"""One-line messages for a store's errors, and runs whose tracking server goes away at any request."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ from accord.tracking.store import open_store
 from tests.accord.tracking.flavour import Flavour
 
 SERVER = "http://name:secret@server:5000"
-REQUESTS = 16  # of a run
+REQUESTS = 16  # number of requests that `train` sends
 IDENTITY = {"train.sha256": "abc"}
 CELL = {"cell": "rnn"}
 ANSWER = "API request to endpoint /api/2.0/mlflow/runs/create failed with error code {} != 200. Response body: ''"
@@ -33,7 +33,7 @@ Log = Callable[[Run], None]
 
 
 def log(run: Run) -> None:
-    """What a training tells, but its model."""
+    """Log all that a training logs except its model."""
     run.params({"cell": {"units": 4}, "seed": 42})
     for number, name in enumerate(("train", "validation", "test")):
         run.dataset(f"digits.{name}", str(number) * 64, Path("data"), {"examples": 3}, name)
@@ -44,7 +44,7 @@ def log(run: Run) -> None:
 
 
 def log_from_files(run: Run) -> None:
-    """The same without times, which no file has."""
+    """Log the same as `log` without times, which are in no output."""
     run.params({"cell": {"units": 4}, "seed": 42})
     for number, name in enumerate(("train", "validation", "test")):
         run.dataset(f"digits.{name}", str(number) * 64, Path("data"), {"examples": 3}, name)
@@ -55,7 +55,7 @@ def log_from_files(run: Run) -> None:
 
 
 def train(tracking: Tracking, tell: Log | None = None, **arguments: Any) -> Run:
-    """A training whose process seems to be gone afterwards."""
+    """Log a training with the tags of another process, so that the run seems stale afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         tags = stale.process_tags() | {stale.STARTED: "1.0"}
         patch.setattr("accord.tracking.runs.process_tags", lambda: tags)
@@ -81,7 +81,7 @@ def points(tracking: Tracking, run_id: str) -> dict[str, list[tuple[int, float]]
     return {name: [(one.step, one.value) for one in client.get_metric_history(run_id, name)] for name in names}
 
 
-def test_a_run_is_of_so_many_requests(remote: Tracking, proxy: Any) -> None:
+def test_a_run_sends_the_expected_number_of_requests(remote: Tracking, proxy: Any) -> None:
     open_store(remote)
     proxy.pass_on()
     assert train(remote).is_whole
@@ -96,7 +96,7 @@ def test_a_run_is_of_so_many_requests(remote: Tracking, proxy: Any) -> None:
         *[("answers 500", after) for after in (0, 7)],
     ],
 )
-def test_whatever_request_fails_is_told_once_and_what_it_lacks_is_sent_later(
+def test_any_failed_request_is_reported_once_and_the_rest_is_sent_later(
     remote: Tracking, proxy: Any, capsys: pytest.CaptureFixture[str], fault: Any, after: int
 ) -> None:
     open_store(remote)
@@ -130,7 +130,7 @@ def test_whatever_request_fails_is_told_once_and_what_it_lacks_is_sent_later(
     assert len(runs(remote)) == 1
 
 
-def test_a_server_that_stalls_is_waited_for_once(
+def test_a_stalled_server_is_waited_for_once(
     remote: Tracking, proxy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_store(remote)
@@ -155,9 +155,7 @@ def test_ctrl_c_sends_nothing_to_a_server_that_is_away(remote: Tracking, proxy: 
     assert proxy.count == 1
 
 
-def test_a_training_that_starts_anew_takes_no_run_for_its_own_while_the_server_is_away(
-    remote: Tracking, proxy: Any
-) -> None:
+def test_a_training_that_starts_anew_has_no_run_while_the_server_is_away(remote: Tracking, proxy: Any) -> None:
     proxy.fail("drops requests")
 
     assert train(remote, resume="0123", starts_anew=True).id == ""
@@ -179,7 +177,7 @@ def test_a_server_known_to_be_away_is_not_asked(
 
 
 @pytest.mark.parametrize("after", [0, 4, 12])
-def test_what_only_sends_does_not_go_on_without_the_server(remote: Tracking, proxy: Any, after: int) -> None:
+def test_completing_a_run_without_the_server_is_an_error(remote: Tracking, proxy: Any, after: int) -> None:
     open_store(remote)
     proxy.fail("drops requests", after)
 
@@ -192,7 +190,7 @@ def test_what_only_sends_does_not_go_on_without_the_server(remote: Tracking, pro
 
 
 @pytest.mark.parametrize("difference", ["a metric", "a parameter", "an epoch more"])
-def test_a_part_of_another_training_is_left_alone(remote: Tracking, proxy: Any, difference: str) -> None:
+def test_a_partial_run_of_another_training_is_left_alone(remote: Tracking, proxy: Any, difference: str) -> None:
     def other(run: Run) -> None:
         if difference == "a parameter":
             run.params({"cell": {"units": 5}})
@@ -223,7 +221,7 @@ def log_model(run_id: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_was_cut_off_is_logged_again(remote: Tracking, proxy: Any) -> None:
+def test_a_partly_logged_model_is_logged_again(remote: Tracking, proxy: Any) -> None:
     def tell(run: Run) -> None:
         def picture() -> None:
             run.artifact(Path("params.yaml"), "graph")
@@ -293,7 +291,7 @@ def test_a_database_is_never_away() -> None:
     assert not isinstance(refused("sqlite:///mlflow.db", error), ServerAway)
 
 
-def test_a_mistake_is_an_error_also_on_a_server(remote: Tracking, proxy: Any) -> None:
+def test_a_wrong_request_is_an_error_on_a_server_too(remote: Tracking, proxy: Any) -> None:
     def mistaken(run: Run) -> None:
         run.params({"a": 1})
         run.params({"a": 2})
@@ -305,7 +303,7 @@ def test_a_mistake_is_an_error_also_on_a_server(remote: Tracking, proxy: Any) ->
     assert run.info.status == "FAILED"
 
 
-def test_a_link_passes_on_what_a_request_gives() -> None:
+def test_a_connection_returns_the_result_of_a_request() -> None:
     assert StoreConnection("a run", SERVER, None).attempt(lambda: 3) == 3
 
 
@@ -316,7 +314,7 @@ def test_a_link_passes_on_what_a_request_gives() -> None:
             ANSWER.format(401),
             "error code 401: the server does not know this user and password: set MLFLOW_TRACKING_USER",
         ),
-        (ANSWER.format(403), "error code 403: this user may not: ask for the permission EDIT"),
+        (ANSWER.format(403), "error code 403: this user lacks a permission: ask for EDIT on"),
         ("Invalid Host header - possible DNS rebinding attack detected", "Invalid Host header: the server does not kn"),
         (
             "API request to https://x failed with exception SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')",
@@ -333,11 +331,11 @@ def test_a_link_passes_on_what_a_request_gives() -> None:
         ("(sqlite3.OperationalError) database is locked", "database is locked: another process writes it"),
     ],
 )
-def test_known_refusals_say_what_to_do(text: str, told: str) -> None:
+def test_known_errors_say_what_to_do(text: str, told: str) -> None:
     assert reason(MlflowException(text)).startswith(told)
 
 
-def test_others_are_one_line_of_some_length() -> None:
+def test_other_errors_are_one_shortened_line() -> None:
     line = reason(ValueError("a\n  b " + 100 * "long "))
     assert line.startswith("a b long")
     assert len(line) <= 200

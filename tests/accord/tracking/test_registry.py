@@ -27,13 +27,13 @@ Register = Callable[[list[str], str], str]
 
 @pytest.fixture
 def name() -> str:
-    """The name of a registered model of the test's own."""
+    """Return the name of a registered model that only this test uses."""
     return f"digits-{uuid.uuid4().hex}"
 
 
 @pytest.fixture
 def register(tracking: Tracking, name: str) -> Register:
-    """Registers the models of runs, and says what came of it."""
+    """Return a function that registers the models of runs and returns the line about the champion."""
     return partial(registry.register, tracking, name, "Models of digits.")
 
 
@@ -58,7 +58,7 @@ def log_again(run_id: str) -> None:
 
 @pytest.fixture
 def train(tracking: Tracking) -> Train:
-    """Logs a finished training with a model, and gives its run's id."""
+    """Return a function that logs a finished training with a model and returns its run's id."""
 
     def log(accuracy: float, weights: str, cell: str = "rnn", *, interrupted: bool = False) -> str:
         request = RunRequest("train", f"train@{cell}", {"cell": cell}, {"data.sha256": "dd"})
@@ -129,7 +129,7 @@ def test_champion_moves_only_to_a_higher_validation_accuracy_and_says_over_what(
     assert said.endswith(f"{best}, above version 1 (rnn seed=42, validation accuracy 0.9800)")
 
 
-def test_accuracies_on_other_images_are_not_compared(name: str, register: Register, train: Train) -> None:
+def test_accuracies_on_different_images_are_not_compared(name: str, register: Register, train: Train) -> None:
     register([train(0.98, "aa")], IMAGES)
 
     said = register([train(0.999, "bb")], "other images")
@@ -149,7 +149,7 @@ def test_a_champion_chosen_by_hand_stays(name: str, register: Register, train: T
     assert said.endswith("stays: it was chosen by hand")
 
 
-def test_a_deleted_alias_comes_back_to_the_best_of_all(name: str, register: Register, train: Train) -> None:
+def test_a_deleted_alias_is_set_again_on_the_best_version(name: str, register: Register, train: Train) -> None:
     register([train(0.98, "aa")], IMAGES)
     client = MlflowClient()
     client.delete_registered_model_alias(name, "champion")
@@ -159,7 +159,7 @@ def test_a_deleted_alias_comes_back_to_the_best_of_all(name: str, register: Regi
     assert champion(name) == "aa"
 
 
-def test_a_run_whose_model_was_deleted_is_passed_over(name: str, register: Register, train: Train) -> None:
+def test_a_run_whose_model_was_deleted_is_skipped(name: str, register: Register, train: Train) -> None:
     run_id = train(0.98, "aa")
     client = MlflowClient()
     for one in client.get_run(run_id).outputs.model_outputs:
@@ -169,7 +169,7 @@ def test_a_run_whose_model_was_deleted_is_passed_over(name: str, register: Regis
     assert versions(name) == []
 
 
-def test_a_model_without_files_is_passed_over(tracking: Tracking, name: str, register: Register, train: Train) -> None:
+def test_a_model_without_files_is_skipped(tracking: Tracking, name: str, register: Register, train: Train) -> None:
     run_id, other = train(0.98, "aa"), train(0.97, "bb")
     assert not has_lost_model(tracking, run_id)
     lose_files(run_id)
@@ -206,7 +206,7 @@ def test_a_champion_that_lost_its_files_is_replaced_by_the_same_model_logged_aga
     assert len(versions(name)) == 3
 
 
-def test_an_interrupted_model_of_a_run_is_passed_over(name: str, register: Register, train: Train) -> None:
+def test_an_interrupted_model_of_a_run_is_skipped(name: str, register: Register, train: Train) -> None:
     run_id = train(0.98, "aa", interrupted=True)
     register([run_id], IMAGES)
 

@@ -19,7 +19,7 @@ from accord.tracking.store import open_store, tracking_uri
 from accord.tracking.sweeps import Sweep
 
 LOCAL = Tracking(uri=None, experiment="seqmnist")
-# Six processes open a store that was moved at the same moment.
+# Six processes open a moved store at the same moment.
 OPENERS = """
 import json, multiprocessing
 from accord.settings import Tracking
@@ -36,13 +36,13 @@ with forked.Pool(6) as pool:
 
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """A repository with a run, its model, a version of that, an experiment elsewhere; the ids of run and model."""
-    root = tmp_path_factory.mktemp("made") / "a_%b"  # wildcards of LIKE
+    """Make a repository whose store has a run, a model, its version and experiments elsewhere; return root and ids."""
+    root = tmp_path_factory.mktemp("made") / "a_%b"  # the name has wildcards of SQL's LIKE
     root.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(root))
-        patch.chdir(root)  # as DVC's stages do: MLflow's own experiment is below the working directory
-        patch.setenv("MLFLOW_TRACKING_URI", "")  # so that it is as before afterwards: MLflow sets it
+        patch.chdir(root)  # as DVC's stages do: MLflow's default experiment is below the working directory
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; monkeypatch restores it afterwards
         client, experiment = open_store(LOCAL)
         tags = {"sweep.folder": str(root / "sweeps/one"), "note": f"see {root}/x", "odd": "file://[x"}
         run = client.create_run(experiment, tags=tags)
@@ -65,7 +65,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 @pytest.fixture
 def original(_made: tuple[Path, str, str], tmp_path: Path) -> Iterator[Path]:
-    """That repository under another path, opened there once."""
+    """Copy the repository of `_made` to another path, and open its store there once."""
     yield _opened(Path(shutil.copytree(_made[0], tmp_path / "r_%" / "seqmnist")))
     mlflow.set_tracking_uri(None)
 
@@ -89,7 +89,7 @@ def _client(root: Path) -> MlflowClient:
 
 
 def _note(client: MlflowClient, run: str) -> str:
-    """Read an artifact by its address: MLflow's client remembers for a process where a run's artifacts were."""
+    """Read an artifact by its address, because MLflow's client caches the address of a run's artifacts."""
     address = f"{client.get_run(run).info.artifact_uri}/note.txt"
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=address)).read_text(encoding="utf-8")
 
@@ -103,7 +103,7 @@ def _content(root: Path) -> dict[str, bytes]:
 
 
 def _mentions(root: Path, text: str) -> list[str]:
-    """The columns of a store in which a value begins with a text, or has it after `file://`."""
+    """Return the columns of a store in which a value begins with a text, or contains it after `file://`."""
     found = []
     with closing(sqlite3.connect(root / "mlflow.db")) as store:
         for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -166,7 +166,7 @@ def test_artifacts_go_and_are_found_where_the_repository_is(
     assert capsys.readouterr().out == ""
 
 
-def test_what_was_put_elsewhere_stays(original: Path, tmp_path: Path) -> None:
+def test_addresses_outside_the_repository_stay(original: Path, tmp_path: Path) -> None:
     before = _places(original)
     target = _opened(Path(shutil.move(original, tmp_path / "moved")))
     after = _places(target)
@@ -176,7 +176,7 @@ def test_what_was_put_elsewhere_stays(original: Path, tmp_path: Path) -> None:
     assert after["bucket"] == "s3://bucket/mlartifacts"
 
 
-def test_a_store_that_moves_twice_is_followed_twice(original: Path, ids: tuple[str, str], tmp_path: Path) -> None:
+def test_a_store_can_be_moved_several_times(original: Path, ids: tuple[str, str], tmp_path: Path) -> None:
     first = Path(shutil.move(original, tmp_path / "first"))
     second = _opened(Path(shutil.move(first, tmp_path / "second")))  # not opened in between
     third = _opened(Path(shutil.move(second, tmp_path / "third")))
@@ -185,7 +185,7 @@ def test_a_store_that_moves_twice_is_followed_twice(original: Path, ids: tuple[s
     assert _mentions(back, str(tmp_path / "second")) == []
 
 
-def test_a_link_to_the_repository_is_no_move(
+def test_a_link_to_the_repository_is_not_a_move(
     original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = _places(original)
@@ -198,22 +198,22 @@ def test_a_link_to_the_repository_is_no_move(
     assert (capsys.readouterr().out, _places(original)) == ("", before)
 
 
-def test_a_database_that_two_paths_show_is_left_alone(
+def test_a_database_with_two_paths_is_left_alone(
     original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = _places(original)
     (tmp_path / "second").mkdir()
-    (tmp_path / "second" / "mlflow.db").hardlink_to(original / "mlflow.db")  # as a folder that is mounted twice
+    (tmp_path / "second" / "mlflow.db").hardlink_to(original / "mlflow.db")  # like a folder that is mounted twice
     capsys.readouterr()
     _opened(tmp_path / "second")
     assert (capsys.readouterr().out, _places(original)) == ("", before)
-    (original / "mlflow.db").unlink()  # now it is at one place, which is not where its addresses lead
+    (original / "mlflow.db").unlink()  # the only path left is not the one in the addresses
     _opened(tmp_path / "second")
     assert capsys.readouterr().out.startswith(f"tracking: the store moved from {original} to ")
     assert _places(tmp_path / "second")["seqmnist"] == (tmp_path / "second" / "mlartifacts").as_uri()
 
 
-def test_a_link_that_takes_the_repositorys_place_is_followed_when_it_goes(
+def test_a_move_behind_a_link_is_noticed_once_the_link_is_gone(
     original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = Path(shutil.move(original, tmp_path / "target"))
@@ -221,7 +221,7 @@ def test_a_link_that_takes_the_repositorys_place_is_followed_when_it_goes(
     before = _places(target)
     capsys.readouterr()
     _opened(original)
-    assert (capsys.readouterr().out, _places(target)) == ("", before)  # they lead there by the link
+    assert (capsys.readouterr().out, _places(target)) == ("", before)  # the addresses lead to the target by the link
     original.unlink()
     _opened(target)
     assert capsys.readouterr().out.startswith(f"tracking: the store moved from {original} to ")
@@ -241,7 +241,7 @@ def test_a_database_elsewhere_keeps_its_artifacts_beside_it(
     client.log_text(client.create_run(client.get_run(ids[0]).info.experiment_id).info.run_id, "second", "later.txt")
     assert len(list((tmp_path / "stores" / "mlartifacts").rglob("later.txt"))) == 1
     assert not list(original.rglob("later.txt"))
-    other = Path(shutil.copytree(original, tmp_path / "another"))  # the repository moves and the database does not
+    other = Path(shutil.copytree(original, tmp_path / "another"))  # the repository moves, the database stays
     _opened(other, tracking)
     assert capsys.readouterr().out == ""
 
@@ -260,7 +260,7 @@ def test_processes_that_open_a_moved_store_together_rewrite_it_once(original: Pa
     assert _mentions(target, str(original)) == []
 
 
-def test_a_database_that_may_only_be_read_is_read(
+def test_a_read_only_database_is_read(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = Path(shutil.copytree(original, tmp_path / "target"))
@@ -270,7 +270,7 @@ def test_a_database_that_may_only_be_read_is_read(
     def connect_to_read(path: Path, *options: Any, **named: Any) -> Any:
         return connect(f"{path.as_uri()}?mode=ro", *options, uri=True, **named)
 
-    monkeypatch.setattr(sqlite3, "connect", connect_to_read)  # root may write every file
+    monkeypatch.setattr(sqlite3, "connect", connect_to_read)  # file modes do not keep root from writing
     follow(target / "mlflow.db")
     printed = capsys.readouterr().out
     assert printed == (

@@ -29,7 +29,7 @@ def found(tracking: Tracking, identity: str) -> str:
     return found_or_restored(tracking, RunRequest("preprocess", "preprocess"), {"splits.sha256": identity}, log)
 
 
-def test_the_newest_finished_run_that_made_the_same_is_found(tracking: Tracking) -> None:
+def test_the_newest_finished_run_with_the_same_outputs_is_found(tracking: Tracking) -> None:
     made(tracking, "abc")
     newest = made(tracking, "abc")
     made(tracking, "def")
@@ -37,7 +37,7 @@ def test_the_newest_finished_run_that_made_the_same_is_found(tracking: Tracking)
     assert found(tracking, "abc") == newest
 
 
-def test_a_stand_in_is_made_once_where_no_run_made_it(tracking: Tracking) -> None:
+def test_outputs_without_a_run_get_one_only_once(tracking: Tracking) -> None:
     made(tracking, "def")
     stand_in = run_of(tracking, found(tracking, "abc"))
     assert (stand_in.info.status, stand_in.info.run_name) == ("FINISHED", "preprocess")
@@ -47,7 +47,7 @@ def test_a_stand_in_is_made_once_where_no_run_made_it(tracking: Tracking) -> Non
     assert found(tracking, "abc") == stand_in.info.run_id
 
 
-def test_a_found_run_becomes_one_of_the_present_configuration_and_experiment(
+def test_a_found_run_is_tagged_with_the_present_configuration_and_experiment(
     tracking: Tracking, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = made(tracking, "abc")
@@ -65,7 +65,7 @@ def test_a_found_run_becomes_one_of_the_present_configuration_and_experiment(
     assert tags["dvc.experiment"] == "dark-chai"
 
 
-def test_a_tag_holds_the_newest_configurations_it_has_room_for(tracking: Tracking, project: Path) -> None:
+def test_a_tag_keeps_the_newest_hundred_configurations(tracking: Tracking, project: Path) -> None:
     run_id = made(tracking, "abc")
     client, _ = open_store(tracking)
     client.set_tag(run_id, "config.sha256", " ".join(["0" * 64] * 120))

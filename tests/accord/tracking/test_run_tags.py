@@ -24,11 +24,11 @@ def run_git(*arguments: str) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: Patch) -> Path:
-    """A repository with a commit and an edit, as working directory."""
+    """Make a repository with a commit and an uncommitted edit, and make it the working directory."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)  # set inside a hook
     for name in ("GIT_PYTHON_REFRESH", "GIT_PYTHON_GIT_EXECUTABLE"):
-        monkeypatch.setenv(name, "")  # so that it is as before afterwards
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores it after the test
         monkeypatch.delenv(name)
     run_tags._tell.cache_clear()
     folder = tmp_path / "repository"
@@ -109,7 +109,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("break_it", "reason"), FAULTS.values(), ids=FAULTS)
-def test_a_git_that_can_not_say_is_told_of_once_and_tagged(
+def test_a_failure_of_git_is_reported_once_and_tagged(
     repository: Path,
     monkeypatch: Patch,
     capsys: pytest.CaptureFixture[str],
@@ -128,7 +128,7 @@ def test_a_git_that_can_not_say_is_told_of_once_and_tagged(
     assert re.match(reason, tags["git.error"])
 
 
-def test_a_broken_index_leaves_the_commit_and_not_whether_files_differ(
+def test_with_a_broken_index_the_commit_is_tagged_without_git_dirty(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit = code()["git.commit"]
@@ -141,7 +141,7 @@ def test_a_broken_index_leaves_the_commit_and_not_whether_files_differ(
     assert tags["git.error"] in capsys.readouterr().out
 
 
-def test_files_without_a_repository_are_no_alarm(
+def test_files_without_a_repository_are_not_reported(
     tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "params.yaml").touch()
@@ -150,7 +150,7 @@ def test_files_without_a_repository_are_no_alarm(
     assert capsys.readouterr().out == ""
 
 
-def test_names_of_any_bytes_are_files(repository: Path) -> None:
+def test_file_names_may_have_any_bytes(repository: Path) -> None:
     name = os.fsdecode(b"\xff")
     (repository / name).touch()
     run_git("config", "core.quotepath", "false")
@@ -158,7 +158,7 @@ def test_names_of_any_bytes_are_files(repository: Path) -> None:
     assert code()["git.dirty"] == "true"
 
 
-def test_a_resumed_run_says_what_git_says_now(
+def test_a_resumed_run_gets_the_present_tags_of_git(
     tracking: Tracking, project: Path, repository: Path, monkeypatch: Patch
 ) -> None:
     assert project != repository
@@ -178,7 +178,7 @@ def test_a_resumed_run_says_what_git_says_now(
 
 @pytest.mark.slow
 def test_a_git_that_hangs_stops_no_run(tracking: Tracking, project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
-    """In a process of its own: MLflow asks git once in each."""
+    """Run it in a new process, because MLflow asks git only once per process."""
     hang_git(tmp_path, monkeypatch)
     (project / ".git").mkdir(exist_ok=True)
     program = "import sys\nfrom accord import git\ngit._TIMEOUT_SECONDS = 0.2\n"
@@ -196,7 +196,7 @@ def test_a_git_that_hangs_stops_no_run(tracking: Tracking, project: Path, tmp_pa
     assert ended.stderr == ""
 
 
-def test_a_trial_has_its_sweeps_code_where_its_machine_has_none(tracking: Tracking, project: Path) -> None:
+def test_a_trial_keeps_its_sweeps_git_tags(tracking: Tracking, project: Path) -> None:
     with stage_run(tracking, RunRequest("train", "train", {"git.commit": "abc", "git.dirty": "false"})) as run:
         pass
     tags = MlflowClient().get_run(run.id).data.tags

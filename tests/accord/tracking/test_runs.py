@@ -41,7 +41,7 @@ def test_a_run_ends_as_finished_with_its_name_and_tags(tracking: Tracking) -> No
     assert "error" not in tags
 
 
-def test_the_composed_configuration_is_kept_with_every_run(tracking: Tracking, project: Path) -> None:
+def test_every_run_has_params_yaml_as_an_artifact(tracking: Tracking, project: Path) -> None:
     with stage_run(tracking, RunRequest("download", "download")) as run:
         pass
 
@@ -76,7 +76,7 @@ def test_metrics_are_kept_epoch_by_epoch(tracking: Tracking) -> None:
     assert logged(run).data.metrics == {"val.loss": 0.2, "val.accuracy": 0.8, "selected.epoch": 1}
 
 
-def test_a_metric_that_is_given_again_stands_once_unless_it_is_another(tracking: Tracking) -> None:
+def test_a_repeated_metric_is_logged_once_unless_its_value_differs(tracking: Tracking) -> None:
     with stage_run(tracking, RunRequest("train", "train@rnn")) as run:
         for loss in (0.5, 0.5, 0.4, 0.4):
             run.metrics({"val.loss": loss}, step=3)
@@ -96,7 +96,7 @@ def epochs(run: Run) -> list[int]:
 
 
 @pytest.mark.parametrize("at", [0, 2])
-def test_a_trial_that_is_pruned_ends_after_that_epoch_as_finished_with_a_tag(tracking: Tracking, at: int) -> None:
+def test_a_pruned_trial_ends_as_finished_with_a_tag(tracking: Tracking, at: int) -> None:
     looks = iter([*at * [None], *[at] * 5])  # the search decides while the epoch is logged
     request = RunRequest("train", "train@rnn", pruned=lambda: next(looks))
     with pytest.raises(Pruned) as caught, stage_run(tracking, request) as run:
@@ -108,7 +108,7 @@ def test_a_trial_that_is_pruned_ends_after_that_epoch_as_finished_with_a_tag(tra
     assert "error" not in logged(run).data.tags
 
 
-def test_a_trial_is_pruned_by_the_metrics_of_epochs_from_that_one_on(tracking: Tracking) -> None:
+def test_a_trial_is_pruned_at_its_next_epoch_if_the_decision_is_late(tracking: Tracking) -> None:
     request = RunRequest("train", "train@rnn", pruned=lambda: 2)
     with pytest.raises(Pruned) as caught, stage_run(tracking, request) as run:
         train(run, [0, 1, 4, 5])  # the decision came late
@@ -116,7 +116,7 @@ def test_a_trial_is_pruned_by_the_metrics_of_epochs_from_that_one_on(tracking: T
     assert epochs(run) == [0, 1, 4]
 
 
-def test_metrics_without_an_epoch_prune_no_trial(tracking: Tracking) -> None:
+def test_metrics_without_an_epoch_never_prune_a_trial(tracking: Tracking) -> None:
     with stage_run(tracking, RunRequest("train", "train@rnn", pruned=lambda: 0)) as run:
         run.metrics({"parameters": 3})
     assert logged(run).data.metrics == {"parameters": 3}
@@ -144,7 +144,7 @@ def test_a_trial_that_fails_or_ends_by_itself_has_no_tag_of_a_search(tracking: T
     assert not any("pruned" in logged(run).data.tags for run in (failed, finished))
 
 
-def test_no_library_takes_a_pruned_trial_for_an_error() -> None:
+def test_pruned_is_not_an_exception_that_libraries_catch() -> None:
     assert not issubclass(Pruned, Exception)
 
 
@@ -152,14 +152,14 @@ def test_no_library_takes_a_pruned_trial_for_an_error() -> None:
     ("checkpoint", "earlier", "resumed", "anew"),
     [("one", None, "one", False), ("one", "two", "one", False), ("", "two", "two", True), ("", None, None, True)],
 )
-def test_a_training_goes_on_in_the_run_of_its_checkpoint(
+def test_a_training_resumes_the_run_of_its_checkpoint(
     checkpoint: str, earlier: str | None, resumed: str | None, anew: bool
 ) -> None:
     request = RunRequest("train", "train@rnn", resume=earlier).resumed(checkpoint)
     assert (request.resume, request.starts_anew) == (resumed, anew)
 
 
-def test_a_resumed_run_goes_on_without_metrics_twice(tracking: Tracking) -> None:
+def test_a_resumed_run_logs_no_metric_twice(tracking: Tracking) -> None:
     with stage_run(tracking, RunRequest("train", "train@rnn")) as run:
         run.metrics({"val.loss": 0.5, "val.accuracy": 0.1}, step=0)
         run.metrics({"val.loss": 0.4}, step=1)
@@ -211,7 +211,7 @@ def test_a_resumed_run_loses_its_earlier_error(tracking: Tracking) -> None:
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])
-def test_a_run_that_is_gone_is_replaced_by_a_new_one(tracking: Tracking, is_deleted: bool) -> None:
+def test_a_missing_run_is_replaced_by_a_new_one(tracking: Tracking, is_deleted: bool) -> None:
     with stage_run(tracking, RunRequest("train", "train@rnn")) as run:
         pass
     if is_deleted:
@@ -224,7 +224,7 @@ def test_a_run_that_is_gone_is_replaced_by_a_new_one(tracking: Tracking, is_dele
     assert logged(other).info.status == "FINISHED"
 
 
-def test_a_data_set_is_one_by_its_digest(tracking: Tracking) -> None:
+def test_a_data_set_is_logged_with_its_digest(tracking: Tracking) -> None:
     sha256 = "0123456789abcdef" * 4
     with stage_run(tracking, RunRequest("prepare", "prepare")) as run:
         run.dataset("digits", sha256, Path("data/prepared"), {"examples": 3}, "training")
@@ -237,7 +237,7 @@ def test_a_data_set_is_one_by_its_digest(tracking: Tracking) -> None:
     assert json.loads(one.dataset.profile) == {"examples": 3}
 
 
-def test_what_is_logged_once_is_not_logged_again_by_a_resumed_run(tracking: Tracking, tmp_path: Path) -> None:
+def test_a_resumed_run_does_not_log_an_artifact_of_once_again(tracking: Tracking, tmp_path: Path) -> None:
     (tmp_path / "last").write_text("")
     calls: list[str] = []
 
@@ -273,7 +273,7 @@ def change_a_parameter(run: Run) -> None:
     run.params({"a": 2})
 
 
-def test_a_run_that_mlflow_itself_refuses_is_failed_and_told_in_one_line(tracking: Tracking) -> None:
+def test_a_run_that_mlflow_refuses_is_failed_and_reported_in_one_line(tracking: Tracking) -> None:
     with (
         pytest.raises(UserError, match=r"\Atracking: sqlite:///.+\Z"),
         stage_run(tracking, RunRequest("train", "train")) as run,
@@ -296,7 +296,7 @@ def test_a_run_that_mlflow_itself_refuses_is_failed_and_told_in_one_line(trackin
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_a_run_that_ends_early_tells_how_and_lets_the_exception_through(
+def test_a_run_that_ends_early_records_how_and_reraises(
     tracking: Tracking, error: BaseException, status: str, told: str | None
 ) -> None:
     runs: list[Run] = []
@@ -312,9 +312,7 @@ def test_a_run_that_ends_early_tells_how_and_lets_the_exception_through(
     assert logged(runs[0]).data.metrics == {"val.loss": 0.5}
 
 
-def test_a_pruned_run_is_finished_also_when_a_signal_comes_meanwhile(
-    tracking: Tracking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pruned_run_is_finished_even_if_a_signal_arrives(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
     before, set_tags = signal.signal(signal.SIGTERM, _raise_terminated), Run.tags
 
     def interrupted(run: Run, tags: dict[str, str]) -> None:
@@ -364,7 +362,7 @@ def test_a_missing_configuration_file_starts_no_run(tracking: Tracking, tmp_path
     assert "without" not in names
 
 
-def test_identity_is_that_of_the_configuration(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_tags_have_the_digest_of_the_configuration(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tags = identity_tags()
     monkeypatch.setenv("DVC_EXP_NAME", "azure-newt")
 

@@ -20,7 +20,7 @@ EPOCHS = 4
 
 
 class Counter:
-    """A model that learns to count; `epoch` gives what it has counted."""
+    """A model that adds up the numbers of its epochs; `epoch` returns the metrics."""
 
     def __init__(self, fails_at: int = EPOCHS) -> None:
         self.total, self._fails_at = 0, fails_at
@@ -40,7 +40,7 @@ class Counter:
 
 @pytest.fixture
 def folder(project: Path, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The working directory, where params.yaml names an experiment of the test's own in the store of `project`."""
+    """Make a working directory whose params.yaml names an experiment of this test in the store of `project`."""
     text = f"tracking: {{uri: 'sqlite:///{project}/mlflow.db', experiment: '{tracking.experiment}'}}\n"
     (tmp_path / "params.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -79,7 +79,7 @@ def test_a_stage_logs_what_its_block_made(folder: Path, tracking: Tracking) -> N
     assert described(rate=0.5).identity().items() <= logged.data.tags.items()
 
 
-def test_its_run_is_found_by_parameters_and_outputs(folder: Path, tracking: Tracking) -> None:
+def test_a_stages_run_is_found_by_parameters_and_outputs(folder: Path, tracking: Tracking) -> None:
     del folder
     with described(rate=0.5).run() as run:
         write_outputs()
@@ -93,7 +93,7 @@ def test_its_run_is_found_by_parameters_and_outputs(folder: Path, tracking: Trac
     assert len(runs(tracking)[1]) == 3
 
 
-def test_a_stand_in_has_what_the_run_would_have(folder: Path, tracking: Tracking) -> None:
+def test_a_run_logged_from_outputs_equals_the_stages_own(folder: Path, tracking: Tracking) -> None:
     del folder
     write_outputs()
     described(rate=0.5).in_mlflow()
@@ -158,7 +158,7 @@ def test_a_training_has_its_curve_its_selected_epoch_and_a_model(
 
 
 @pytest.mark.parametrize("checkpoints", [None, "trial/checkpoints"])
-def test_an_interrupted_training_goes_on_in_its_run(
+def test_an_interrupted_training_resumes_its_run(
     folder: Path, tracking: Tracking, capsys: pytest.CaptureFixture[str], checkpoints: str | None
 ) -> None:
     write_outputs()
@@ -181,7 +181,7 @@ def test_an_interrupted_training_goes_on_in_its_run(
 
 
 @pytest.mark.parametrize("change", ["params", "data"])
-def test_a_training_of_something_else_starts_anew(folder: Path, tracking: Tracking, change: str) -> None:
+def test_a_changed_training_starts_anew(folder: Path, tracking: Tracking, change: str) -> None:
     del folder
     write_outputs()
     with pytest.raises(KeyboardInterrupt):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("project")
 
 
 def ended_process(*prefix: str) -> dict[str, str]:
-    """The tags of a process that is over, started by way of another command."""
+    """Return the tags of an ended process; `prefix` is the command that started it, e.g. `unshare`."""
     code = "from accord.tracking.stale import process_tags; import json; print(json.dumps(process_tags()))"
     result = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, text=True, check=True)
     tags: dict[str, str] = json.loads(result.stdout)
@@ -28,7 +28,7 @@ def ended_process(*prefix: str) -> dict[str, str]:
 
 
 def status_after(tracking: Tracking, tags: dict[str, str]) -> str:
-    """What becomes of a run that was left RUNNING with these tags."""
+    """Return the status that `end_stale_runs` leaves to a RUNNING run with these tags."""
     client, experiment = open_store(tracking)
     run = client.create_run(experiment, tags=tags)
     end_stale_runs(client, experiment)
@@ -41,7 +41,7 @@ def test_a_run_of_an_ended_process_is_killed(tracking: Tracking) -> None:
     assert status_after(tracking, ended_process()) == "KILLED"
 
 
-def test_a_run_of_an_earlier_process_with_a_living_ones_number_is_killed(tracking: Tracking) -> None:
+def test_a_run_whose_process_id_was_reused_is_killed(tracking: Tracking) -> None:
     assert status_after(tracking, process_tags() | {STARTED: "1.0"}) == "KILLED"
 
 
@@ -51,26 +51,26 @@ def test_runs_of_living_processes_and_of_other_machines_are_left_alone(tracking:
     assert status_after(tracking, {}) == "RUNNING"
 
 
-def test_a_run_of_a_container_with_this_machine_s_name_is_left_alone(tracking: Tracking) -> None:
+def test_a_run_of_a_container_with_this_machines_name_is_left_alone(tracking: Tracking) -> None:
     other = ("unshare", "--pid", "--fork", "--mount-proc")
     if shutil.which("unshare") is None or subprocess.run([*other, "true"], check=False).returncode != 0:
-        skip("this machine gives no other numbering of processes")
+        skip("this machine can't start a process in a new PID namespace")
     tags = ended_process(*other)
     assert tags[HOST] == socket.gethostname()
     assert status_after(tracking, tags) == "RUNNING"
 
 
-def test_a_clock_that_is_set_back_ends_no_run_of_a_living_process(
+def test_setting_the_clock_back_ends_no_run_of_a_living_process(
     tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tags, boot = process_tags(), psutil.boot_time()
-    # The kernel counts from the machine's start, and the time of day of that start moves with the clock.
+    # The kernel counts a process's start from boot. Setting the clock back shifts the boot time that psutil reports.
     monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot - 3600)
     assert psutil.boot_time() == boot - 3600
     assert status_after(tracking, tags) == "RUNNING"
 
 
-def test_every_stage_ends_stale_runs_and_says_whose_its_own_is(tracking: Tracking) -> None:
+def test_every_stage_ends_stale_runs_and_tags_its_own_process(tracking: Tracking) -> None:
     client, experiment = open_store(tracking)
     stale = client.create_run(experiment, tags=ended_process())
 

@@ -19,7 +19,7 @@ from accord.tracking.store import open_store, tracking_uri
 ROOT = Path(__file__).parents[3]
 LOCAL = Tracking(uri=None, experiment="seqmnist")
 
-# Six processes, forked so that MLflow is imported once, open a store and then an experiment at the same moments.
+# Six processes open a store, and then an experiment, at the same moment. They are forked to import MLflow only once.
 OPENERS = """
 import json, multiprocessing
 from accord.settings import Tracking
@@ -50,7 +50,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut": (lambda content: content[: len(content) // 2], "database disk image is malformed: move the file away"),
 }
 
-# A run is started and logged to where no file may grow any further, as on a full disk.
+# Start a run and log to it while no file may grow, as on a full disk.
 FULL = """
 import resource
 from accord.settings import Tracking
@@ -83,7 +83,7 @@ def names(folder: Path) -> list[str]:
     ],
     ids=["neither", "configured", "variable", "both", "empty variable"],
 )
-def test_the_variable_wins_over_the_configuration_and_that_over_the_repository(
+def test_the_variable_overrides_the_configuration_which_overrides_the_default(
     monkeypatch: pytest.MonkeyPatch, variable: str | None, configured: str | None, expected: str
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", "/repository")
@@ -94,7 +94,7 @@ def test_the_variable_wins_over_the_configuration_and_that_over_the_repository(
 
 
 @pytest.mark.parametrize("variable", [None, ""], ids=["not set", "empty"])
-def test_outside_dvc_the_store_is_where_the_code_is(monkeypatch: pytest.MonkeyPatch, variable: str | None) -> None:
+def test_outside_dvc_the_store_is_at_the_projects_root(monkeypatch: pytest.MonkeyPatch, variable: str | None) -> None:
     if variable is not None:
         monkeypatch.setenv("DVC_ROOT", variable)
 
@@ -165,7 +165,7 @@ def test_a_description_is_renewed_unless_a_user_wrote_it(note: str, renewed: boo
 
 @pytest.mark.usefixtures("project")
 @pytest.mark.parametrize(("code", "is_refused"), [(BAD_REQUEST, False), (PERMISSION_DENIED, True)])
-def test_of_processes_that_describe_an_experiment_at_a_time_none_is_refused(
+def test_processes_can_describe_an_experiment_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch, code: int, is_refused: bool
 ) -> None:
     tracking = Tracking(uri=None, experiment=f"not described {code}")
@@ -179,7 +179,7 @@ def test_of_processes_that_describe_an_experiment_at_a_time_none_is_refused(
         open_store(tracking)
 
 
-def test_another_experiment_is_added_to_a_store_that_exists(project: Path) -> None:
+def test_another_experiment_is_added_to_an_existing_store(project: Path) -> None:
     _, first = open_store(LOCAL)
 
     client, other = open_store(Tracking(uri=None, experiment="another"))
@@ -274,7 +274,7 @@ def test_an_address_may_be_quoted_and_have_options(
     ["a b.db", "a b.db?timeout=30", "a%20b.db?timeout=30&check_same_thread=0"]
     + [f"file:{path}?{options}" for path in ("a b.db", "a%2520b.db") for options in ("uri=true", "mode=rwc&uri=TRUE")],
 )
-def test_whatever_its_form_a_relative_address_is_the_repositorys_and_so_are_all_artifacts(
+def test_a_relative_address_of_any_form_starts_at_the_repository(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
 ) -> None:
     repository, tree = tmp_path / "repository", tmp_path / "tree"
@@ -306,7 +306,7 @@ def test_a_store_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch, address: 
 
 @pytest.mark.parametrize("kind", ["other content", "folder"])
 @pytest.mark.usefixtures("project")
-def test_a_database_that_is_none_is_named_in_one_line(
+def test_a_file_that_is_not_a_database_is_named_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -337,8 +337,8 @@ def test_a_store_that_cannot_be_used_is_named_in_one_line(monkeypatch: pytest.Mo
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_is_reported_to_the_makers_of_mlflow() -> None:
-    # MLflow is silent in tests and continuous integration anyway: a plain process shows what users get.
+def test_no_telemetry_is_sent_to_mlflow() -> None:
+    # MLflow sends no telemetry in tests and continuous integration, so a plain process is started.
     telling = ("CI", "PYTEST", "MLFLOW", "GITHUB", "DO_NOT_TRACK")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(telling)}
 
@@ -351,7 +351,7 @@ def test_nothing_is_reported_to_the_makers_of_mlflow() -> None:
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a new store."""
+    """Return the bytes of a new store's database."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("store")
         patch.setenv("DVC_ROOT", str(folder))
@@ -361,7 +361,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_database_is_refused_in_a_line_that_says_what_helps(
+def test_a_damaged_database_is_one_line_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: bytes, damage: Callable[[bytes], bytes], reason: str
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -372,7 +372,7 @@ def test_a_damaged_database_is_refused_in_a_line_that_says_what_helps(
     assert "\n" not in str(caught.value)
 
 
-def test_a_database_that_may_only_be_read_is_refused_in_a_line(
+def test_a_read_only_database_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: bytes
 ) -> None:
     (tmp_path / "mlflow.db").write_bytes(database)
@@ -382,7 +382,7 @@ def test_a_database_that_may_only_be_read_is_refused_in_a_line(
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_of_in_one_line(tmp_path: Path, database: bytes) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, database: bytes) -> None:
     (tmp_path / "mlflow.db").write_bytes(database)
     environment = os.environ | {"DVC_ROOT": str(tmp_path)}
     command = [sys.executable, "-c", FULL]

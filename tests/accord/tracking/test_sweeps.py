@@ -17,7 +17,7 @@ from seqmnist.config import Config
 
 @pytest.fixture
 def sweep(tracking: Tracking, tmp_path: Path) -> Sweep:
-    """A sweep that has started."""
+    """Return a sweep that has started."""
     sweep = Sweep.configured(tracking, tmp_path)
     sweep.start("a sweep", {"sweep.command": "python -m seqmnist.sweep -m"})
     return sweep
@@ -41,7 +41,7 @@ def run_of(tracking: Tracking, run_id: str | None) -> Run:
     return client.get_run(run_id)
 
 
-def test_trials_have_the_code_of_their_sweep(tracking: Tracking, tmp_path: Path) -> None:
+def test_trials_have_the_git_tags_of_their_sweep(tracking: Tracking, tmp_path: Path) -> None:
     sweep = Sweep.configured(tracking, tmp_path)
     assert sweep.extra_tags() == {}
     sweep.start("a sweep", {"sweep.command": "c", "git.commit": "abc", "git.dirty": "false", "config.sha256": "other"})
@@ -54,7 +54,7 @@ def test_trials_have_the_code_of_their_sweep(tracking: Tracking, tmp_path: Path)
     }
 
 
-def test_a_trial_that_another_machine_makes_is_waited_for(
+def test_a_trial_on_another_machine_is_waited_for(
     tracking: Tracking, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = add_trial(tracking, sweep, 3, status="RUNNING")
@@ -74,7 +74,7 @@ def test_a_trial_that_another_machine_makes_is_waited_for(
     assert looks == ["RUNNING"] * 3
     monkeypatch.setattr(sweeps, "_END_TIMEOUT_SECONDS", 0)
     client.update_run(run_id, status="RUNNING")
-    sweep.wait_for_end(3, "abc")  # no end: its machine may be gone
+    sweep.wait_for_end(3, "abc")  # returns although the run is RUNNING: its machine may be gone
 
 
 def test_a_sweep_describes_its_experiment_unless_a_user_did(tracking: Tracking, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_sweep_knows_that_another_machine_has_its_folder(
     assert Sweep.configured(tracking, tmp_path).other_host == socket.gethostname()
 
 
-def test_what_a_sweep_came_to_has_a_step_each_time(tracking: Tracking, sweep: Sweep, tmp_path: Path) -> None:
+def test_results_of_a_sweep_get_a_new_step_each_time(tracking: Tracking, sweep: Sweep, tmp_path: Path) -> None:
     for finished in (1, 2):
         sweep.record({"trials.finished": finished}, {}, tmp_path)
     client, _ = open_store(tracking)
@@ -128,9 +128,7 @@ def test_what_a_sweep_came_to_has_a_step_each_time(tracking: Tracking, sweep: Sw
     assert [(point.step, point.value) for point in points] == [(0, 1), (1, 2)]
 
 
-def test_trials_are_those_of_the_sweep_by_number_the_newest_run_of_each(
-    tracking: Tracking, sweep: Sweep, tmp_path: Path
-) -> None:
+def test_a_sweep_lists_the_newest_run_of_each_trial(tracking: Tracking, sweep: Sweep, tmp_path: Path) -> None:
     other = Sweep.configured(tracking, tmp_path / "other")
     other.start("another sweep", {})
     add_trial(tracking, other, 0)
@@ -166,20 +164,20 @@ def test_a_trials_run_is_found_by_its_configuration(tracking: Tracking, sweep: S
     assert sweep.trial_run_id(2, "abc") is None
 
 
-def test_a_trial_without_a_run_gets_one_that_says_why(sweep: Sweep) -> None:
+def test_a_trial_without_a_run_gets_one_with_the_error(sweep: Sweep) -> None:
     sweep.settle(3, "abc", "rnn units=0", "FAILED", "0 is impossible")
     (trial,) = sweep.trials()
     assert (trial.number, trial.name, trial.status, trial.error) == (3, "rnn units=0", "FAILED", "0 is impossible")
 
 
-def test_a_run_that_its_process_left_is_ended(tracking: Tracking, sweep: Sweep) -> None:
+def test_a_run_that_its_process_left_running_is_ended(tracking: Tracking, sweep: Sweep) -> None:
     add_trial(tracking, sweep, 0, status="RUNNING")
     sweep.settle(0, "abc", "unused", "KILLED", "killed by SIGKILL")
     (trial,) = sweep.trials()
     assert (trial.name, trial.status, trial.error) == ("trial 0", "KILLED", "killed by SIGKILL")
 
 
-def test_a_run_that_says_why_it_ended_is_left_alone(tracking: Tracking, sweep: Sweep) -> None:
+def test_a_run_with_an_error_and_final_status_is_left_alone(tracking: Tracking, sweep: Sweep) -> None:
     run_id = add_trial(tracking, sweep, 0, status="FAILED")
     open_store(tracking)[0].set_tag(run_id, "error", "it diverged")
     sweep.settle(0, "abc", "unused", "KILLED", "something else")
@@ -187,7 +185,7 @@ def test_a_run_that_says_why_it_ended_is_left_alone(tracking: Tracking, sweep: S
     assert (trial.status, trial.error) == ("FAILED", "it diverged")
 
 
-def test_trials_of_processes_that_are_gone_are_killed(tracking: Tracking, sweep: Sweep) -> None:
+def test_trials_of_ended_processes_become_killed(tracking: Tracking, sweep: Sweep) -> None:
     client, _ = open_store(tracking)
     run_id = add_trial(tracking, sweep, 0, status="RUNNING")
     tags = run_of(tracking, sweep.run_id).data.tags
@@ -236,7 +234,7 @@ def test_a_sweep_that_moved_away_from_its_store_keeps_its_run(tracking: Tracking
     assert [one.run_id for one in moved.trials()] == [trial]
     assert Sweep.configured(tracking, before).run_id == sweep.run_id, "to look changes nothing"
     moved.start("a sweep", {})
-    assert Sweep.configured(tracking, after).run_id == sweep.run_id  # from now on it is known there
+    assert Sweep.configured(tracking, after).run_id == sweep.run_id  # the run's tag has the new folder
     assert Sweep.configured(tracking, before).run_id is None
 
 
