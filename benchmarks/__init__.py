@@ -1,1 +1,1 @@
-"""Measurements: against Keras, PyTorch and the matrix-product floor, and of the accuracy that comes out."""
+"""Benchmarks of speed against Keras, PyTorch and the matrix-product floor, of accuracy, and of sweeps at scale."""

@@ -1,7 +1,7 @@
-"""Do the fast layers train to the accuracy of Keras's own? Both, from the same weights, over the same batches.
+"""Compare the accuracy of this project's layers with that of Keras's: `python -m benchmarks.accuracy`.
 
-`python -m benchmarks.accuracy` writes benchmarks/accuracy.csv: for each cell, kind of layer and seed the test accuracy
-of the epoch that validation selects, by the pipeline's recipe. It takes about 35 minutes on 2 cores.
+Both start from the same weights and see the same batches, by the pipeline's recipe. benchmarks/accuracy.csv gets the
+accuracy of the best validation epoch for each cell, kind of layer and seed. It takes about 35 minutes on 2 cores.
 """
 
 from pathlib import Path
@@ -38,8 +38,16 @@ def main() -> None:
 
 
 def train(configuration: Config, name: str, layers: str, seed: int, data: dict[config.SplitName, splits.Split]) -> Row:
-    """The selected epoch of one training."""
-    from seqmnist.training.trainer import Trainer  # after start_tensorflow
+    """Train one model and return the history row of its best validation epoch.
+
+    Args:
+        configuration: Configuration of the pipeline: the recipe and the sequence are taken from it.
+        name: Type of the cell, such as `lstm`.
+        layers: `fast` for this project's layer, `keras` for Keras's.
+        seed: Seed of the first weights and of the order of the images.
+        data: Splits by name.
+    """
+    from seqmnist.training.trainer import Trainer  # imports TensorFlow: start_tensorflow comes first
 
     cell = Cell.model_validate({"type": name, "units": 150, "shards": SHARDS, "train": {}})
     model = build(cell, configuration.sequence, seed)

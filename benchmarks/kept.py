@@ -1,6 +1,6 @@
-"""Results by processor, side by side: `python -m benchmarks.kept` writes page and figures anew from the JSON files.
+"""Results kept by processor: `python -m benchmarks.kept` writes results.md and the figures anew from the JSON files.
 
-results/<processor>.json is of `benchmarks.run`, results/<processor>.pipeline.json of `benchmarks.pipeline`.
+`benchmarks.run` writes results/<processor>.json, `benchmarks.pipeline` results/<processor>.pipeline.json.
 """
 
 import json
@@ -17,7 +17,7 @@ _LAYERS, _PIPELINE = ".json", ".pipeline.json"
 
 
 def main() -> None:
-    """Write the page and all figures anew."""
+    """Write results.md and all figures anew."""
     for name in _names(FOLDER):
         if layers := _read(FOLDER, name, _LAYERS):
             report.draw(layers, FOLDER / f"{name}.png")
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def keep_layers(results: dict[str, Any], folder: Path = FOLDER) -> None:
-    """Replace this processor's file and figure of epochs, and write the page."""
+    """Replace the JSON file and the figure of a processor with the results of `benchmarks.run`; write results.md."""
     name = slug(results["machine"])
     write_json(folder / f"{name}{_LAYERS}", results)
     report.draw(results, folder / f"{name}.png")
@@ -33,19 +33,19 @@ def keep_layers(results: dict[str, Any], folder: Path = FOLDER) -> None:
 
 
 def keep_pipeline(results: dict[str, Any], folder: Path = FOLDER) -> None:
-    """Replace this processor's file of whole stages, and write the page."""
+    """Replace the JSON file of a processor with the results of `benchmarks.pipeline`; write results.md."""
     write_json(folder / f"{slug(results['machine'])}{_PIPELINE}", results)
     write_page(folder)
 
 
 def write_page(folder: Path) -> None:
-    """Write the tables of all processors to results.md beside their folder."""
+    """Write the tables of all processors in a folder to results.md beside that folder."""
     sections = [_section(folder, name) for name in _names(folder)]
     write_text(folder.with_name("results.md"), "\n".join(["# Results by processor\n", *sections]))
 
 
 def _section(folder: Path, name: str) -> str:
-    """Return heading, tables and figure of a processor."""
+    """Return the Markdown of one processor: heading, tables and figure."""
     layers, pipeline = (_read(folder, name, kind) for kind in (_LAYERS, _PIPELINE))
     parts = [f"## {title((layers or pipeline)['machine'])}\n"]
     if layers:
@@ -60,7 +60,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _read(folder: Path, name: str, kind: str) -> dict[str, Any]:
-    """Return a processor's results of a kind; {} where there are none."""
+    """Return one JSON file of a processor, {} if it is missing; `kind` is the end of its name."""
     path = folder / f"{name}{kind}"
     return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 

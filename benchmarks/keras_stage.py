@@ -1,7 +1,7 @@
-"""The stage train by stock means: layers, `fit` and callbacks of Keras, MLflow's own calls.
+"""The stage train written with Keras's own layers, `fit` and callbacks, and MLflow's own calls.
 
-`benchmarks.pipeline` runs it at a repository's root: `python -m benchmarks.keras_stage CELL`. It knows what the default
-recipe uses, and refuses another one.
+`benchmarks.pipeline` runs it at a repository's root: `python -m benchmarks.keras_stage CELL`. It supports only the
+settings of the default recipe and refuses others.
 """
 
 import sys
@@ -24,8 +24,8 @@ from seqmnist.paths import PROCESSED
 from seqmnist.training.history import Row, summary
 
 LAYERS = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM}
-SCORED = 1_000  # images of a batch that is only scored
-_UNUSED = {  # by the default recipe
+SCORED = 1_000  # images a batch in validation and test
+_UNUSED = {  # settings that this stage lacks, with the values by which the default recipe turns them off
     "schedule": "constant",
     "clip_norm": None,
     **dict.fromkeys(("label_smoothing", "averaging", "shift", "rotation", "zoom", "shear"), 0),
@@ -34,7 +34,7 @@ _NAMES = {"loss": "train.loss", "accuracy": "train.accuracy", "val_loss": "val.l
 
 
 class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Logs each epoch to MLflow with its test scores and the seconds of its training, as the stage does."""
+    """A callback that logs each epoch's metrics, test scores and training seconds to MLflow, as the stage does."""
 
     def __init__(self, seed: int, images: int, test: Split) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ty
         self._seconds = time.perf_counter() - self._start
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Score the test images, and log."""
+        """Score the test images and log the epoch's metrics to MLflow."""
         metrics = {ours: logs[theirs] for theirs, ours in _NAMES.items()}
         loss, accuracy = self.model.evaluate(self._test.images, self._test.labels, batch_size=SCORED, verbose=0)
         metrics |= {"test.loss": loss, "test.accuracy": accuracy}
@@ -60,7 +60,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ty
 
 
 def main() -> None:
-    """Train the cell named on the command line, and keep the weights of its best validation epoch."""
+    """Train the cell named on the command line and log the model of its best validation epoch."""
     cell = sys.argv[1]
     configuration = config.load()
     recipe = configuration.train_of(cell)
@@ -91,17 +91,21 @@ def main() -> None:
 
 
 def check(configuration: config.Config, recipe: config.Train) -> None:
-    """Refuse, with a `UserError`, what only the project's own stage can do."""
+    """Refuse settings that only the project's own stage train supports.
+
+    Raises:
+        UserError: A setting differs from the one value that this stage supports.
+    """
     used = {f"train.{key}": (getattr(recipe, key), value) for key, value in _UNUSED.items()}
     used["sequence.view"] = configuration.sequence.view, "rows"
-    used["seeds"] = len(configuration.seeds), 1
-    for key, (given, known) in used.items():
-        if given != known:
-            raise UserError(f"{key} = {given}: the stage of stock parts knows {known} alone")
+    used["number of seeds"] = len(configuration.seeds), 1
+    for key, (given, supported) in used.items():
+        if given != supported:
+            raise UserError(f"{key} = {given}: this benchmark supports only {supported}")
 
 
 def compiled(cell: str, units: int, recipe: config.Train) -> Any:
-    """Return the model with its optimizer: images uint8 [n, 28, 28] to logits [n, 10]."""
+    """Return the compiled model, which maps images uint8 [n, 28, 28] to logits float32 [n, 10]."""
     image = keras.Input((SIZE, SIZE), dtype="uint8")
     rows = keras.layers.Rescaling(1 / 255)(image)
     model = keras.Model(image, keras.layers.Dense(CLASSES)(LAYERS[cell](units)(rows)))
@@ -112,8 +116,9 @@ def compiled(cell: str, units: int, recipe: config.Train) -> Any:
 
 
 def log_model(model: Any, test: Split) -> None:
-    """Log a model with its signature; the pins save MLflow from loading it in another process to infer them."""
+    """Log a model to MLflow with its signature and requirements."""
     images = test.images[:1]
+    # Without explicit requirements MLflow would load the model in another process to infer them.
     pins = [f"keras=={keras.__version__}", f"tensorflow=={tf.__version__}"]
     signature = infer_signature(images, model.predict(images, verbose=0))
     mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=pins)

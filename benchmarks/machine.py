@@ -1,4 +1,4 @@
-"""The machine that figures are measured on, and the name that its results are kept under."""
+"""Description of the machine that runs a benchmark, and the file name of its results."""
 
 import importlib.metadata
 import importlib.util
@@ -12,7 +12,7 @@ LIBRARIES = ("keras", "numpy", "tensorflow", "torch")
 
 
 def machine() -> dict[str, Any]:
-    """Describe this machine: the processor, its cores that this process may use, and versions of libraries."""
+    """Return the processor, the number of cores that this process may use, and the versions of Python and libraries."""
     cpuinfo = Path("/proc/cpuinfo").read_text("utf-8")
     model = re.search(r"^model name\s*: *(.+?) *$", cpuinfo, re.MULTILINE)
     return {
@@ -25,18 +25,18 @@ def machine() -> dict[str, Any]:
 
 
 def title(described: dict[str, Any]) -> str:
-    """Return what people call a machine, such as `AMD EPYC with AVX-512, 2 cores`."""
+    """Return a machine's name for headings, such as `AMD EPYC with AVX-512, 2 cores`."""
     avx512 = " with AVX-512" if described["avx512"] else ""
     return f"{described['processor']}{avx512}, {described['cores']} cores"
 
 
 def slug(described: dict[str, Any]) -> str:
-    """Return the name of a machine in files, such as `amd-epyc-avx512-2-cores`."""
+    """Return a machine's name for files, such as `amd-epyc-avx512-2-cores`."""
     plain = re.sub(r"\((r|tm)\)", "", described["processor"].lower())
     avx512 = "-avx512" if described["avx512"] else ""
     return f"{re.sub('[^a-z0-9]+', '-', plain).strip('-')}{avx512}-{described['cores']}-cores"
 
 
 def versions(described: dict[str, Any]) -> str:
-    """Return the versions of Python and the libraries."""
+    """Return the versions of Python and the libraries, such as `python 3.11.9, keras 3.15.0`."""
     return ", ".join(f"{name} {described[name]}" for name in ("python", *LIBRARIES) if name in described)

@@ -1,7 +1,7 @@
-"""Measure the stage train, as it is, against the same stage of stock parts: `python -m benchmarks.pipeline`.
+"""Time the stage train against the same stage written with Keras's parts: `python -m benchmarks.pipeline`.
 
-Each training is a whole command in a process of its own, on the real images and with a store of MLflow's, in a clone of
-this repository.
+Each training is a whole command in its own process. It reads the real images and logs to an MLflow database, in a
+clone of this repository. `benchmarks.keras_stage` is the stage with Keras's parts.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from seqmnist.paths import PROCESSED
 ROOT = Path(__file__).parents[1]
 CELLS = ("rnn", "lstm")
 SIDES = {"the stage": "seqmnist.stages.train", "Keras's layers in fit": "benchmarks.keras_stage"}
-OWN = {  # environment of both sides
+OWN = {  # environment variables for the commands of both sides
     "KERAS_BACKEND": "tensorflow",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
@@ -38,10 +38,10 @@ OWN = {  # environment of both sides
 
 
 def main() -> None:
-    """Measure what the command line asks for; keep it if it was the whole recipe."""
+    """Run the benchmark and print a table; keep the results only if the recipe's number of epochs was trained."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's; prints the results and does not keep them")
-    parser.add_argument("--rounds", type=int, default=3, help="trainings of each side and cell (default: 3)")
+    parser.add_argument("--epochs", type=int, help="epochs instead of the recipe's; results are then not kept")
+    parser.add_argument("--rounds", type=int, default=3, help="trainings for each side and cell (default: 3)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         epochs = clone(Path(folder), arguments.epochs)
@@ -53,17 +53,20 @@ def main() -> None:
 
 
 def clone(target: Path, epochs: int | None, **settings: Any) -> int:
-    """Clone this repository with its code and images as they stand; return the epochs of its recipe.
+    """Clone this repository, uncommitted code and images included; return the number of epochs in its params.yaml.
 
     Args:
-        target: Empty folder.
-        epochs: Number of epochs in place of the recipe's.
-        settings: Values in place of those at the top of params.yaml.
+        target: Empty folder for the clone.
+        epochs: Number of epochs that replaces the recipe's, if given.
+        settings: Values that replace top-level keys of params.yaml.
+
+    Raises:
+        UserError: Images are missing or damaged.
     """
-    splits.load_all(ROOT / PROCESSED)  # refuses in a line what is missing or damaged
+    splits.load_all(ROOT / PROCESSED)  # only for its checks
     subprocess.run(["git", "clone", "--quiet", ROOT, target], check=True)
-    for place in ("benchmarks", "src", PROCESSED):
-        shutil.copytree(ROOT / place, target / place, dirs_exist_ok=True)
+    for folder in ("benchmarks", "src", PROCESSED):
+        shutil.copytree(ROOT / folder, target / folder, dirs_exist_ok=True)
     values = yaml.safe_load((target / PARAMS).read_text("utf-8")) | settings
     values["train"]["epochs"] = epochs or values["train"]["epochs"]
     (target / PARAMS).write_text(yaml.safe_dump(values, sort_keys=False), "utf-8")
@@ -71,8 +74,8 @@ def clone(target: Path, epochs: int | None, **settings: Any) -> int:
 
 
 def measure(repository: Path, rounds: int) -> dict[str, Any]:
-    """Train both cells on both sides, in turn; return the seconds of each training by cell and side."""
-    train(repository, SIDES["the stage"], CELLS[0])  # makes the store and fills the disk's cache
+    """Train both cells on both sides, in turn; return what `train` measured, by cell and side."""
+    train(repository, SIDES["the stage"], CELLS[0])  # not measured: it makes mlflow.db and fills the disk cache
     cells: dict[str, dict[str, list[dict[str, float]]]] = {cell: {side: [] for side in SIDES} for cell in CELLS}
     for number in range(rounds):
         for cell, sides in cells.items():
@@ -83,7 +86,10 @@ def measure(repository: Path, rounds: int) -> dict[str, Any]:
 
 
 def train(repository: Path, module: str, cell: str) -> dict[str, float]:
-    """Run a side's command; return the seconds of the whole process and those of the training that it logged.
+    """Run the command of one side and time it.
+
+    Returns:
+        `seconds` of the whole process, and `training_seconds`, which the run logged for its epochs.
 
     Raises:
         UserError: The command failed.
@@ -100,7 +106,7 @@ def train(repository: Path, module: str, cell: str) -> dict[str, float]:
 
 
 def logged_seconds(repository: Path) -> float:
-    """Return the seconds that the epochs of the newest run trained."""
+    """Return the training seconds of the newest run in mlflow.db, added over its epochs."""
     query = (
         "SELECT sum(value) FROM metrics WHERE key = 'time.epoch_seconds'"
         " AND run_uuid = (SELECT run_uuid FROM runs ORDER BY start_time DESC LIMIT 1)"

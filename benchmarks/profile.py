@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes: `python -m benchmarks.profile lstm` prints each operation's share of it."""
+"""Profile an epoch of one cell: `python -m benchmarks.profile lstm` prints each operation's share of the time."""
 
 import argparse
 import tempfile
@@ -10,7 +10,7 @@ from benchmarks.variants import SHARDS, fast
 from benchmarks.workload import Workload
 
 IMAGES = 5_500
-SHOWN = 12
+SHOWN = 12  # operations in the table
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     cell = parser.parse_args().cell
     work = Workload(cell, images=IMAGES)
     epoch = fast(work)
-    epoch()
+    epoch()  # warms up
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def by_operation(path: Path) -> Counter[str]:
-    """Milliseconds by kind of operation in a profile of TensorFlow's host threads."""
+    """Return the milliseconds spent by kind of operation, added over the CPU threads in a TensorFlow profile."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     space = xplane_pb2.XSpace.FromString(path.read_bytes())
@@ -49,7 +49,7 @@ def by_operation(path: Path) -> Counter[str]:
         for line in plane.lines:
             for event in line.events:
                 node, colon, kind = names[event.metadata_id].rpartition(":")
-                # Operations are named node:Kind; what the executor does around them is named Class::method.
+                # Events named node:Kind are operations; those named Class::method are the executor's own work.
                 if colon and node and not node.endswith(":") and kind.isidentifier():
                     spent[kind] += event.duration_ps / 1e9
     return spent

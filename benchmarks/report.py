@@ -1,4 +1,4 @@
-"""Tables of what `benchmarks.run` and `benchmarks.pipeline` measured, and a figure."""
+"""Tables and a figure of the results of `benchmarks.run` and `benchmarks.pipeline`."""
 
 import statistics
 from pathlib import Path
@@ -23,14 +23,14 @@ SIZES = ("units", "steps", "batch")
 
 
 def floor_seconds(one: dict[str, Any]) -> float:
-    """The least seconds an epoch: its matrix products at the peak rate of the same run."""
+    """Return the floor: the seconds that an epoch's matrix products take at the median peak rate of the same run."""
     peak_seconds: float = statistics.median(one["peak_seconds"])
     flop: int = one["flop"]
     return flop / PEAK_FLOP * peak_seconds
 
 
 def table(results: dict[str, Any]) -> str:
-    """The comparison, in Markdown."""
+    """Return the Markdown table that compares the variants of each cell."""
     lines = [versions(results["machine"]), ""]
     heads = [
         "cell",
@@ -68,7 +68,7 @@ def _rows(one: dict[str, Any]) -> list[str]:
 
 
 def scaling_table(results: dict[str, Any]) -> str:
-    """Seconds an epoch by units, steps and batch size, in Markdown."""
+    """Return the Markdown table of seconds an epoch by units, steps and batch size."""
     variants = list(results["scaling"][0]["variants"])
     lines = [
         f"| cell | units | steps x inputs | batch | {' | '.join(variants)} | fast: times the floor |",
@@ -85,13 +85,13 @@ def scaling_table(results: dict[str, Any]) -> str:
 
 
 def tables(results: dict[str, Any]) -> str:
-    """Return the comparison and the scaling."""
+    """Return the Markdown tables of the comparison and of the scaling."""
     images = results["scaling"][0]["workload"]["images"]
     return f"{table(results)}\nSeconds an epoch of {images:,} images:\n\n{scaling_table(results)}"
 
 
 def pipeline_table(results: dict[str, Any]) -> str:
-    """Return the seconds of whole stages, and how they divide into training and the rest, in Markdown."""
+    """Return the Markdown table of the seconds of whole stages, divided into training and the rest."""
     heads = [
         "cell",
         "what runs",
@@ -132,7 +132,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 
 def _bars(axes: Any, one: dict[str, Any]) -> None:
-    """Median seconds an epoch, a dot for each round, a line at the floor."""
+    """Draw a bar for each variant: its median seconds an epoch, a dot for each round, and a line at the floor."""
     for index, (variant, figures) in enumerate(one["variants"].items()):
         seconds = figures["seconds"]
         axes.barh(index, statistics.median(seconds), color=COLOURS[variant], alpha=0.7)
@@ -145,7 +145,13 @@ def _bars(axes: Any, one: dict[str, Any]) -> None:
 
 
 def _scaling(axes: Any, varied: str, measured: list[dict[str, Any]]) -> None:
-    """Times the floor by the size that is varied, for each cell and variant; the other sizes are the usual ones."""
+    """Draw the ratio of seconds to the floor over one size, a line for each cell and variant.
+
+    Args:
+        axes: Matplotlib axes to draw on.
+        varied: Name of the size on the x axis, one of `SIZES`; the other sizes have their usual values.
+        measured: Results of all workloads of the scaling.
+    """
     for cell, style in (("rnn", ":"), ("lstm", "-"), ("gru", "--")):
         of_cell = [one for one in measured if one["workload"]["cell"] == cell]
         usual = {name: statistics.mode(one["workload"][name] for one in of_cell) for name in SIZES}

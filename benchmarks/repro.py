@@ -1,7 +1,7 @@
-"""Profile what `make repro` waits for, stage by stage: `python -m benchmarks.repro [REVISION]`.
+"""Profile `make repro`, stage by stage: `python -m benchmarks.repro [REVISION]`.
 
-py-spy (`pip install py-spy`, which nothing else needs) looks a hundred times a second at what the main thread of each
-process is at, in a clone in which nothing ran. It slows the pipeline by a tenth.
+py-spy samples the call stack of each process's main thread a hundred times a second, in a fresh clone. It slows the
+pipeline by a tenth. Only this benchmark needs it: `pip install py-spy`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from benchmarks.machine import machine, title
 ROOT = Path(__file__).parents[1]
 RATE = 100  # samples a second
 COMMANDS = ("-m seqmnist check --quick --repair", "-m dvc repro", "-m seqmnist sync")
-# What a stack of calls is counted as: the first whose words stand in it.
+# Parts of the time, each with a pattern. A stack counts for the first part whose pattern it matches.
 PARTS = {
     "imports": r"importlib",
     "training": r"TrainingGraph\.run ",
@@ -34,19 +34,19 @@ PARTS = {
     "download": r"seqmnist/data/sources",
     "reading, writing": r"seqmnist/data/|accord/checkpoints|cells/saved",
 }
-ENDS = "start and end"  # of a process: no call is on its stack
+ENDS = "start and end"  # Python starts or ends: its stack has no calls
 OTHER = "all else"
 WAITS = re.compile(r"subprocess\.py|selectors\.py")
 PROCESS = re.compile(r'^process \d+:"\S*python\S* (.*)"$')
 
 
 def main() -> None:
-    """Profile a revision, this one if none is given, and print a table in Markdown."""
+    """Profile a revision, by default HEAD, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("revision", nargs="?", default="HEAD")
+    parser.add_argument("revision", nargs="?", default="HEAD", help="Git revision to profile (default: HEAD)")
     revision = parser.parse_args().revision
     if not (profiler := shutil.which("py-spy")):
-        raise UserError("py-spy is not installed; `pip install py-spy` brings it in")
+        raise UserError("py-spy is not installed: run `pip install py-spy`")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
         subprocess.run(["git", "checkout", "--quiet", revision], cwd=folder, check=True)
@@ -65,10 +65,10 @@ def count(command: str, stacks: list[str], found: dict[str, Counter[str]]) -> No
     """Count the samples of a command by process and part.
 
     Args:
-        command: What was run.
-        stacks: Lines `frame;frame;... samples`, the outermost frame first. A process that the command started has a
-            frame with its own command.
-        found: Samples by process and part, to which these are added.
+        command: Arguments of the Python command that was profiled.
+        stacks: Lines `frame;frame;... samples`, the outermost frame first. Each process that the command started has
+            a frame with its own command.
+        found: Number of samples by process and part. The counts are added to it.
     """
     for line in stacks:
         stack, _, samples = line.rpartition(" ")
@@ -76,14 +76,14 @@ def count(command: str, stacks: list[str], found: dict[str, Counter[str]]) -> No
         start = max(index for index, frame in enumerate(frames) if PROCESS.match(frame))
         process, (thread, *calls) = PROCESS.sub(r"\1", frames[start]), frames[start + 1 :]
         text = ";".join(calls)
-        if "MainThread" not in thread or WAITS.search(text):  # for another process, which has its own samples
+        if "MainThread" not in thread or WAITS.search(text):  # it waits for another process, which has its own samples
             continue
         part = next((name for name, words in PARTS.items() if re.search(words, text)), OTHER if text else ENDS)
         found.setdefault(process.removeprefix("-m ").partition(" --")[0], Counter())[part] += int(samples)
 
 
 def table(found: dict[str, Counter[str]]) -> str:
-    """Seconds by process and part, in Markdown."""
+    """Return the Markdown table of seconds by process and part."""
     parts = [name for name in (ENDS, *PARTS, OTHER) if any(one[name] for one in found.values())]
     rows = [["", *parts, "all"], ["---", *["---:"] * (len(parts) + 1)]]
     for process, one in (found | {"all": sum(found.values(), Counter[str]())}).items():

@@ -1,7 +1,7 @@
-"""Measure: `python -m benchmarks.run` (under an hour) or `python -m benchmarks.run --quick` (two minutes).
+"""Time epochs of this project's layers, Keras's and PyTorch's: `python -m benchmarks.run [--quick]`.
 
-Variants of one workload run in processes of their own that stay up; in each round one after another trains an epoch,
-while the others wait. So whatever slows the machine for a while slows all of them.
+Each variant of a workload has a process of its own. In each round one after another trains an epoch, while the others
+wait: whatever slows the machine for a while then slows all of them. It takes under an hour, with --quick two minutes.
 """
 
 import argparse
@@ -28,12 +28,12 @@ QUICK = Path(__file__).parent / "quick.json"
 CELLS = ("rnn", "lstm", "gru")
 SCALING: dict[str, tuple[int, ...]] = {"units": (50, 150, 512), "steps": (28, 112, 784), "batch": (32, 150, 1024)}
 SCALED = ("fast", "keras", "pytorch")
-FEW = 5_500  # images where a tenth of the data is enough
-PYTORCH_HINT = "PyTorch is not installed and left out; `pip install torch==2.13.0` brings it in"
+FEW = 5_500  # images: a tenth of the training images
+PYTORCH_HINT = "PyTorch is not installed, so it is left out: run `pip install torch==2.13.0` to include it"
 
 
 def main() -> None:
-    """Measure what the command line asks for and report it."""
+    """Run the benchmark, keep its results and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two minutes: a tenth of the images, no scaling")
     quick = parser.parse_args().quick
@@ -48,13 +48,13 @@ def main() -> None:
 
 
 def quick_results() -> dict[str, Any]:
-    """Epochs of a tenth of the images, for the two cells of the pipeline."""
+    """Return the comparison on a tenth of the images, for the two cells of the pipeline."""
     compared = [compare(Workload(cell, images=FEW), SCALED, rounds=3) for cell in ("rnn", "lstm")]
     return {"machine": machine(), "compared": compared}
 
 
 def full_results() -> dict[str, Any]:
-    """Whole epochs of all cells and variants, then the scaling on a tenth of the images."""
+    """Return the comparison of all cells and variants on all images, and the scaling on a tenth of them."""
     compared = [compare(Workload(cell), tuple(VARIANTS), rounds=5) for cell in CELLS]
     for one in compared:
         for variant, figures in one["variants"].items():
@@ -66,13 +66,23 @@ def full_results() -> dict[str, Any]:
 
 
 def scaled(cell: str) -> list[Workload]:
-    """One size varied at a time, the others as the pipeline has them; the pipeline's own once."""
+    """Return the workloads of the scaling: one size varies at a time, the others are those of the pipeline."""
     works = [Workload(cell=cell, images=FEW, **{name: value}) for name, values in SCALING.items() for value in values]
     return list(dict.fromkeys(works))
 
 
 def compare(work: Workload, variants: tuple[str, ...], rounds: int) -> dict[str, Any]:
-    """Seconds an epoch of each variant in each round, in turn; the matrix products' peak among them."""
+    """Time an epoch of each variant in each round, in turn.
+
+    Args:
+        work: Workload that all variants train.
+        variants: Names in `VARIANTS`. `pytorch` is skipped if PyTorch is not installed.
+        rounds: Number of rounds.
+
+    Returns:
+        The workload, its floating-point operations (`flop`), the seconds of a matrix product in each round
+        (`peak_seconds`), and each variant's seconds by round with its peak memory.
+    """
     print(f"{work}", flush=True)
     names = [name for name in (*variants, "peak") if name != "pytorch" or _has_pytorch()]
     with ExitStack() as stack:
@@ -98,7 +108,7 @@ def compare(work: Workload, variants: tuple[str, ...], rounds: int) -> dict[str,
 
 @contextmanager
 def start(variant: str, work: Workload) -> Iterator["Worker"]:
-    """Start a process that trains one variant, wait for the end of its first epoch, and end it with the block."""
+    """Start a process that trains one variant and wait for its first epoch; kill it when the block ends."""
     command = [sys.executable, "-m", "benchmarks.worker", variant, json.dumps(dataclasses.asdict(work))]
     pipe = subprocess.PIPE
     with (
@@ -112,7 +122,7 @@ def start(variant: str, work: Workload) -> Iterator["Worker"]:
 
 
 class Worker:
-    """Speaks with the process that trains one variant, an epoch at a time."""
+    """The client of a `benchmarks.worker` process, which trains one variant an epoch at a time."""
 
     def __init__(self, variant: str, process: "subprocess.Popen[str]", errors: IO[str]) -> None:
         self._variant, self._process, self._errors = variant, process, errors
@@ -120,12 +130,12 @@ class Worker:
         self.seconds: list[float] = []
 
     def round(self) -> None:
-        """Train one epoch."""
+        """Train one epoch and keep its seconds."""
         print("go", file=self._process.stdin, flush=True)
         self.seconds.append(self._answer()["seconds"])
 
     def peak_mebibytes(self) -> float:
-        """The most memory that the process had."""
+        """Return the peak memory of the process in MiB."""
         print("memory", file=self._process.stdin, flush=True)
         return self._answer()["mebibytes"]
 

@@ -1,7 +1,7 @@
-"""Measure what a sweep costs the more it has of trials, and calculate from it: `python -m benchmarks.scale`.
+"""Measure how the cost of a sweep grows with its trials, and extrapolate: `python -m benchmarks.scale`.
 
-MLflow's runs are made by its client in a database of their own; thousands of them are copies of such a run by SQL.
-Writes scale.json and the tables in scale.md, beside this module.
+MLflow's client logs one run to a new database; SQL then copies it thousands of times. The results go to scale.json
+and into the tables of scale.md, beside this module.
 """
 
 import argparse
@@ -33,16 +33,16 @@ RUNS = (1, 1_000, 10_000, 100_000)
 JOBS = (100, 1_000)
 EPOCHS = 15
 METRICS = [f"{split}.{name}" for split in ("train", "validation", "test") for name in ("accuracy", "loss", "seconds")]
-PARAMETERS = 60  # dotted names of a configuration
+PARAMETERS = 60  # logged for each run
 _COPIED = ("runs", "tags", "params", "metrics", "latest_metrics")
 _ROUNDS = 7
 _IMAGE = 28 * 28
 
 
 def main() -> None:
-    """Measure, and write what was measured and what follows from it."""
+    """Run the benchmark, print its tables and write them into docs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a hundredth of the sizes; prints and writes nothing")
+    parser.add_argument("--quick", action="store_true", help="use a hundredth of the sizes; write no files")
     quick = parser.parse_args().quick
     share = 100 if quick else 1
     with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -61,7 +61,12 @@ def main() -> None:
 
 
 def store(folder: Path, sizes: list[int]) -> Iterator[dict[str, Any]]:
-    """What requests cost in a database of so many runs, and how large it is."""
+    """Yield the seconds of MLflow's requests, the peak memory and the database's size for each number of runs.
+
+    Args:
+        folder: Folder for the database.
+        sizes: Numbers of runs, in ascending order.
+    """
     from mlflow.entities import Metric, Param, RunTag
 
     from accord.tracking.store import open_store
@@ -114,7 +119,14 @@ def _each_epoch(epoch: Callable[[int], None]) -> None:
 
 
 def _copy(database: Path, run_id: str, trial: str, numbers: range) -> None:
-    """Copy a run's rows, each copy with a number of its own as trial."""
+    """Copy a run's rows in SQLite, once for each number; the number becomes the copy's run ID and trial tag.
+
+    Args:
+        database: File of the database.
+        run_id: ID of the run to copy.
+        trial: Key of the tag that holds a trial's number.
+        numbers: Numbers of the copies.
+    """
     with closing(sqlite3.connect(database)) as connection, connection:
         for table in _COPIED:
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
@@ -151,7 +163,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 def hydra(jobs: int) -> dict[str, float]:
-    """Seconds, memory and files of Hydra's own sweeper and launcher for jobs that do nothing."""
+    """Measure seconds, peak memory and files a job of Hydra's basic sweeper and launcher, with jobs that do nothing."""
     with tempfile.TemporaryDirectory() as folder:
         (script := Path(folder, "job.py")).write_text(_NOTHING, "utf-8")
         command = [sys.executable, str(script), "-m", f"+x=range(0,{jobs})", f"hydra.sweep.dir={folder}/sweep"]
@@ -170,7 +182,12 @@ def hydra(jobs: int) -> dict[str, float]:
 
 
 def mapped(folder: Path, images: int) -> dict[str, float]:
-    """Images a second read in a random order, by batches, from a file that is mapped into memory."""
+    """Measure how many images a second are read in batches from a memory-mapped file, at random and in order.
+
+    Args:
+        folder: Folder for the file.
+        images: Number of images in the file, 784 bytes each.
+    """
     path, batch, batches = folder / "images", 150, 500
     generator = np.random.default_rng(0)
     with path.open("wb") as file:
@@ -184,13 +201,13 @@ def mapped(folder: Path, images: int) -> dict[str, float]:
         for number in range(min(batches, images // batch)):
             pixels[order[number * batch : (number + 1) * batch]].sum()
         rates[name] = min(batches, images // batch) * batch / (time.perf_counter() - start)
-        del pixels  # the system forgets no page that is mapped
+        del pixels  # the system drops no cached page that is still mapped
     path.unlink()
     return {"images": images, "random": rates["random"], "in_order": rates["in order"]}
 
 
 def _forget(path: Path) -> None:
-    """Have the system read a file from the disk again."""
+    """Drop a file from the system's page cache, so that the next read comes from the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""What follows from the measured costs for a million trials and for a hundred million images."""
+"""Extrapolation of measured costs to a million trials and to a hundred million images."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from seqmnist.report.publish import Rows, markdown
 
 TRIALS = 1_000_000
 EPOCHS = 15
-REQUESTS = EPOCHS + 12  # of a trial: a request an epoch, and those of start, parameters, tags, model and end
-SECONDS = {"rnn": 10 + EPOCHS * 1.22, "lstm": 10 + EPOCHS * 4.83}  # on 2 cores: start, and docs/speed.md's epochs
+REQUESTS = EPOCHS + 12  # a trial: one request an epoch, and twelve for start, parameters, tags, model and end
+SECONDS = {"rnn": 10 + EPOCHS * 1.22, "lstm": 10 + EPOCHS * 4.83}  # a trial on 2 cores: 10 s of start, then the epochs
 IMAGES = 100_000_000
 TRAINED = {"rnn": 55_000 / 1.22, "lstm": 55_000 / 4.83}  # images a second on 2 cores, from docs/speed.md
-BYTES_AN_IMAGE = 28 * 28 + 1 + 24 + 8  # pixels, label, augmentation's map, its place in the order of an epoch
+BYTES_AN_IMAGE = 28 * 28 + 1 + 24 + 8  # pixels, label, augmentation map, index in the epoch's order
 
 
 def tables(measured: dict[str, Any]) -> dict[str, str]:
-    """Return the tables of benchmarks/scale.md by the names of their marks."""
+    """Return the Markdown tables of benchmarks/scale.md by the names of their marks in the page."""
     return {
         "store": _store(measured["store"]),
         "hydra": _hydra(measured["hydra"]),
@@ -54,7 +54,11 @@ def _hydra(measured: list[dict[str, float]]) -> str:
 
 
 def million(measured: dict[str, Any]) -> dict[str, float]:
-    """Costs of a million trials that don't depend on the cell, by lines through the smallest and the largest size."""
+    """Return the costs of a million trials that don't depend on the cell.
+
+    Memory, and the seconds of requests, lie on a line through two measured sizes; the rest is proportional to the
+    largest size.
+    """
     small, large = measured["store"][0], measured["store"][-1]
     few, many = measured["hydra"]
     return {

@@ -1,6 +1,8 @@
-"""Measure what pruning and a second worker win in a search, in turn: `python -m benchmarks.search [seqmnist|workers]`.
+"""Measure how much time pruning or a second worker saves: `python -m benchmarks.search [seqmnist|workers]`.
 
-It searches as examples/digits or this project does, in a folder and a store of its own, and prints tables in Markdown.
+Without an argument it measures pruning in the search of examples/digits, with `seqmnist` in that of this project.
+With `workers` it compares two workers with one, in a search and in a grid of examples/digits. It uses a temporary
+folder and a database of its own, and prints its results.
 """
 
 import json
@@ -20,7 +22,7 @@ from accord.sweep.folders import Result
 from benchmarks.machine import machine
 
 ROOT = Path(__file__).parents[1]
-SEARCHES = {  # the project's folder, what all trials of its search have, and seeds of searches
+SEARCHES = {  # by project: its folder, overrides of every search, and the seeds of its searches
     "digits": ("examples/digits", [], (1, 2, 3)),
     "seqmnist": (".", ["cell=lstm", "train.epochs=5"], (42,)),
 }
@@ -29,16 +31,16 @@ GRID = ["model=sgd,mlp", "model.learning_rate=0.01,0.1"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to."""
+    """The cost and result of one sweep."""
 
     seconds: float
-    epochs: int  # that all trials trained
-    best: float  # the project's metric
-    pruned: int  # trials
+    epochs: int  # total over all trials
+    best: float  # highest validation accuracy of a finished trial
+    pruned: int  # number of pruned trials
 
 
 def main() -> None:
-    """Compare with and without pruning by each seed; or one worker with two, in a search and in a grid of digits."""
+    """Run the comparison named on the command line and print it."""
     name = sys.argv[1] if len(sys.argv) > 1 else "digits"
     place, values, seeds = SEARCHES["digits" if name == "workers" else name]
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +51,7 @@ def main() -> None:
             few = [*search, "hydra.sweeper.n_trials=8", "hydra.sweeper.pruner=none"]
             searches = workers(lambda count: sweep([*few, f"hydra.sweeper.workers={count}"]))
             grids = workers(lambda count: sweep([*GRID, f"hydra.launcher.n_jobs={count}"]))
-            print(f"two workers run {searches:.2f} (search), {grids:.2f} (grid) times as many trials an hour as one")
+            print(f"two workers run {searches:.2f} (search) and {grids:.2f} (grid) times as many trials an hour as one")
             return
         outcomes = {}
         for seed in seeds:
@@ -60,7 +62,12 @@ def main() -> None:
 
 
 def workers(sweep: Callable[[int], Outcome], rounds: int = 3) -> float:
-    """Return how many times as fast two workers are as one, by the medians of rounds in which both run in turn."""
+    """Return the speedup of two workers over one: the ratio of median seconds, over rounds in which both run in turn.
+
+    Args:
+        sweep: Function that runs the sweep with a number of workers.
+        rounds: Number of rounds.
+    """
     seconds: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
         for count, measured in seconds.items():
@@ -70,7 +77,14 @@ def workers(sweep: Callable[[int], Outcome], rounds: int = 3) -> float:
 
 
 def run(name: str, place: Path, folder: Path, overrides: Sequence[str]) -> Outcome:
-    """Run a sweep of a project to its end."""
+    """Run a sweep to its end and return its outcome.
+
+    Args:
+        name: Package of the project.
+        place: Folder of the project.
+        folder: Folder for the sweep and the MLflow database.
+        overrides: Hydra overrides of the sweep.
+    """
     sweep = Path(tempfile.mkdtemp(dir=folder))
     command = [sys.executable, "-m", f"{name}.sweep", "-m", f"hydra.sweep.dir={sweep}", *overrides]
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
@@ -86,7 +100,7 @@ def run(name: str, place: Path, folder: Path, overrides: Sequence[str]) -> Outco
 
 
 def pruning_table(seeds: Sequence[int], outcomes: dict[tuple[str, int], Outcome]) -> str:
-    """Return a row for each seed: with pruning against without."""
+    """Return the Markdown table that compares searches with and without pruning, a row for each seed."""
     lines = ["| seed | pruned | epochs | seconds | best without | best with |", "|---:|---:|---:|---:|---:|---:|"]
     for seed in seeds:
         without, pruned = outcomes["none", seed], outcomes["median", seed]

@@ -1,7 +1,7 @@
-"""Measure seeds side by side against seeds in turn: `python -m benchmarks.seeds [--epochs N]`.
+"""Time seeds trained side by side against seeds trained in turn: `python -m benchmarks.seeds [--epochs N]`.
 
-The stage train runs with four seeds, as a whole command in a process of its own: by one worker with all cores and by a
-worker for each core, in turn, with the usual shards of a batch and with one.
+Each measurement is the whole command of the stage train with four seeds. One worker with all cores alternates with a
+worker for each core. Both train with two shards a batch, the usual number, and with one.
 """
 
 import argparse
@@ -22,10 +22,10 @@ SEEDS = [42, 43, 44, 45]
 
 
 def main() -> None:
-    """Measure and print a table in Markdown."""
+    """Run the benchmark and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=3, help="of each training (default: 3)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each number of workers (default: 3)")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of each training (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="trainings with each number of workers (default: 3)")
     arguments = parser.parse_args()
     many = share(jobs=len(SEEDS)).workers
     print(f"{title(machine())}, {len(SEEDS)} seeds of {arguments.epochs} epochs, medians of {arguments.rounds} rounds")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def settings(path: Path, cell: str, shards: int, workers: int) -> None:
-    """Set the shards of a cell and the workers in params.yaml."""
+    """Set the number of shards of a cell and the number of workers in params.yaml."""
     values = yaml.safe_load(path.read_text("utf-8")) | {"workers": workers}
     values["cells"][cell]["shards"] = shards
     path.write_text(yaml.safe_dump(values, sort_keys=False), "utf-8")

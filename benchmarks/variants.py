@@ -1,4 +1,4 @@
-"""The same training by this project, Keras and PyTorch: each variant sets itself up once and then times epochs."""
+"""Variants of one training, by this project, Keras and PyTorch: each sets itself up once and then times epochs."""
 
 import time
 from collections.abc import Callable
@@ -13,18 +13,18 @@ from seqmnist.data.splits import Split
 
 RATE = 0.001
 SHARDS = 2
-Epoch = Callable[[], float]  # trains once over the images and gives the seconds
+Epoch = Callable[[], float]  # trains one epoch and returns its seconds
 
 
 def fast(work: Workload) -> Epoch:
-    """This project's layers in this project's trainer."""
+    """Set up this project's layer in this project's trainer."""
     from seqmnist.training.runtime import start_tensorflow
 
     start_tensorflow(SHARDS)
     from seqmnist.training.trainer import Trainer
 
     images, labels = work.data()
-    few = Split(images[:10], labels[:10])  # scoring is not what is timed
+    few = Split(images[:10], labels[:10])  # scoring is not timed
     recipe = Train(
         epochs=10**6,
         batch_size=work.batch,
@@ -49,7 +49,7 @@ def fast(work: Workload) -> Epoch:
 
 
 def fast_fit(work: Workload) -> Epoch:
-    """This project's layers in Keras's `fit`, with this project's thread settings."""
+    """Set up this project's layer in Keras's `fit`, with this project's thread settings."""
     from seqmnist.training.runtime import start_tensorflow
 
     start_tensorflow(SHARDS)
@@ -59,7 +59,7 @@ def fast_fit(work: Workload) -> Epoch:
     from seqmnist.training.graph import split_rows
 
     class InShards(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-        """The layer on parts of a batch side by side, as the trainer runs it."""
+        """The layer, run on the shards of a batch side by side, as the trainer runs it."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -72,20 +72,21 @@ def fast_fit(work: Workload) -> Epoch:
 
 
 def keras_default(work: Workload) -> Epoch:
-    """Keras's layer as it is, in Keras's `fit`."""
+    """Set up Keras's layer in Keras's `fit`."""
     return _fitted(work, _keras_layer(work, unroll=False))
 
 
 def keras_unrolled(work: Workload) -> Epoch:
-    """Keras's layer unrolled, in Keras's `fit`."""
+    """Set up Keras's layer, unrolled, in Keras's `fit`."""
     return _fitted(work, _keras_layer(work, unroll=True))
 
 
 def pytorch(work: Workload) -> Epoch:
-    """PyTorch's layer with fused Adam; subnormal numbers count as 0, as in TensorFlow."""
+    """Set up PyTorch's layer with fused Adam."""
     import torch
 
-    torch.set_flush_denormal(True)  # over 784 steps gradients vanish into them, and an epoch takes ten times as long
+    # As in TensorFlow. Over 784 steps gradients become subnormal numbers, with which an epoch takes ten times as long.
+    torch.set_flush_denormal(True)
     kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[work.cell]
     cell = kind(work.inputs, work.units, batch_first=True)
     logits = torch.nn.Linear(work.units, CLASSES)
@@ -106,7 +107,7 @@ def pytorch(work: Workload) -> Epoch:
 
 
 def peak(_work: Workload) -> Epoch:
-    """The best of 20 float32 products of 2048 x 2048 in TensorFlow with all cores."""
+    """Set up the measurement of the processor's peak: the fastest of 20 float32 products of 2048 x 2048 matrices."""
     import tensorflow as tf
 
     matrix = tf.random.stateless_normal((2048, 2048), (0, 0))
@@ -170,6 +171,6 @@ def _fitted(work: Workload, layer: Any) -> Epoch:
 
 
 def _sequences(work: Workload) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The images scaled and cut into steps beforehand [images, steps, inputs], and their labels."""
+    """Return the images scaled to 0 to 1 and cut into steps, float32 [images, steps, inputs]; labels int64 [images]."""
     images, labels = work.data()
     return (images.reshape(-1, work.steps, work.inputs) / 255).astype(np.float32), labels.astype(np.int64)

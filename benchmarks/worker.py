@@ -1,7 +1,7 @@
-"""One variant in a process of its own: `python -m benchmarks.worker VARIANT WORKLOAD`, started by `benchmarks.run`.
+"""The process of one variant: `python -m benchmarks.worker VARIANT WORKLOAD`, started by `benchmarks.run`.
 
-It warms up with one epoch. Then it times one for each line `go` on stdin, and tells its memory for each `memory`;
-answers are lines of JSON on stdout.
+It warms up with one epoch. Then it trains and times an epoch for each line `go` on stdin, and reports its peak memory
+for each line `memory`. Its answers are lines of JSON on stdout.
 """
 
 import json
@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 
-# Keras's other backends are not what is compared.
+# Set before Keras is imported: the user's keras.json may name another backend.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 from benchmarks.variants import VARIANTS
@@ -18,7 +18,7 @@ from benchmarks.workload import Workload
 
 
 def main() -> None:
-    """Set up, then answer until stdin ends."""
+    """Set up the variant named on the command line, then answer requests until stdin ends."""
     variant, workload = sys.argv[1:]
     start = time.perf_counter()
     epoch = VARIANTS[variant](Workload(**json.loads(workload)))

@@ -12,7 +12,7 @@ MACHINE = {"processor": "Abacus", "avx512": True, "cores": 2, "python": "3.11", 
 
 @pytest.fixture
 def measured() -> Callable[..., dict[str, Any]]:
-    """Gives figures of a cell on a machine whose best product takes 1, 2 and 3 seconds."""
+    """Return a function that makes results of a cell, on a machine whose peak product takes 1, 2 and 3 seconds."""
 
     def figures(cell: str, **work: int) -> dict[str, Any]:
         variants = {name: {"seconds": seconds, "peak_mebibytes": 700.0} for name, seconds in VARIANTS.items()}

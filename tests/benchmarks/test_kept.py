@@ -18,12 +18,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def folder(results: dict[str, Any], tmp_path: Path) -> Path:
-    """The results of one processor, kept."""
+    """Return a results folder that holds the results of one processor."""
     keep_layers(results, tmp_path / "results")
     return tmp_path / "results"
 
 
-def test_a_processors_file_figure_and_tables_are_kept(results: dict[str, Any], folder: Path) -> None:
+def test_results_of_a_processor_are_kept_as_a_json_file_a_figure_and_tables(
+    results: dict[str, Any], folder: Path
+) -> None:
     assert sorted(contents(folder)) == ["abacus-avx512-2-cores.json", "abacus-avx512-2-cores.png"]
     assert json.loads((folder / "abacus-avx512-2-cores.json").read_text()) == results
     page = folder.with_name("results.md").read_text()
@@ -32,7 +34,7 @@ def test_a_processors_file_figure_and_tables_are_kept(results: dict[str, Any], f
     assert "(results/abacus-avx512-2-cores.png)" in page
 
 
-def test_another_processor_replaces_nothing(results: dict[str, Any], folder: Path) -> None:
+def test_results_of_another_processor_replace_no_files(results: dict[str, Any], folder: Path) -> None:
     before = contents(folder)
     other = copy.deepcopy(results)
     other["machine"]["avx512"] = False
@@ -47,7 +49,7 @@ def test_another_processor_replaces_nothing(results: dict[str, Any], folder: Pat
     assert page.index(tables(other)) < page.index(tables(results))
 
 
-def test_a_second_run_replaces_its_processors_own_file(results: dict[str, Any], folder: Path) -> None:
+def test_a_second_run_on_the_same_processor_replaces_its_file(results: dict[str, Any], folder: Path) -> None:
     old = tables(results)
     results["compared"][0]["variants"]["fast"]["seconds"] = [2.5]
 
@@ -59,7 +61,7 @@ def test_a_second_run_replaces_its_processors_own_file(results: dict[str, Any], 
     assert old not in page
 
 
-def test_whole_stages_are_kept_beside_epochs(pipeline_results: dict[str, Any], folder: Path) -> None:
+def test_pipeline_results_are_kept_beside_epoch_results(pipeline_results: dict[str, Any], folder: Path) -> None:
     before = contents(folder)
 
     keep_pipeline(pipeline_results, folder)
@@ -72,13 +74,15 @@ def test_whole_stages_are_kept_beside_epochs(pipeline_results: dict[str, Any], f
     assert pipeline_table(pipeline_results) in page
 
 
-def test_a_processor_may_have_whole_stages_alone(pipeline_results: dict[str, Any], tmp_path: Path) -> None:
+def test_the_page_shows_a_processor_with_pipeline_results_only(
+    pipeline_results: dict[str, Any], tmp_path: Path
+) -> None:
     keep_pipeline(pipeline_results, tmp_path / "results")
 
     assert "## Abacus with AVX-512, 2 cores\n" in (tmp_path / "results.md").read_text()
 
 
-def test_the_repositorys_page_is_that_of_its_files(tmp_path: Path) -> None:
+def test_the_repositorys_page_matches_its_json_files(tmp_path: Path) -> None:
     shutil.copytree(kept.FOLDER, tmp_path / "results")
     write_page(tmp_path / "results")
     assert (tmp_path / "results.md").read_text() == kept.FOLDER.with_name("results.md").read_text()

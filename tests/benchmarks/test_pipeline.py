@@ -20,7 +20,7 @@ from tests.projects import Project
 
 @pytest.fixture
 def source(tiny_values: dict[str, Any], tiny_config: Config, tiny_raw: Path, tmp_path: Path) -> Project:
-    """This repository with tiny images and two epochs."""
+    """Return a clone of this repository with tiny images and two epochs."""
     project = projects.clone(tmp_path / "source")
     (project.root / "params.yaml").write_text(yaml.safe_dump(tiny_values))
     project.succeed("git", "commit", "--quiet", "--all", "--message", "Use tiny data")
@@ -30,11 +30,11 @@ def source(tiny_values: dict[str, Any], tiny_config: Config, tiny_raw: Path, tmp
     return project
 
 
-def test_a_clone_has_the_code_and_images_as_they_stand(
+def test_a_clone_has_uncommitted_code_and_the_images(
     source: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "ROOT", source.root)
-    source.edit("src/seqmnist/paths.py", "Where the stages", "Here the stages")
+    source.edit("src/seqmnist/paths.py", "PROCESSED = ", "# edited\nPROCESSED = ")
 
     assert clone(tmp_path / "clone", 7) == 7
 
@@ -53,13 +53,13 @@ def test_without_images_nothing_is_cloned(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "clone").exists()
 
 
-def test_a_command_that_fails_is_named_with_its_last_message(tmp_path: Path) -> None:
+def test_a_failing_command_is_reported_with_its_last_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"abacus rnn failed: .+ No module named abacus"):
         train(tmp_path, "abacus", "rnn")
 
 
 @pytest.mark.parametrize(("options", "keeps"), [([], True), (["--epochs", "2"], False)])
-def test_only_the_whole_recipe_is_kept(
+def test_results_are_kept_only_for_the_recipes_own_number_of_epochs(
     options: list[str], keeps: bool, pipeline_results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[dict[str, Any]] = []
@@ -76,13 +76,13 @@ def test_only_the_whole_recipe_is_kept(
 @pytest.mark.parametrize(
     ("section", "value", "message"),
     [
-        ("train", {"schedule": "cosine"}, "train.schedule = cosine: the stage of stock parts knows constant alone"),
-        ("train", {"shift": 2.0}, "train.shift = 2.0: the stage of stock parts knows 0 alone"),
-        ("sequence", {"view": "pixels"}, "sequence.view = pixels: the stage of stock parts knows rows alone"),
-        ("seeds", [1, 2], "seeds = 2: the stage of stock parts knows 1 alone"),
+        ("train", {"schedule": "cosine"}, "train.schedule = cosine: this benchmark supports only constant"),
+        ("train", {"shift": 2.0}, "train.shift = 2.0: this benchmark supports only 0"),
+        ("sequence", {"view": "pixels"}, "sequence.view = pixels: this benchmark supports only rows"),
+        ("seeds", [1, 2], "number of seeds = 2: this benchmark supports only 1"),
     ],
 )
-def test_what_only_the_own_stage_can_do_is_refused(
+def test_the_keras_stage_refuses_settings_that_it_lacks(
     tiny_values: dict[str, Any], section: str, value: Any, message: str
 ) -> None:
     from benchmarks import keras_stage
@@ -95,7 +95,7 @@ def test_what_only_the_own_stage_can_do_is_refused(
 
 
 @pytest.mark.slow
-def test_both_sides_log_the_same_and_keep_the_best_epoch(
+def test_both_sides_log_the_same_metrics_and_keep_the_best_epoch(
     source: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "ROOT", source.root)

@@ -7,7 +7,7 @@ from matplotlib.image import imread
 from benchmarks.report import draw, floor_seconds, pipeline_table, scaling_table, table
 
 
-def test_the_floor_is_the_work_at_the_median_peak(measured: Callable[..., dict[str, Any]]) -> None:
+def test_the_floor_is_the_time_of_all_operations_at_the_median_peak(measured: Callable[..., dict[str, Any]]) -> None:
     assert floor_seconds(measured("rnn")) == 0.5
 
 

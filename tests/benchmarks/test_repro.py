@@ -15,7 +15,7 @@ STACKS = [
 ]
 
 
-def test_each_look_at_a_main_thread_counts_once_and_waits_for_stages_do_not() -> None:
+def test_samples_of_main_threads_count_once_and_waits_for_stages_do_not_count() -> None:
     found: dict[str, Counter[str]] = {}
 
     count("-m dvc repro", STACKS, found)

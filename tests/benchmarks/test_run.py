@@ -9,7 +9,7 @@ TINY = Workload("lstm", units=4, batch=10, images=25)
 
 
 @pytest.mark.slow
-def test_variants_are_measured_in_turn_and_their_processes_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_variant_is_timed_in_each_round_and_its_process_ends(capsys: pytest.CaptureFixture[str]) -> None:
     result = compare(TINY, ("fast", "keras"), rounds=2)
 
     assert list(result["variants"]) == ["fast", "keras"]
@@ -23,12 +23,12 @@ def test_variants_are_measured_in_turn_and_their_processes_end(capsys: pytest.Ca
     assert not [child for child in psutil.Process().children() if "benchmarks.worker" in child.cmdline()]
 
 
-def test_a_variant_that_fails_is_named_with_its_last_message() -> None:
+def test_a_failing_variant_is_reported_with_its_last_message() -> None:
     with pytest.raises(UserError, match="'abacus' failed: KeyError: 'abacus'"), start("abacus", TINY):
         pass
 
 
-def test_one_size_is_varied_at_a_time() -> None:
+def test_the_scaling_varies_one_size_at_a_time() -> None:
     works = scaled("gru")
     assert len(works) == len(set(works)) == 7
     usual = Workload("gru", images=5_500)

@@ -9,14 +9,14 @@ from seqmnist.report.publish import filled
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def test_the_pages_tables_are_those_of_the_measured_values() -> None:
+def test_the_tables_in_scale_md_match_the_measured_values() -> None:
     text = (BENCHMARKS / "scale.md").read_text()
     tables = scale_model.tables(json.loads((BENCHMARKS / "scale.json").read_text()))
     assert all(table in text for table in tables.values())
     assert filled(text, "scale", tables) == text
 
 
-def test_a_million_trials_lie_on_the_line_through_the_measured_sizes() -> None:
+def test_costs_of_a_million_trials_are_extrapolated_linearly() -> None:
     def store(runs: int) -> dict[str, float]:
         return {
             "runs": runs,
