@@ -1,4 +1,4 @@
-"""`make setup` makes an environment, and mends one that was moved, copied or left half-made."""
+"""`make setup` creates an environment and repairs one that was moved, copied or left incomplete."""
 
 import hashlib
 import os
@@ -17,11 +17,11 @@ from tools.install import HEADER, make_scripts_relative, uv_variables
 
 UNWANTED = ("__pycache__", "*.egg-info", ".dvc", "mlflow.db*", "mlartifacts", "sweeps")
 ENVIRONMENTS = (".venv", ".venv-cluster")
-MENDED = "".join(f"{name} was moved or copied here: mending it\n" for name in ENVIRONMENTS)
+REPAIRED = "".join(f"{name} was moved or copied here: repairing it\n" for name in ENVIRONMENTS)
 UV = Path(sysconfig.get_path("scripts"), "uv")
 REAL = f'exec {UV} "$@"'
-# At its first call it leaves a half of a package, says so, and waits until it may go on.
-CUT_SHORT = f"""\
+# A stand-in for uv. Its first call leaves half a package, writes its arguments to CALLS, and waits for a line in GATE.
+PAUSING = f"""\
 test -s "$CALLS" || first=1
 test -z "$first" || touch "$(dirname "$0")"/../lib/half-a-package
 echo "$@" >> "$CALLS"
@@ -32,7 +32,7 @@ FAILING = "echo 'no such network' >&2; exit 2"
 
 
 def make_wheel(folder: Path, name: str, files: dict[str, str]) -> str:
-    """Make the wheel of a package of one version; return its line of a lock file."""
+    """Write a wheel of version 1.0 with these files into a folder; return its entry for a lock file."""
     wheel = folder / f"{name}-1.0-py3-none-any.whl"
     about = f"{name}-1.0.dist-info"
     files = files | {
@@ -50,7 +50,10 @@ def make_wheel(folder: Path, name: str, files: dict[str, str]) -> str:
 
 
 class Repository:
-    """A repository whose lock files ask for uv, and for a package by which an environment has this one's packages."""
+    """A copy of this repository whose lock files name two packages.
+
+    One is a stand-in for uv. The other, `shared`, adds the site-packages of this test's environment by a .pth file.
+    """
 
     def __init__(self, root: Path, packages: Path | None = None) -> None:
         self.root, self.packages = root, packages or root.parent / "packages"
@@ -69,7 +72,7 @@ class Repository:
         return repository
 
     def lock(self, uv: str) -> None:
-        """Write lock files and what they name, in which the commands of a shell stand for uv."""
+        """Write both lock files and the wheels that they name; `uv` is the shell script that stands in for uv."""
         for wheel in self.packages.iterdir():
             wheel.unlink()
         pins = make_wheel(self.packages, "shared", {"shared.pth": sysconfig.get_path("purelib")})
@@ -99,18 +102,18 @@ class Repository:
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def setup(self) -> str:
-        """Set up both environments, which must go well; return what is printed."""
+        """Set up both environments, which must succeed; return what is printed."""
         result = self.run("make", "setup", "setup-cluster")
         assert (result.returncode, result.stderr) == (0, "")
         return result.stdout
 
     def code(self, command: str) -> Path:
-        """The folder of the package that a command in a shell here imports."""
+        """Return the folder of the package seqmnist that a Python command imports; a shell runs the command."""
         result = self.run("sh", "-c", f"{command} -c 'import seqmnist; print(seqmnist.__file__)'")
         return Path(result.stdout.strip()).parent
 
     def works(self) -> bool:
-        """Whether the environment runs the code here, with the packages of the lock file."""
+        """Return whether .venv runs the code of this repository and holds no half package."""
         half = list(self.root.glob(".venv/lib/half*"))
         return self.code(".venv/bin/python") == self.root / "src/seqmnist" and not half
 
@@ -128,7 +131,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> dict[str, str]:
-    """The variables of an installation that waits in the middle until something is written to GATE."""
+    """Return the variables for `PAUSING`: an installation that waits until something is written to GATE."""
     os.mkfifo(tmp_path / "gate")
     (tmp_path / "calls").touch()
     return {"GATE": str(tmp_path / "gate"), "CALLS": str(tmp_path / "calls")}
@@ -144,10 +147,10 @@ def test_a_copied_environment_runs_the_code_of_the_copy(original: Repository, tm
         f"error: this environment runs the code in {original.root}/src/accord, not that in {copy.root}/src/accord: "
         "install that one (`make setup` or `pip install -e .`), or set PYTHONPATH=src\n"
     )
-    script = copy.root / ".venv-cluster/bin/seqmnist"  # as pip writes it, and an earlier version left it
+    script = copy.root / ".venv-cluster/bin/seqmnist"  # with an absolute path, as pip writes it
     script.write_text(f"#!{original.root}/.venv-cluster/bin/python\n" + script.read_text().partition("' '''\n")[2])
 
-    assert copy.setup() == MENDED
+    assert copy.setup() == REPAIRED
 
     for environment in ENVIRONMENTS:
         for command in (f"{environment}/bin/python", f". {environment}/bin/activate && python"):
@@ -163,7 +166,7 @@ def test_a_copied_environment_runs_the_code_of_the_copy(original: Repository, tm
 
 
 @pytest.mark.slow
-def test_a_link_to_an_environment_elsewhere_is_left_alone(original: Repository, tmp_path: Path) -> None:
+def test_a_link_to_another_repositorys_environment_is_left_alone(original: Repository, tmp_path: Path) -> None:
     other = Repository.made(tmp_path / "other")
     for environment in ENVIRONMENTS:
         (other.root / environment).symlink_to(original.root / environment)
@@ -174,7 +177,7 @@ def test_a_link_to_an_environment_elsewhere_is_left_alone(original: Repository, 
 
 
 @pytest.mark.parametrize("name", ["a:b", 'a"b', "a$b", "a`b", "a\\b", "a%20b"])
-def test_a_path_that_an_environment_cannot_have_is_refused_in_a_line(tmp_path: Path, name: str) -> None:
+def test_a_path_with_a_forbidden_character_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
     repository = Repository.made(tmp_path / name / "it")
     refused = repository.run("make", "setup")
     assert refused.returncode == 2
@@ -186,13 +189,13 @@ def test_a_path_that_an_environment_cannot_have_is_refused_in_a_line(tmp_path: P
 
 
 @pytest.mark.slow
-def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: dict[str, str]) -> None:
-    """By Ctrl-C; by a kill of all; by one of make alone: uv then lives on, and the next one waits for it."""
-    repository = Repository.made(tmp_path / "it", uv=CUT_SHORT)
+def test_an_interrupted_installation_is_begun_from_scratch(tmp_path: Path, gate: dict[str, str]) -> None:
+    """Interrupt it by Ctrl-C, then kill all its processes, then all but uv, for which the next installation waits."""
+    repository = Repository.made(tmp_path / "it", uv=PAUSING)
     calls, half = Path(gate["CALLS"]), repository.root / ".venv/lib/half-a-package"
 
     def start() -> subprocess.Popen[str]:
-        """Set up until half of a package is there."""
+        """Start an installation and wait until half a package is there."""
         calls.write_text("", encoding="utf-8")
         process = repository.start("make", "setup", **gate)
         while not calls.read_text(encoding="utf-8"):
@@ -204,13 +207,13 @@ def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: 
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate()
     assert output == "installing requirements.lock into .venv\n"
-    assert ".venv: stopped; the next `make` goes on\n" in errors
+    assert ".venv: installation stopped; run `make` again to continue\n" in errors
     assert "Traceback" not in errors
     assert process.returncode != 0
     with start() as process:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-    anew = "the installation into .venv was cut short: beginning anew\n"
+    anew = "an earlier installation into .venv was interrupted: installing from scratch\n"
     assert output == anew
     with start() as process:
         subprocess.run(["pkill", "-KILL", "--session", str(process.pid), "--full", "install.py"], check=True)
@@ -218,7 +221,7 @@ def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: 
         repository.lock(REAL)
         with repository.start("make", "setup") as following:
             assert following.stdout is not None
-            assert following.stdout.readline() == "waiting for the installation into .venv that is under way\n"
+            assert following.stdout.readline() == "waiting for another installation into .venv to end\n"
             assert half.exists()
             Path(gate["GATE"]).write_text("\n", encoding="utf-8")
             assert following.communicate() == (anew, "")
@@ -227,14 +230,14 @@ def test_an_installation_that_was_cut_short_is_begun_anew(tmp_path: Path, gate: 
 
 
 @pytest.mark.slow
-def test_two_at_once_install_once(tmp_path: Path, gate: dict[str, str]) -> None:
-    repository = Repository.made(tmp_path / "it", uv=CUT_SHORT.replace("half-a-package", "a-package"))
+def test_two_setups_at_once_install_once(tmp_path: Path, gate: dict[str, str]) -> None:
+    repository = Repository.made(tmp_path / "it", uv=PAUSING.replace("half-a-package", "a-package"))
     with repository.start("make", "setup", **gate) as first:
         while not Path(gate["CALLS"]).read_text(encoding="utf-8"):
             assert first.poll() is None
         with repository.start("make", "-j2", "setup", "help", **gate) as second:
             assert second.stdout is not None
-            waiting = "waiting for the installation into .venv that is under way\n"
+            waiting = "waiting for another installation into .venv to end\n"
             while second.stdout.readline() != waiting:
                 assert second.poll() is None
             Path(gate["GATE"]).write_text("\n", encoding="utf-8")
@@ -246,32 +249,31 @@ def test_two_at_once_install_once(tmp_path: Path, gate: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_of_and_mended_later(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_next_setup_installs(tmp_path: Path) -> None:
     repository = Repository.made(tmp_path / "it")
     large = make_wheel(repository.packages, "large", {"large.py": "x" * 3_000_000})
     with (repository.root / "requirements.lock").open("a") as file:
         file.write(large)
-    full = repository.run("sh", "-c", "ulimit -f 5000 && make setup")  # of 512 bytes
+    full = repository.run("sh", "-c", "ulimit -f 5000 && make setup")  # blocks of 512 bytes
     assert full.returncode == 2
     assert (
-        "error: requirements.lock can't be installed into .venv (see above); the next `make` tries again\n"
-        in full.stderr
+        "error: requirements.lock can't be installed into .venv (see above); run `make` again to retry\n" in full.stderr
     )
     assert "Traceback" not in full.stderr
     assert not (repository.root / ".venv/.ready").exists()
-    mended = repository.run("make", "setup")
-    assert (mended.returncode, mended.stderr) == (0, "")
-    assert mended.stdout == "the installation into .venv was cut short: beginning anew\n"
+    repaired = repository.run("make", "setup")
+    assert (repaired.returncode, repaired.stderr) == (0, "")
+    assert repaired.stdout == "an earlier installation into .venv was interrupted: installing from scratch\n"
     assert repository.works()
 
 
 @pytest.mark.slow
-def test_where_uv_fails_pip_installs_the_same(tmp_path: Path) -> None:
+def test_pip_installs_where_uv_fails(tmp_path: Path) -> None:
     repository = Repository.made(tmp_path / "it", uv=FAILING)
     result = repository.run("make", "setup")
     assert result.returncode == 0
     assert result.stderr == "no such network\n"
-    assert result.stdout.endswith("uv can't install here (see above): pip does it, which takes longer\n")
+    assert result.stdout.endswith("uv failed (see above): installing by pip, which takes longer\n")
     assert repository.works()
 
 
@@ -281,7 +283,7 @@ def test_where_uv_fails_pip_installs_the_same(tmp_path: Path) -> None:
     [("uv", REAL), ("shared", REAL), ("shared", FAILING)],
     ids=["uv itself", "by uv", "by pip"],
 )
-def test_a_file_that_is_not_the_one_locked_is_never_installed(tmp_path: Path, package: str, uv: str) -> None:
+def test_a_file_with_another_hash_than_the_locked_one_is_never_installed(tmp_path: Path, package: str, uv: str) -> None:
     repository = Repository.made(tmp_path / "it", uv=uv)
     lock = repository.root / "requirements.lock"
     locked = lock.read_text()
@@ -298,19 +300,21 @@ def test_a_file_that_is_not_the_one_locked_is_never_installed(tmp_path: Path, pa
 
 
 @pytest.mark.slow
-def test_an_interpreter_that_is_gone_is_noticed(original: Repository, tmp_path: Path) -> None:
+def test_an_environment_whose_interpreter_is_gone_is_installed_from_scratch(
+    original: Repository, tmp_path: Path
+) -> None:
     copy = Repository(Path(shutil.copytree(original.root, tmp_path / "it", symlinks=True)), original.packages)
     interpreter = copy.root / ".venv/bin/python"
     interpreter.unlink()
     interpreter.symlink_to("/no/such/python")
     result = copy.run("make", "setup")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "the Python that .venv was made with is gone: beginning anew\n"
+    assert result.stdout == "the Python that made .venv is gone: installing from scratch\n"
     assert copy.works()
 
 
 @pytest.mark.slow
-def test_a_python_that_was_asked_for_is_not_ignored(original: Repository) -> None:
+def test_another_python_version_than_that_of_the_environment_is_refused(original: Repository) -> None:
     python = shutil.which("python3")
     assert original.run("make", "setup", f"PYTHON={python}").returncode == 0
     settings = original.root / ".venv/pyvenv.cfg"
@@ -323,7 +327,7 @@ def test_a_python_that_was_asked_for_is_not_ignored(original: Repository) -> Non
 
 
 @pytest.mark.slow
-def test_without_a_network_what_was_there_stays(tmp_path: Path) -> None:
+def test_a_failed_download_leaves_the_environment_as_it_was(tmp_path: Path) -> None:
     repository = Repository.made(tmp_path / "it")
     assert repository.run("make", "setup").returncode == 0
     lock = repository.root / "requirements.lock"
@@ -334,7 +338,7 @@ def test_without_a_network_what_was_there_stays(tmp_path: Path) -> None:
         refused = repository.run("make", "setup")
         assert refused.returncode == 2
         assert "error: requirements.lock can't be installed into .venv (see above)" in refused.stderr
-        assert "beginning anew" not in refused.stdout
+        assert "from scratch" not in refused.stdout
         assert repository.works()
     wheel.rename(repository.packages / "more-1.0-py3-none-any.whl")
     assert repository.run("make", "setup").stdout == "installing requirements.lock into .venv\n"
@@ -342,7 +346,7 @@ def test_without_a_network_what_was_there_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_lock_file_that_changed_is_installed(tmp_path: Path) -> None:
+def test_setup_installs_a_changed_lock_file(tmp_path: Path) -> None:
     repository = Repository.made(tmp_path / "it")
     assert repository.run("make", "setup").returncode == 0
     (repository.root / ".venv/bin/mine").write_text("#!/bin/sh\n")
@@ -356,7 +360,7 @@ def test_a_lock_file_that_changed_is_installed(tmp_path: Path) -> None:
     assert (repository.root / ".venv/bin/mine").exists()
 
 
-def test_uv_gets_the_settings_of_pip() -> None:
+def test_pips_settings_become_variables_for_uv() -> None:
     settings = """\
 :env:.cert='/of/the/environment.pem'
 :env:.find-links='one\\ntwo'
@@ -381,8 +385,7 @@ global.constraint='/constraints.txt'
     }
 
 
-def test_a_script_is_replaced_not_written_into(tmp_path: Path) -> None:
-    """uv's cache has the same file."""
+def test_scripts_are_replaced_so_that_hard_links_in_uvs_cache_keep_their_bytes(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     script, cached, binary = tmp_path / "bin/one", tmp_path / "cached", tmp_path / "bin/program"
     cached.write_bytes(b"#!/old/place/bin/python3.11\nprint()\n")
