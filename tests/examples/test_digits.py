@@ -1,4 +1,4 @@
-"""examples/digits as it stands: short, current, and with deps that name its own files."""
+"""Checks of examples/digits: it is short, its results are current, and its deps name the files that stages import."""
 
 import hashlib
 import signal
@@ -20,12 +20,12 @@ STAGES = yaml.safe_load((EXAMPLE / "dvc.yaml").read_text())["stages"]
 LOGGING = "digits.runs"  # changes no output
 
 
-def test_it_can_be_read_in_ten_minutes() -> None:
+def test_its_python_has_at_most_350_lines() -> None:
     assert sum(len(path.read_text().splitlines()) for path in (EXAMPLE / "src").rglob("*.py")) <= 350
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_are_its_own_files_that_the_stage_imports(stage: str) -> None:
+def test_deps_of_each_stage_name_the_projects_modules_that_it_imports(stage: str) -> None:
     graph = grimp.build_graph("digits")
     graph.remove_module(LOGGING)
     module = "digits.config" if stage == "compose" else STAGES[stage]["cmd"].split()[3]
@@ -39,7 +39,7 @@ def test_deps_are_its_own_files_that_the_stage_imports(stage: str) -> None:
 
 
 @pytest.mark.usefixtures("digits")
-def test_params_are_what_its_configuration_composes_to() -> None:
+def test_params_yaml_matches_the_composed_configuration() -> None:
     text, values = compose(EXAMPLE / "conf")
     assert (EXAMPLE / "params.yaml").read_text() == text
     config = Config.model_validate(values)
@@ -47,7 +47,7 @@ def test_params_are_what_its_configuration_composes_to() -> None:
     assert code == [dep for dep in STAGES["train"]["deps"] if dep.startswith("src/")]
 
 
-def test_results_are_locked_with_the_present_code() -> None:
+def test_dvc_lock_was_made_with_the_present_code() -> None:
     stages = yaml.safe_load((EXAMPLE / "dvc.lock").read_text())["stages"]
     assert {name.partition("@")[0] for name in stages} == {*STAGES}
     locked = {dep["path"]: dep["md5"] for stage in stages.values() for dep in stage["deps"]}
@@ -57,7 +57,7 @@ def test_results_are_locked_with_the_present_code() -> None:
 
 
 @pytest.mark.parametrize(("kind", "rate"), [("sgd", 0.1), ("mlp", 0.03)])
-def test_a_learner_that_was_saved_goes_on_to_the_same_bytes(tmp_path: Path, kind: str, rate: float) -> None:
+def test_a_loaded_learner_continues_to_the_same_metrics_and_bytes(tmp_path: Path, kind: str, rate: float) -> None:
     generator = np.random.default_rng(0)
     labels = np.arange(60) % 10
     pixels = np.clip(np.eye(64)[6 * labels] + generator.uniform(0, 0.3, (60, 64)), 0, 1)
@@ -74,8 +74,8 @@ def test_a_learner_that_was_saved_goes_on_to_the_same_bytes(tmp_path: Path, kind
     assert Learner(model, seed=2).epoch(0, 7, splits) != metrics[0]
 
 
-def test_ctrl_c_within_scikit_learn_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its network ends a fit at Ctrl-C with a warning, and goes on."""
+def test_ctrl_c_during_a_fit_stops_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLPClassifier alone would end the fit with a warning and return as usual."""
     learner = Learner(Model(type="mlp", learning_rate=0.01, alpha=0.0001), seed=1)
     backprop, numbers = MLPClassifier._backprop, np.random.default_rng(0)
 

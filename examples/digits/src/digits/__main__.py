@@ -1,4 +1,4 @@
-"""The command `digits`, also as `python -m digits`: accord's commands for this project."""
+"""The command `digits`, also `python -m digits`: accord's commands for this project."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The keys of the configuration, with types and ranges. Values are in conf/."""
+"""Schema of the configuration: keys, types and ranges. The values are in conf/."""
 
 from typing import Annotated, Literal
 
@@ -10,15 +10,15 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Data(Section):
-    """Images for validation and for the test, and the seed of the order in which images are dealt out."""
+    """Number of images for validation and for the test, and the seed of the random split."""
 
     seed: Annotated[int, Field(ge=0)]
-    validation: Annotated[int, Field(ge=10, le=800)]  # of 1,797
+    validation: Annotated[int, Field(ge=10, le=800)]  # of 1,797 images
     test: Annotated[int, Field(ge=10, le=800)]
 
 
 class Model(Section):
-    """Logistic regression, or one hidden layer; alpha is the L2 penalty of both."""
+    """A classifier: logistic regression (`sgd`) or one hidden layer (`mlp`); `alpha` is the L2 penalty."""
 
     type: Literal["sgd", "mlp"]
     learning_rate: Annotated[float, Field(gt=0)]
@@ -26,7 +26,7 @@ class Model(Section):
 
 
 class Train(Section):
-    """The recipe that both models share."""
+    """Training settings that all models share."""
 
     epochs: Count
     batch_size: Count

@@ -1,4 +1,4 @@
-"""The stage evaluate: test scores of both models, to reports/metrics.json."""
+"""The stage evaluate: write the test scores of both models to reports/metrics.json."""
 
 from accord.experiments import run_stage
 from accord.files import write_json
@@ -10,7 +10,7 @@ from digits.prepare import read_splits
 
 
 def main() -> None:
-    """Run the stage."""
+    """Score every model on the test images, write the scores and register the models in MLflow."""
     config, test = load(Config), read_splits(runs.PREPARED)["test"]
     with runs.evaluate(config).run() as run:
         metrics = {model: scores(read(runs.train(config, model).outputs[0]), test) for model in config.models}

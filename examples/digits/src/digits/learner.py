@@ -1,7 +1,7 @@
-"""A classifier that learns epoch by epoch, and remembers its best epoch.
+"""A scikit-learn classifier that is trained epoch by epoch and keeps its best epoch.
 
-Its files are pickles, scikit-learn's usual form, which may run code when they are read: read those of this pipeline
-alone. MLflow gets the form of skops, which runs none.
+Its files are pickles, as is usual for scikit-learn. Loading a pickle can run code: load only this pipeline's own.
+MLflow gets the model in the format of skops, which runs none.
 """
 
 import pickle
@@ -23,10 +23,10 @@ _CLASSES = np.arange(10)
 
 
 class Learner:
-    """A classifier in training, which checkpoints save and load."""
+    """A classifier in training, with `save` and `load` for accord's checkpoints."""
 
     def __init__(self, model: Model, seed: int) -> None:
-        """Make a classifier that has learned nothing; it takes images in the order that it is given."""
+        """Make an untrained classifier; `epoch` shuffles the images, so scikit-learn does not."""
         rate, options = model.learning_rate, {"alpha": model.alpha, "shuffle": False, "random_state": seed}
         sgd = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=rate, **options)
         mlp = MLPClassifier((32,), learning_rate_init=rate, **options)
@@ -34,40 +34,40 @@ class Learner:
         self._seed, self._best_accuracy, self.best = seed, -1.0, b""
 
     def epoch(self, number: int, batch_size: int, splits: dict[str, Split]) -> dict[str, float]:
-        """Learn from all training images once, in an order of this epoch's own; return its metrics by name."""
+        """Train one epoch, in an order drawn from the seed and the epoch's number; return the metrics by name."""
         pixels, labels = splits["train"]
         order = np.random.default_rng([self._seed, number]).permutation(len(labels))
         try:
             for part in np.split(order, range(batch_size, len(order), batch_size)):
-                with signals_waiting():  # at Ctrl-C scikit-learn's network would end its fit, and go on
+                with signals_waiting():  # MLPClassifier would catch Ctrl-C and return as if nothing had happened
                     self._classifier.partial_fit(pixels[part], labels[part], classes=_CLASSES)
             measured = {name: scores(self._classifier, split) for name, split in splits.items()}
-        except ValueError as error:  # of numbers that are too large
+        except ValueError as error:  # weights or loss overflowed
             raise UserError(f"training diverged in epoch {number} ({error}): lower its learning_rate") from None
         metrics = flatten(measured)
         content = pickle.dumps(self._classifier)
-        self._classifier = pickle.loads(content)  # as after a resume, so that both give the same bytes
+        self._classifier = pickle.loads(content)  # as after a resume, so both end with the same bytes
         if metrics["val.accuracy"] > self._best_accuracy:
             self._best_accuracy, self.best = metrics["val.accuracy"], content
         return metrics
 
     def save(self, folder: Path) -> None:
-        """Write all that the next epochs depend on."""
+        """Write the state that the next epochs depend on into a checkpoint's folder."""
         (folder / "learner.pickle").write_bytes(pickle.dumps((self._classifier, self._best_accuracy, self.best)))
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Read the state that `save` wrote."""
         self._classifier, self._best_accuracy, self.best = pickle.loads((folder / "learner.pickle").read_bytes())
 
 
 def scores(classifier: Any, split: Split) -> dict[str, float]:
-    """Return accuracy and cross-entropy (nats) of a split."""
+    """Return the accuracy and the cross-entropy (nats) of a classifier on a split."""
     pixels, labels = split
-    beliefs = classifier.predict_proba(pixels)  # [n, 10]
-    accuracy = np.mean(beliefs.argmax(axis=1) == labels)
-    return {"accuracy": float(accuracy), "loss": float(log_loss(labels, beliefs, labels=_CLASSES))}
+    probabilities = classifier.predict_proba(pixels)  # [n, 10]
+    accuracy = np.mean(probabilities.argmax(axis=1) == labels)
+    return {"accuracy": float(accuracy), "loss": float(log_loss(labels, probabilities, labels=_CLASSES))}
 
 
 def read(path: Path) -> Any:
-    """Return the classifier in a file."""
+    """Load a classifier from its file."""
     return pickle.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The project as accord sees it."""
+"""The description of this project for accord, which pyproject.toml names."""
 
 from accord.project import Project
 

@@ -1,4 +1,4 @@
-"""The run of each stage in MLflow: its parameters, its outputs, and what is logged from them."""
+"""Description of each stage's MLflow run: parameters, outputs, and what is logged from the outputs."""
 
 import json
 from dataclasses import replace
@@ -15,9 +15,9 @@ from digits.config import Config
 
 PREPARED = Path("data/prepared")
 METRICS = Path("reports/metrics.json")
-_OPTIMIZER = "sklearn.neural_network._stochastic_optimizers.AdamOptimizer"  # part of the mlp
+_OPTIMIZER = "sklearn.neural_network._stochastic_optimizers.AdamOptimizer"  # the mlp holds one; skops must trust it
 _LIBRARIES = ("numpy", "scikit-learn")
-_CODE = tuple(f"digits/{name}.py" for name in ("config", "learner", "prepare", "train"))  # deps of train in dvc.yaml
+_CODE = tuple(f"digits/{name}.py" for name in ("config", "learner", "prepare", "train"))  # as train's deps
 
 
 def prepare(config: Config) -> Stage:
@@ -27,7 +27,7 @@ def prepare(config: Config) -> Stage:
 
 
 def train(config: Config, model: str, inputs: Path = PREPARED, request: RunRequest | None = None) -> TrainingStage:
-    """Describe the stage train of one model, or a trial of a sweep, which has its own inputs and request for a run."""
+    """Describe the training of one model: by the stage train, or by a trial with its own inputs and run request."""
     request = request or RunRequest("train", f"train@{model}")
     request = replace(request, tags={"model": model, **request.tags})
     params = sections(config.model_dump(), model) | {"seed": config.seed}
@@ -54,7 +54,7 @@ def evaluate(config: Config) -> Stage:
 
 
 def register(config: Config) -> str:
-    """Register the models of all trainings, whose runs are found or made; return a line that says which is the best."""
+    """Register the model of each training and return a line that names the best; log runs that MLflow lacks first."""
     run_ids = [train(config, model).in_mlflow() for model in config.models]
-    what = "Classifiers of digits: pixels float64 [n, 64], 0 to 1."
-    return registry.register(config.tracking, "digits", what, run_ids, sha256_files(PREPARED)["val.npy"])
+    description = "Classifiers of digits: pixels float64 [n, 64], 0 to 1."
+    return registry.register(config.tracking, "digits", description, run_ids, sha256_files(PREPARED)["val.npy"])

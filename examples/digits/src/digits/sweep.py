@@ -1,4 +1,4 @@
-"""Sweeps over models and their values: `python -m digits.sweep -m KEY=VALUE,VALUE ...`."""
+"""The command for sweeps over models and values: `python -m digits.sweep -m KEY=VALUE,VALUE ...`."""
 
 from accord.process import run_command
 from accord.sweep.app import main

@@ -1,4 +1,4 @@
-"""The stage train: one model to models/<model>, its history to reports/train/<model>."""
+"""The stage train: train one model into models/<model>, its history into reports/train/<model>."""
 
 import sys
 
@@ -13,7 +13,7 @@ from digits.config import Config
 
 
 def train(config: Config, stage: TrainingStage) -> bool:
-    """Train the model of a stage or trial and write its outputs; return whether MLflow has all of it."""
+    """Train the model of a stage or trial and write its outputs; return whether MLflow has the whole run."""
     from digits.learner import Learner
     from digits.prepare import read_splits
 
@@ -28,10 +28,10 @@ def train(config: Config, stage: TrainingStage) -> bool:
 
 
 def main() -> None:
-    """Run the stage for the model named on the command line."""
+    """Train the model named on the command line."""
     config = load(Config)
     if len(sys.argv) != 2 or sys.argv[1] not in config.models:
-        raise UserError(f"name one model, as `python -m digits.train mlp`: {', '.join(config.models)}")
+        raise UserError(f"usage: python -m digits.train MODEL, where MODEL is one of: {', '.join(config.models)}")
     train(config, runs.train(config, sys.argv[1]))
 
 

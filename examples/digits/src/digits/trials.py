@@ -1,4 +1,4 @@
-"""Functions that accord calls: a trial of a sweep, and `digits sync`."""
+"""Functions that accord calls, for the trials of a sweep and for `digits sync`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from digits.train import train as train_model
 
 
 def train(request: RunRequest, inputs: Path, _threads: int) -> tuple[dict[str, float], bool]:
-    """Train the one model of the working directory's params.yaml."""
+    """Train the trial in the working directory; return its best epoch, and whether MLflow has the whole run."""
     config = load(Config)
     stage = runs.train(config, next(iter(config.models)), inputs, request)
     is_logged = train_model(config, stage)
@@ -19,7 +19,7 @@ def train(request: RunRequest, inputs: Path, _threads: int) -> tuple[dict[str, f
 
 
 def restore(request: RunRequest, inputs: Path) -> dict[str, float]:
-    """Log what MLflow lacks of the finished trial in the working directory."""
+    """Log the parts that MLflow lacks of the finished trial in the working directory; return its best epoch."""
     config = load(Config)
     stage = runs.train(config, next(iter(config.models)), inputs, request)
     stage.in_mlflow()
@@ -27,7 +27,7 @@ def restore(request: RunRequest, inputs: Path) -> dict[str, float]:
 
 
 def sync() -> None:
-    """Log what MLflow lacks of all stages."""
+    """Log the runs that MLflow lacks of all stages, and register the models."""
     config = load(Config)
     runs.prepare(config).in_mlflow()
     runs.evaluate(config).in_mlflow()

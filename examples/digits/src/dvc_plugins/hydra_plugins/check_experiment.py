@@ -1,4 +1,4 @@
-"""Have DVC check an experiment before it writes anything; DVC imports this module right before it composes."""
+"""Check an experiment before DVC writes anything: DVC imports this module right before it composes conf/."""
 
 from pathlib import Path
 
