@@ -1,7 +1,7 @@
-# The champion's server, for one machine: it answers on 127.0.0.1:5100. From the repository's root:
+# Image that serves the champion model on 127.0.0.1:5100, for clients on the same machine. At the repository's root:
 #   docker build --file deploy/serve.Dockerfile --tag seqmnist-serve .
 #   docker run --rm --network host --env MLFLOW_TRACKING_URI=https://mlflow.example.org seqmnist-serve
-# Name and password of the tracking server are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+# Pass the tracking server's user and password as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
 FROM python:3.12-slim-bookworm
 
 COPY requirements.lock /tmp/
@@ -9,7 +9,7 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r /tmp/requirements.lock \
     && useradd --create-home --uid 1000 server
 
-# params.yaml names the data set, and by it the registered model; the folder .dvc marks the project's root.
+# The name of the registered model comes from the data set in params.yaml; the folder .dvc marks the project's root.
 WORKDIR /srv/seqmnist
 COPY pyproject.toml params.yaml ./
 COPY src src

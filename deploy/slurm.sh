@@ -1,6 +1,6 @@
 #!/bin/sh
-# A Slurm of two nodes on this machine, to try sweeps on: deploy/slurm.sh start FOLDER, deploy/slurm.sh stop FOLDER.
-# All that it writes is in FOLDER; nothing of a Slurm that is installed here is touched. FOLDER/env sets what its commands need.
+# Start or stop a Slurm cluster of two nodes on this machine, to try sweeps on: deploy/slurm.sh start|stop FOLDER.
+# It writes only to FOLDER and leaves the machine's own Slurm configuration alone. Source FOLDER/env to use its commands.
 set -eu
 
 fail() {
@@ -8,9 +8,9 @@ fail() {
     exit 1
 }
 
-test $# = 2 || fail "say deploy/slurm.sh start FOLDER or deploy/slurm.sh stop FOLDER"
+test $# = 2 || fail "usage: deploy/slurm.sh start FOLDER, or deploy/slurm.sh stop FOLDER"
 PATH=$PATH:/usr/sbin
-PORT=${PORT:-17000} # and the next three
+PORT=${PORT:-17000} # first of three ports: the controller's; those of the nodes follow
 mkdir -p "$2"
 FOLDER=$(cd "$2" && pwd)
 
@@ -20,7 +20,7 @@ start() {
         command -v $program >/dev/null || fail "$program is missing: apt-get install slurm-wlm munge"
     done
     ! ls "$FOLDER"/*.pid >/dev/null 2>&1 || fail "$FOLDER is in use: deploy/slurm.sh stop $FOLDER"
-    # munged wants to be the only one to write where its socket and key are.
+    # munged requires that no other user may write to the folder of its socket and key.
     chmod 755 "$FOLDER"
     mkdir -p "$FOLDER/state" "$FOLDER/n1" "$FOLDER/n2"
     (umask 077 && head -c 128 /dev/urandom >"$FOLDER/munge.key")
@@ -84,5 +84,5 @@ stop() {
 case $1 in
 start) start ;;
 stop) stop ;;
-*) fail "say deploy/slurm.sh start FOLDER or deploy/slurm.sh stop FOLDER" ;;
+*) fail "usage: deploy/slurm.sh start FOLDER, or deploy/slurm.sh stop FOLDER" ;;
 esac

@@ -1,4 +1,4 @@
-# What training needs, without this repository: it is mounted at /workspace. From the repository's root:
+# Image with the packages for training; this repository is mounted at /workspace. At the repository's root:
 #   docker build --file deploy/train.Dockerfile --tag seqmnist-train .
 #   docker run --rm --interactive --tty --user "$(id -u):$(id -g)" --volume "$PWD:/workspace" seqmnist-train dvc repro
 FROM python:3.12-slim-bookworm
@@ -13,7 +13,7 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r /tmp/requirements.lock \
     && useradd --create-home --uid 1000 --shell /bin/bash trainer
 
-# Any user of the host may run it, and none but `trainer` has a home here.
+# It may run as any user of the host, who has no home folder here: HOME is /tmp.
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp
 USER 1000
 WORKDIR /workspace
