@@ -1,4 +1,4 @@
-"""A data set of 80 images and a configuration that trains on it in a moment."""
+"""Options and fixtures of all tests: a data set of 80 images, a configuration that trains on it fast, and stores."""
 
 import copy
 import fcntl
@@ -31,9 +31,9 @@ CONF = Path(__file__).parents[1] / "conf"
 CLUSTER = Path(__file__).parent / "cluster"
 COUNTS = {"train": 60, "test": 20}
 VALIDATION = 10
-# What decides where runs go; MLflow itself sets the first when it is given a store.
-find_project()  # of this repository, also for tests in other folders: a process keeps its project
+find_project()  # caches the project of this repository, since some tests change the working directory
 
+# Environment variables that decide where runs are logged. MLflow sets the first one when it is given a store.
 STORE_VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")
 
 settings.register_profile("seqmnist", deadline=None)
@@ -41,17 +41,19 @@ settings.load_profile("seqmnist")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--campaign", action="store_true", help="inject all faults of the folders `faults`, not a few")
+    parser.addoption(
+        "--campaign", action="store_true", help="inject all faults in the folders `faults`, not only a few"
+    )
     parser.addoption("--cluster", action="store_true", help="collect tests/cluster, as `make test-cluster` does")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs the packages of .venv-cluster."""
+    """Ignore tests/cluster, which needs the packages of .venv-cluster, unless --cluster is given."""
     return True if collection_path == CLUSTER and not config.getoption("cluster") else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is for a campaign alone; begin with what takes longest, so that all processes end together."""
+    """Deselect campaign tests unless --campaign is given; run slow tests first, so that all processes end together."""
     if not config.getoption("campaign"):
         left_out = [item for item in items if item.get_closest_marker("campaign")]
         items[:] = [item for item in items if item not in left_out]
@@ -60,7 +62,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Noise with a bright bar whose height in the image tells the class; classes 0 to 9 in turn."""
+    """Return noise images uint8 [count, 28, 28] and labels uint8 [count], the classes 0 to 9 in turn.
+
+    A bright bar marks the class: its rows are 2 * label to 2 * label + 7.
+    """
     labels = (np.arange(count) % 10).astype(np.uint8)
     images = np.random.default_rng(seed).integers(0, 40, (count, 28, 28), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
@@ -69,19 +74,19 @@ def draw_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.ui
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:
-    """An IDX file, made independently of the package."""
+    """Return the bytes of an IDX file, encoded independently of the package."""
     return bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
 
 
 def pickle_gz(value: object) -> bytes:
-    """A gzip-compressed pickle that names NumPy's functions as NumPy 1 did."""
+    """Return a gzip-compressed pickle that names NumPy's functions as NumPy 1 did."""
     plain = pickle.dumps(value, protocol=3).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
     return gzip.compress(plain, compresslevel=1)
 
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Makes a folder, known by a name, once for all processes of a test session; returns its path."""
+    """Return a function that makes a named folder once for all processes of a test session, and returns its path."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -90,7 +95,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         with (base / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not made.exists():
-                shutil.rmtree(folder, ignore_errors=True)  # another process failed in its midst
+                shutil.rmtree(folder, ignore_errors=True)  # left by a process that failed halfway
                 make(folder)
                 made.touch()
         return folder
@@ -100,7 +105,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session")
 def tiny_raw(once: Once) -> Path:
-    """A folder with the four raw IDX files. Tests read it; to change files they use `raw_copy`."""
+    """Return the folder of the four raw IDX files. Tests only read it; `raw_copy` is a copy to change."""
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -114,13 +119,13 @@ def tiny_raw(once: Once) -> Path:
 
 @pytest.fixture
 def raw_copy(tiny_raw: Path, tmp_path: Path) -> Path:
-    """A copy of the four raw files, for one test to change."""
+    """Return a copy of the four raw files that the test may change."""
     return shutil.copytree(tiny_raw, tmp_path / "raw copy")
 
 
 @pytest.fixture(scope="session")
 def tiny_data(tiny_raw: Path) -> Data:
-    """The data set in `tiny_raw`, with `tiny_raw` as its only source."""
+    """Return the configuration of the data set in `tiny_raw`, with `tiny_raw` as its only source."""
     files = {}
     for key in ("train_images", "train_labels", "test_images", "test_labels"):
         (path,) = tiny_raw.glob(key.replace("test", "t10k").replace("_", "-") + "*")
@@ -142,7 +147,10 @@ def tiny_data(tiny_raw: Path) -> Data:
 
 @pytest.fixture(scope="session")
 def tiny_pickle(tiny_raw: Path) -> bytes:
-    """The data set in `tiny_raw` as a wheel carries it: training, validation and test images, float32 of 0 to 1."""
+    """Return the data set in `tiny_raw` as the member of a wheel: (images, labels) of train, validation and test.
+
+    Images are float32 [n, 784] from 0 to 1, labels int64 [n].
+    """
 
     def pair(prefix: str, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         pixels = np.frombuffer((tiny_raw / f"{prefix}-images-idx3-ubyte").read_bytes()[16:], np.uint8)
@@ -155,7 +163,7 @@ def tiny_pickle(tiny_raw: Path) -> bytes:
 
 @pytest.fixture(scope="session")
 def to_pickle_gz() -> Callable[[object], bytes]:
-    """The function that makes a pickle of any value as `tiny_pickle` is made."""
+    """Return the function that pickles and compresses any value as in `tiny_pickle`."""
     return pickle_gz
 
 
@@ -166,13 +174,13 @@ def _composed() -> dict[str, Any]:
 
 @pytest.fixture
 def tiny_values(_composed: dict[str, Any], tiny_data: Data) -> dict[str, Any]:
-    """conf/ with the tiny data set, 4 units, 2 epochs and batches of 10; plain values for one test to change."""
+    """Return the values of conf/ with tiny data, 4 units, 2 epochs and batches of 10; the test may change them."""
     return _shrink(_composed, tiny_data)
 
 
 @pytest.fixture(scope="session")
 def tiny_config(_composed: dict[str, Any], tiny_data: Data) -> Config:
-    """`tiny_values`, validated."""
+    """Return `tiny_values` as a validated configuration."""
     return validate(_shrink(_composed, tiny_data), "tiny")
 
 
@@ -187,16 +195,16 @@ def _shrink(composed: dict[str, Any], data: Data) -> dict[str, Any]:
 
 @pytest.fixture
 def digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """The project is examples/digits, in whose folder the test is."""
+    """Make examples/digits the current project and the working directory."""
     monkeypatch.chdir(EXAMPLE)
     yield from as_project("digits.project:PROJECT", monkeypatch)
 
 
 @pytest.fixture
 def no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No variable names a store, and none that the test sets stays."""
+    """Unset the variables that name a store, before the test and after it."""
     for name in STORE_VARIABLES:
-        monkeypatch.setenv(name, "")  # so that it is removed afterwards, whoever sets it meanwhile
+        monkeypatch.setenv(name, "")  # so that monkeypatch also removes a value that MLflow sets during the test
         monkeypatch.delenv(name)
     yield
     if mlflow := sys.modules.get("mlflow"):
@@ -213,7 +221,7 @@ def _project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(_project: Path, no_store: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory and the repository's root. All tests share its store: making one takes a second."""
+    """Make a shared project the working directory and root. Tests share its store, since making one takes a second."""
     del no_store
     monkeypatch.chdir(_project)
     monkeypatch.setenv("DVC_ROOT", str(_project))
@@ -222,7 +230,7 @@ def project(_project: Path, no_store: None, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def tracking(project: Path, request: pytest.FixtureRequest) -> Iterator[Tracking]:
-    """An experiment of the test's own in the store of `project`; params.yaml is put back afterwards."""
+    """Yield settings for an experiment of the test's own in the store of `project`; restore params.yaml afterwards."""
     before = (project / "params.yaml").read_bytes()
     yield Tracking(uri=None, experiment=request.node.nodeid)
     (project / "params.yaml").write_bytes(before)
@@ -230,13 +238,13 @@ def tracking(project: Path, request: pytest.FixtureRequest) -> Iterator[Tracking
 
 @pytest.fixture
 def config(tiny_config: Config, tracking: Tracking) -> Config:
-    """`tiny_config` with the experiment of `tracking`."""
+    """Return `tiny_config` with the experiment of `tracking`."""
     return tiny_config.model_copy(update={"tracking": tracking})
 
 
 @pytest.fixture(scope="module")
 def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of MLflow's own server."""
+    """Yield the port of a running MLflow server."""
     from tests.servers import Server
 
     server = Server(tmp_path_factory.mktemp("server"))
@@ -249,10 +257,10 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Server"]:
-    """MLflow's own server, for one test to kill and to start again."""
+    """Yield a running MLflow server that the test may kill and start again."""
     from tests.servers import Server
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # what a client sets is taken back
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # so that monkeypatch removes the value that a client sets
     folder = tmp_path / "server"
     folder.mkdir()
     server = Server(folder)
@@ -263,7 +271,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Server"
 
 @pytest.fixture
 def proxy(tracking_server: int) -> Iterator[Proxy]:
-    """A way to the server that can fail."""
+    """Yield a proxy of the server that can fail."""
     proxy = Proxy(tracking_server)
     yield proxy
     proxy.close()
@@ -271,7 +279,7 @@ def proxy(tracking_server: int) -> Iterator[Proxy]:
 
 @pytest.fixture
 def remote(tracking: Tracking, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Tracking:
-    """`tracking` at the server, by the proxy. A request fails at once, but a slow machine has time."""
+    """Return the settings of `tracking` at the server behind the proxy, with no retries and a timeout of 120 s."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     return tracking.model_copy(update={"uri": proxy.uri})

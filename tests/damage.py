@@ -1,4 +1,4 @@
-"""Damage to the files of a project, as a disk or a killed process does it."""
+"""Damage to the files of a project, such as disks and killed processes cause."""
 
 import json
 from collections.abc import Callable
@@ -6,12 +6,17 @@ from pathlib import Path
 
 from tests.projects import Project
 
-_PAGE_BYTES = 4096  # of SQLite
-_HEADER_BYTES = 100  # of a database of SQLite
+_PAGE_BYTES = 4096  # page of an SQLite database
+_HEADER_BYTES = 100  # header of an SQLite database
 
 
 def damage_file(path: Path, kind: str) -> None:
-    """Damage a file in one of the ways that `_DAMAGES` names; its mode stays, by which DVC trusts a cache object."""
+    """Damage a file and keep its mode: DVC trusts read-only cache objects.
+
+    Args:
+        path: File to damage.
+        kind: One of the names in `_DAMAGES`.
+    """
     mode = path.stat().st_mode
     path.chmod(0o644)
     _DAMAGES[kind](path)
@@ -20,7 +25,7 @@ def damage_file(path: Path, kind: str) -> None:
 
 
 def cache_entry(project: Project, name: str) -> Path:
-    """Return the file in DVC's cache with the content of an output, or of a file in an output."""
+    """Return the path of the DVC cache object of an output, or of a file in an output folder."""
     hashes = project.output_hashes()
     (out,) = [path for path in hashes if name == path or name.startswith(f"{path}/")]
     cache = project.root / ".dvc/cache/files/md5"
@@ -58,7 +63,7 @@ def _overwrite(path: Path, start: int, stop: int) -> None:
 
 _DAMAGES: dict[str, Callable[[Path], None]] = {
     "flip": _flip,  # one bit in the middle
-    "flip the end": lambda path: _flip(path, 1.0),  # behind any header
+    "flip the end": lambda path: _flip(path, 1.0),  # one bit in the last byte, past any header
     "halve": _halve,
     "empty": _empty,
     "remove": _remove,

@@ -1,4 +1,4 @@
-"""What the MLflow store beside a project holds."""
+"""Queries of the MLflow store in a project's folder."""
 
 import urllib.parse
 from pathlib import Path
@@ -9,8 +9,8 @@ from mlflow.entities import Run
 from tests.projects import Project
 
 PARENT = "mlflow.parentRunId"
-# A program that prints, of the store in its working directory, the metrics of each model as [name, value, step], and
-# the folder of each data set by name.
+# Program that prints, for the store in its working directory, the metrics of each model as [name, value, step], and the
+# folder of each data set by name.
 LOOK = """
 import json, mlflow, mlflow.data
 from mlflow import MlflowClient
@@ -24,24 +24,24 @@ print(json.dumps([models, sources]))
 
 
 def client(project: Project) -> mlflow.MlflowClient:
-    """Return a client of the project's local store."""
+    """Return an MLflow client of the project's local store."""
     return mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
 
 
 def runs(project: Project, experiment: str, condition: str = "") -> list[Run]:
-    """Return the runs of an experiment that meet a condition of MLflow's, the newest first; [] without experiment."""
+    """Return the runs of an experiment that match a filter of MLflow, newest first; [] if the experiment is missing."""
     store = client(project)
     found = store.get_experiment_by_name(experiment)
     return list(store.search_runs([found.experiment_id], condition)) if found else []
 
 
 def steps(project: Project, run: Run, metric: str) -> list[int]:
-    """Return the steps at which a run has a metric, in the order of logging."""
+    """Return the steps of a run's metric, in the order of logging."""
     return [point.step for point in client(project).get_metric_history(run.info.run_id, metric)]
 
 
 def parent_and_trials(project: Project, experiment: str) -> tuple[Run, dict[str, Run]]:
-    """Return the own run of an experiment's one sweep, and those of its trials by name."""
+    """Return the run of an experiment's only sweep, and the runs of its trials by name."""
     found = runs(project, experiment)
     (parent,) = [run for run in found if PARENT not in run.data.tags]
     trials = [run for run in found if run.data.tags.get(PARENT) == parent.info.run_id]
@@ -55,18 +55,18 @@ def artifacts(run: Run) -> Path:
 
 
 def runs_in(project: Project, experiment: str, **tags: str) -> list[Run]:
-    """Return the runs of an experiment, which must be there, with these tags, newest first."""
+    """Return the runs of an experiment that have these tags, newest first; the experiment must exist."""
     assert client(project).get_experiment_by_name(experiment) is not None
     return runs(project, experiment, " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items()))
 
 
 def runs_by_name(project: Project, experiment: str) -> dict[str, Run]:
-    """Return the runs of an experiment by name, of which there must be one each."""
+    """Return the runs of an experiment by name; names must be unique."""
     found = runs_in(project, experiment)
     assert len({run.info.run_name for run in found}) == len(found), [run.info.run_name for run in found]
     return {str(run.info.run_name): run for run in found}
 
 
 def curve(project: Project, run: Run, metric: str) -> list[tuple[int, float]]:
-    """Return step and value of each point of a metric."""
+    """Return the step and the value of each point of a run's metric."""
     return [(point.step, point.value) for point in client(project).get_metric_history(run.info.run_id, metric)]

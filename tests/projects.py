@@ -1,4 +1,4 @@
-"""Projects in clones of their own, in which the real commands run."""
+"""Projects cloned into temporary folders, in which tests run the real commands."""
 
 import csv
 import json
@@ -19,18 +19,18 @@ import yaml
 from accord.project import Project as AccordProject
 from accord.project import find_project
 
-Once = Callable[[str, Callable[[Path], object]], Path]  # what the fixture `once` is
+Once = Callable[[str, Callable[[Path], object]], Path]  # type of the fixture `once`
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples/digits"
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, and so every command that they start.
+# A shell starts background commands with Ctrl-C ignored, and all commands that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended and all that it printed."""
+    """Exit code and output of a command."""
 
     code: int
     output: str
@@ -49,10 +49,10 @@ class Result:
 
 
 class Project:
-    """A project in a clone of its own, run with this test session's Python and packages."""
+    """A project in a cloned git repository, run with this test session's Python and packages."""
 
     def __init__(self, root: Path, below: str = "") -> None:
-        """Name the root of the git repository, and the project's folder there."""
+        """Take the root of the git repository and the project's folder, relative to the root."""
         self.repository, self.below, self.root = root, below, root / below
         unwanted = ("DVC_", "MLFLOW_", "GIT_")
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
@@ -61,7 +61,7 @@ class Project:
             self.environment |= {f"GIT_{role}_NAME": "Tester", f"GIT_{role}_EMAIL": "tester@localhost"}
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a command; stderr goes with stdout."""
+        """Start a command in the project's folder, with stderr in stdout."""
         return subprocess.Popen(
             command,
             cwd=self.root,
@@ -72,19 +72,19 @@ class Project:
         )
 
     def run(self, *command: str, **environment: str) -> Result:
-        """Run a command to its end."""
+        """Run a command to its end and return its result."""
         with self.start(*command, **environment) as process:
             output, _ = process.communicate()
         return Result(process.returncode, output)
 
     def succeed(self, *command: str, **environment: str) -> Result:
-        """Run a command that must end with exit code 0."""
+        """Run a command that must end with exit code 0, and return its result."""
         result = self.run(*command, **environment)
         assert result.code == 0, result.output
         return result
 
     def interrupt(self, process: subprocess.Popen[str], after: str, by: signal.Signals) -> Result:
-        """Signal a started process as soon as it has printed a line with `after`; wait for its end."""
+        """Send a signal to a process once it has printed a line that contains `after`; return its result."""
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -96,20 +96,20 @@ class Project:
         return Result(process.returncode, "".join(lines) + output)
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Replace text in a file, which must have it."""
+        """Replace text that a file must contain."""
         path = self.root / name
         text = path.read_text()
         assert old in text, f"{name} lacks {old!r}"
         path.write_text(text.replace(old, new))
 
     def copy(self, target: Path) -> "Project":
-        """The same clone with its cache and outputs in another folder, without MLflow's runs."""
+        """Copy the clone with its cache and outputs, but without MLflow's runs, to another folder."""
         unwanted = shutil.ignore_patterns("mlflow.db*", "mlartifacts")
         shutil.copytree(self.repository, target, ignore=unwanted, symlinks=True)
         return Project(target, self.below)
 
     def reproduce(self, target: Path) -> "Project":
-        """A copy in another folder after its first `dvc repro`, with its commit of the results."""
+        """Copy the clone to another folder, run `dvc repro` there and commit the results."""
         project = self.copy(target)
         project.succeed("dvc", "repro")
         project.succeed("git", "add", "--all")
@@ -117,7 +117,7 @@ class Project:
         return project
 
     def refuses_edit(self, file: str, old: str, new: str, expected: list[str]) -> None:
-        """Check that a mistake in a file stops `dvc repro` in one line with these parts, and changes nothing."""
+        """Edit a file; check that `dvc repro` fails with one line that has these parts and leaves params.yaml alone."""
         before = (self.root / "params.yaml").read_bytes()
         self.edit(file, old, new)
         result = self.run("dvc", "repro")
@@ -138,13 +138,19 @@ class Project:
         return metrics
 
     def output_hashes(self) -> dict[str, str]:
-        """The hash of every output of every stage, from dvc.lock."""
+        """Return the MD5 of every output of every stage, read from dvc.lock."""
         lock = yaml.safe_load((self.root / "dvc.lock").read_text())
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
 def clone(target: Path, source: Path = ROOT, below: str = "") -> Project:
-    """A repository with the files of a folder as they stand, also where they aren't committed, in a folder of it."""
+    """Make a git repository from the files of a folder, uncommitted changes included.
+
+    Args:
+        target: Root of the new repository.
+        source: Folder to copy; files that git ignores are left out.
+        below: Folder of the project in the new repository.
+    """
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=source,
@@ -162,7 +168,7 @@ def clone(target: Path, source: Path = ROOT, below: str = "") -> Project:
 
 
 def as_project(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[AccordProject]:
-    """Make this process one of another project, given as MODULE:NAME, until the generator goes on."""
+    """Switch this process to another project, given as MODULE:NAME, until the generator is resumed."""
     monkeypatch.setenv("ACCORD_PROJECT", name)
     find_project.cache_clear()
     yield find_project()

@@ -1,4 +1,4 @@
-"""A way to a server that can fail."""
+"""An HTTP proxy that fails on request."""
 
 import http.client
 import threading
@@ -11,7 +11,7 @@ Fault = Literal["answers 500", "stalls", "drops requests", "loses answers"]
 
 
 class Proxy:
-    """Stands in front of a server, passes requests on until it is told to fail, and counts them."""
+    """A proxy of a server on this machine that counts requests and, after `fail`, no longer passes them on."""
 
     def __init__(self, port: int) -> None:
         self._port, self._lock, self._released = port, threading.Lock(), threading.Event()
@@ -37,13 +37,13 @@ class Proxy:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def pass_on(self) -> None:
-        """Pass all requests on from now, and count them anew."""
+        """Pass all requests on from now on, and count from 0."""
         self._released.set()
         self._fault: Fault | None = None
         self._left = self.count = 0
 
     def fail(self, fault: Fault, after: int = 0) -> None:
-        """Fail after so many more requests."""
+        """Fail in the given way after `after` more requests, and count from 0."""
         self._released = threading.Event()
         self._fault, self._left, self.count = fault, after, 0
 

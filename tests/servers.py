@@ -1,4 +1,4 @@
-"""Servers that tests start, kill and start again."""
+"""MLflow servers that tests start, kill and start again."""
 
 import os
 import signal
@@ -20,16 +20,16 @@ _POLL_SECONDS = 0.2
 
 
 class Server:
-    """MLflow's own server, which can be killed and started again."""
+    """An MLflow server with an SQLite database, which can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        """Give it a folder of its own and a free port."""
+        """Take the folder for its database, artifacts and log; choose a free port."""
         self._folder, self.port = folder, free_port()
         self.uri = f"http://{HOST}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it listens."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self.port)]
         command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
         command += ["--artifacts-destination", str(self._folder / "files")]
@@ -43,13 +43,13 @@ class Server:
             raise
 
     def kill(self) -> None:
-        """End it and its workers as a power failure would."""
+        """Kill the server and its workers by SIGKILL."""
         assert self._process
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> None:
-        """End it, if it runs."""
+        """End the server, if it was started."""
         if self._process:
             stop_server(self._process)
 
@@ -60,19 +60,19 @@ class Server:
         return list(client.search_runs([found.experiment_id]))
 
     def steps(self, run: Run) -> dict[str, list[int]]:
-        """The steps at which each metric of a run stands, times apart."""
+        """Return the steps of each metric of train, val and test in a run."""
         client = mlflow.MlflowClient(self.uri)
         names = [name for name in run.data.metrics if name.startswith(("train.", "val.", "test."))]
         return {name: [one.step for one in client.get_metric_history(run.info.run_id, name)] for name in names}
 
 
 def told(output: str) -> list[str]:
-    """Return the names of the runs that say that their server is away."""
+    """Return the names of the runs that reported that their server is away."""
     return [line.partition(":")[0] for line in output.splitlines() if "is away" in line]
 
 
 def kill_when(server: Server, process: subprocess.Popen[str], shown: str) -> str:
-    """Kill the server as soon as a command prints a line with a text; return all that it prints until its end."""
+    """Kill the server once a command prints a line that contains a text; return the whole output of the command."""
     assert process.stdout
     lines = []
     for line in process.stdout:
@@ -86,10 +86,10 @@ def kill_when(server: Server, process: subprocess.Popen[str], shown: str) -> str
 
 
 def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
-    """Return when the server, or a process that it started, listens on a port.
+    """Wait until the server, or a process that it started, listens on a port.
 
     Raises:
-        AssertionError: The server ended, or didn't listen in time.
+        AssertionError: The server ended, or did not listen within `START_SECONDS`.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -97,16 +97,16 @@ def wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
             raise AssertionError(f"mlflow server ended with exit code {server.returncode}; its messages are above")
         process = psutil.Process(server.pid)
         for member in [process, *process.children(recursive=True)]:
-            with suppress(psutil.Error):  # it ended just now
+            with suppress(psutil.Error):  # the process has just ended
                 listening = [one for one in member.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
                 if port in {one.laddr.port for one in listening}:
                     return
         time.sleep(_POLL_SECONDS)
-    raise AssertionError(f"mlflow server did not answer within {START_SECONDS} s")
+    raise AssertionError(f"mlflow server did not listen within {START_SECONDS} s")
 
 
 def stop_server(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its workers."""
+    """End the server and its workers by SIGTERM."""
     if server.poll() is None:
         os.killpg(server.pid, signal.SIGTERM)
     server.wait()

@@ -1,4 +1,4 @@
-"""Tests of what a machine may not allow."""
+"""A skip for tests that need something that the machine may lack."""
 
 import os
 
@@ -6,6 +6,6 @@ import pytest
 
 
 def skip(reason: str) -> None:
-    """Skip a test where the machine can't do it; continuous integration must."""
+    """Skip the running test, or fail it in continuous integration (with CI set)."""
     assert "CI" not in os.environ, reason
     pytest.skip(reason)

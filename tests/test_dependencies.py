@@ -1,4 +1,4 @@
-"""dvc.yaml names every module that a stage's output depends on."""
+"""Checks of dependencies: deps of stages in dvc.yaml, imports between modules, requirements and lock files."""
 
 import ast
 import importlib.metadata
@@ -23,8 +23,8 @@ from seqmnist.training.setup import CODE
 ROOT = Path(__file__).parents[1]
 TYPES = Path("src/seqmnist/cells/types")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-# They change no output: what people read, what MLflow and git get, how a command ends and resumes, how many train at
-# a time.
+# Modules that change no output: terminal messages, logging to MLflow and git, errors and signals, checkpoints, and the
+# number of parallel trainings.
 EXEMPT = [
     "accord.checkpoints",
     "accord.cores",
@@ -48,53 +48,53 @@ DISTRIBUTIONS = {
 
 
 def imported_files(stage: str) -> set[Path]:
-    """The files of all modules that a stage imports, directly or not, but for those reached through EXEMPT alone."""
+    """Return the files of all modules that a stage imports, directly or not, without those reached only by EXEMPT."""
     module = "accord.compose" if stage == "compose" else STAGES[stage]["cmd"].split()[3]
     graph = grimp.build_graph(*PACKAGES, include_external_packages=False)
     for name in [name for name in graph.modules if any(f"{name}.".startswith(f"{one}.") for one in EXEMPT)]:
         graph.remove_module(name)
     modules = {module, *graph.find_upstream_modules(module)}
-    if stage == "compose":  # by the name that the project gives it
+    if stage == "compose":  # which imports the schema by its name in the project's description
         modules |= {"seqmnist.config", *graph.find_upstream_modules("seqmnist.config")}
     files = {Path("src", *name.split(".")) for name in modules}
     return {file.with_suffix(".py") for file in files if not (ROOT / file).is_dir()}
 
 
 def code(stage: str) -> list[Path]:
-    """The deps of a stage that are code."""
+    """Return the deps of a stage that are code."""
     return [Path(dep) for dep in STAGES[stage]["deps"] if dep.startswith("src/")]
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_cover_every_imported_module(stage: str) -> None:
     files = imported_files(stage)
-    assert Path("src/seqmnist/config.py") in files, "the graph holds the real modules"
+    assert Path("src/seqmnist/config.py") in files, "the import graph lacks the real modules"
     uncovered = [str(file) for file in files if not any(file == dep or dep in file.parents for dep in code(stage))]
     assert not uncovered, f"add to the deps of {stage}: {', '.join(sorted(uncovered))}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_name_no_code_that_a_stage_does_without(stage: str) -> None:
+def test_deps_name_only_code_that_the_stage_imports(stage: str) -> None:
     imported = imported_files(stage)
     for dep in code(stage):
         files = [file.relative_to(ROOT) for file in (ROOT / dep).rglob("*.py")] or [dep]
         modules = {file for file in files if file.suffix == ".py" and file.name != "__init__.py"}
-        if dep != TYPES:  # a layer's module is imported by the name of its type
-            assert modules <= imported, f"{stage} does without {modules - imported}"
+        if dep != TYPES:  # the module of a cell is imported by its type's name, which the graph misses
+            assert modules <= imported, f"{stage} does not import {modules - imported}"
 
 
-def test_a_checkpoint_is_of_the_code_that_the_train_stage_depends_on() -> None:
+def test_the_code_in_a_checkpoints_key_is_that_of_the_train_stages_deps() -> None:
     assert [Path("src", name) for name in CODE] == sorted(code("train"))
 
 
-def test_imports_go_round_in_no_circle() -> None:
+def test_imports_have_no_cycle() -> None:
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True)
     imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
     assert len(imports) > 90
     TopologicalSorter(imports).prepare()  # raises CycleError
 
 
-def test_what_trains_nothing_starts_no_tensorflow() -> None:
+def test_commands_that_train_nothing_import_no_tensorflow() -> None:
     modules = [
         "accord.integrity.check",
         "accord.promote",
@@ -109,33 +109,36 @@ def test_what_trains_nothing_starts_no_tensorflow() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
-def test_a_training_passes_few_modules() -> None:
+def test_few_modules_import_the_setup_of_a_training() -> None:
     graph = grimp.build_graph(*PACKAGES)
     assert len(graph.find_modules_that_directly_import("seqmnist.training.setup")) < 10
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stage_runs_the_code_of_its_own_tree(stage: str) -> None:
+def test_each_stage_runs_the_code_beside_its_dvc_yaml(stage: str) -> None:
     assert STAGES[stage]["cmd"].startswith(
         ("PYTHONPATH=src python -m seqmnist compose", "PYTHONPATH=src python -m seqmnist.stages.")
     )
 
 
-def test_package_files_hold_no_code_that_deps_would_have_to_name() -> None:
-    """Importing a module runs the `__init__` of its packages, which deps leave out."""
+def test_init_files_hold_only_a_docstring() -> None:
+    """Importing a module runs the `__init__` of its packages, which deps do not name."""
     for path in (ROOT / "src").rglob("__init__.py"):
-        if path.parent.name not in {"accord", "tracking"}:  # they refuse Windows and set MLflow up: no output changes
+        if path.parent.name not in {
+            "accord",
+            "tracking",
+        }:  # these refuse Windows and set up MLflow, which changes no output
             body: list[Any] = ast.parse(path.read_text()).body
             assert len(body) == 1, path
             assert isinstance(body[0], ast.Expr), path
 
 
-def test_dvc_ignores_nothing_that_is_tracked_or_made() -> None:
-    """Hidden files apart, which are settings of git and DVC."""
+def test_dvc_ignores_no_visible_file_in_git_and_no_output() -> None:
+    """Hidden files are settings of git and DVC, which .dvcignore may name."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     made = [out if isinstance(out, str) else next(iter(out)) for stage in STAGES.values() for out in stage["outs"]]
     visible = [name for name in tracked.split() if not any(part.startswith(".") for part in name.split("/"))]
-    names = [name for name in visible if not name.startswith("examples/")]  # projects of their own, with a .dvc
+    names = [name for name in visible if not name.startswith("examples/")]  # other projects, each with a .dvc
     names += [name.replace("${item.cell}", "a_cell.2") for name in made]
     names += ["conf/experiment/my-own.v2.yaml", "conf/experiment/with a space.yaml", "data/raw/train-images-idx3-ubyte"]
     names += [
@@ -159,7 +162,7 @@ def test_lock_file_has_hashes_and_no_addresses(name: str) -> None:
 
 
 def requirements(name: str, *extras: str) -> Iterator[Requirement]:
-    """Yield what a distribution of this repository requires from elsewhere, also by way of the other one."""
+    """Yield the external requirements of a distribution, with those of this repository's distributions it requires."""
     project = tomllib.loads(DISTRIBUTIONS[name].read_text())["project"]
     wanted = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
     for requirement in map(Requirement, itertools.chain(*wanted)):
@@ -174,10 +177,10 @@ def requirements(name: str, *extras: str) -> Iterator[Requirement]:
     [("requirements.lock", ["dev"]), ("requirements-cluster.lock", ["dev", "dev-cluster", "cluster"])],
 )
 def test_lock_file_pins_all_requirements_of_all_distributions(lock: str, extras: list[str]) -> None:
-    pins: dict[str, list[str]] = {}  # a package has several where versions of Python need different ones
+    pins: dict[str, list[str]] = {}  # several versions of a package, where versions of Python need different ones
     for name, version in re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", (ROOT / lock).read_text(), re.MULTILINE):
         pins.setdefault(name, []).append(version)
-    assert not pins.keys() & DISTRIBUTIONS.keys(), "they are installed from the tree"
+    assert not pins.keys() & DISTRIBUTIONS.keys(), "this repository's packages are installed from its tree"
     wanted = [*requirements("seqmnist", *extras), *requirements("digits")]
     assert {"keras", "dvc", "optuna", "pytest"} <= {one.name for one in wanted}
     for one in wanted:
@@ -185,7 +188,7 @@ def test_lock_file_pins_all_requirements_of_all_distributions(lock: str, extras:
         assert all(one.specifier.contains(version) for version in pins[one.name]), f"{one} is {pins[one.name]}"
 
 
-def test_all_distributions_are_of_one_version() -> None:
+def test_all_distributions_have_the_same_version() -> None:
     versions = {tomllib.loads(path.read_text())["project"]["version"] for path in DISTRIBUTIONS.values()}
     (version,) = versions
     for name, extras in {"seqmnist": "[search]", "digits": ""}.items():
@@ -193,13 +196,13 @@ def test_all_distributions_are_of_one_version() -> None:
         assert [one for one in wanted if Requirement(one).name == "accord"] == [f"accord{extras}=={version}"]
 
 
-def test_accord_names_each_of_its_packages() -> None:
+def test_accords_pyproject_lists_each_of_its_packages() -> None:
     named = tomllib.loads(DISTRIBUTIONS["accord"].read_text())["tool"]["setuptools"]["packages"]
     src = ROOT / "src"
     assert named == sorted(".".join(path.parent.relative_to(src).parts) for path in src.glob("accord/**/__init__.py"))
 
 
-def test_licences_are_listed_of_every_locked_package_that_is_installed() -> None:
+def test_docs_list_the_licence_of_every_installed_package_of_the_lock_file() -> None:
     rows = [line.strip("|").split("|") for line in (ROOT / "docs/licences.md").read_text().splitlines()[7:]]
     listed = {canonicalize_name(name.strip()): licence.strip() for name, licence in rows}
     locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))

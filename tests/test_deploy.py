@@ -1,4 +1,4 @@
-"""What deploy/ refuses before it starts anything; tests/cluster starts it."""
+"""Checks of deploy/ without starting a server: refused settings, compose.yaml and lock file."""
 
 import os
 import re
@@ -14,7 +14,7 @@ STORE = {"BACKEND": "postgresql://mlflow@127.0.0.1:1/mlflow", "ARTIFACTS": "/now
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "message"),
     [
         ({}, "BACKEND must be postgresql://USER@HOST/DATABASE"),
         (STORE | {"BACKEND": "sqlite:///mlflow.db"}, "BACKEND must be postgresql://USER@HOST/DATABASE"),
@@ -22,7 +22,7 @@ STORE = {"BACKEND": "postgresql://mlflow@127.0.0.1:1/mlflow", "ARTIFACTS": "/now
         (STORE, "STATE must be an absolute folder"),
     ],
 )
-def test_server_refuses_to_start_in_a_line(tmp_path: Path, environment: dict[str, str], told: str) -> None:
+def test_server_refuses_wrong_settings_in_one_line(tmp_path: Path, environment: dict[str, str], message: str) -> None:
     command = [str(DEPLOY / "server.sh")]
 
     done = subprocess.run(
@@ -36,7 +36,7 @@ def test_server_refuses_to_start_in_a_line(tmp_path: Path, environment: dict[str
 
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {told}")
+    assert line.startswith(f"error: {message}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -45,7 +45,7 @@ def services() -> Any:
     return yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
 
 
-def test_no_password_of_the_containers_has_a_default(services: Any) -> None:
+def test_passwords_in_compose_yaml_have_no_default(services: Any) -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     used = re.findall(r"\$\{(\w*PASSWORD)([^}]*)\}", text)
     assert {name for name, _ in used} == {"POSTGRES_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD"}
@@ -55,16 +55,16 @@ def test_no_password_of_the_containers_has_a_default(services: Any) -> None:
     assert re.fullmatch(r"postgres:\d+", services["database"]["image"])
 
 
-def test_the_containers_are_reached_from_this_machine_alone(services: Any) -> None:
+def test_containers_publish_their_port_on_this_machine_only(services: Any) -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert published == ["127.0.0.1:${PORT:-5000}:5000"]
 
 
-def test_the_image_has_what_the_lock_file_of_the_tests_has() -> None:
+def test_the_image_locks_the_versions_that_the_tests_use() -> None:
     def pins(path: Path) -> set[str]:
         return set(re.findall(r"^[a-z0-9][^ ]*==[^ ]+", path.read_text(encoding="utf-8"), re.MULTILINE))
 
-    mine = pins(DEPLOY / "requirements.lock")
-    assert {name.partition("==")[0] for name in mine} >= {"mlflow", "psycopg", "flask-wtf", "boto3"}
-    assert mine <= pins(DEPLOY.parent / "requirements-cluster.lock")
-    assert not any(name.startswith("tensorflow==") for name in mine)
+    image = pins(DEPLOY / "requirements.lock")
+    assert {name.partition("==")[0] for name in image} >= {"mlflow", "psycopg", "flask-wtf", "boto3"}
+    assert image <= pins(DEPLOY.parent / "requirements-cluster.lock")
+    assert not any(name.startswith("tensorflow==") for name in image)

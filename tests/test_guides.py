@@ -1,4 +1,4 @@
-"""docs/your-own.md and docs/adopt.md, followed word by word with accord's wheel and what it depends on."""
+"""docs/your-own.md and docs/adopt.md work as written, with only accord's wheel and its dependencies installed."""
 
 import os
 import re
@@ -28,14 +28,14 @@ OFFLINE = {
     "DVC_NO_ANALYTICS": "1",
     "PIP_CONFIG_FILE": os.devnull,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PIP_NO_BUILD_ISOLATION": "0",  # 0: without isolation, in which pip would download setuptools
+    "PIP_NO_BUILD_ISOLATION": "0",  # 0 turns isolation off: with it pip would download setuptools
     "PIP_NO_INDEX": "1",
 }
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a page: a file where the line before names one, else commands, or what these print."""
+    """A code block of a page: a file or an edit of one, named by the line before it, or commands, or their output."""
 
     language: str
     text: str
@@ -49,7 +49,7 @@ class Block:
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """Yield the blocks of a page."""
+    """Yield the code blocks of a page."""
     text = (DOCS / page).read_text()
     found = list(FENCE.finditer(text))
     assert 2 * len(found) == text.count("```"), f"{page} has blocks that are not followed"
@@ -68,7 +68,7 @@ def copy_files(project: Project, page: str) -> None:
 
 
 def edited(before: str, diff: str) -> str:
-    """Return a text with the parts of a diff replaced, which empty lines divide; each must be there once."""
+    """Return a text after a diff. Empty lines divide the diff into parts; each part must match the text once."""
     text = f"\n{before}"
     for part in diff.strip("\n").split("\n\n"):
         lines = part.splitlines()
@@ -81,7 +81,7 @@ def edited(before: str, diff: str) -> str:
 
 
 def missing(shown: str, output: str) -> list[str]:
-    """Return the lines that a page shows and an output lacks, in this order; `…` stands for anything in a line."""
+    """Return the lines that a page shows and an output lacks, in the order of the page; `…` matches any text."""
     rest, lacking = output.splitlines(), []
     for line in shown.splitlines():
         pattern = ".*".join(map(re.escape, line.split("…")))
@@ -100,7 +100,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def empty(wheel: Path, tmp_path: Path) -> Project:
-    """Make an empty folder whose environment has what accord's wheel depends on, and no accord."""
+    """Return a project in an empty folder, with an environment of accord's dependencies but without accord."""
     python = environment_for(wheel, tmp_path / "venv", "pip", "setuptools")
     probe = f"from importlib.util import find_spec; print(*filter(find_spec, {('accord', *UNWANTED)}))"
     found = subprocess.run([python, "-I", "-c", probe], stdout=subprocess.PIPE, text=True, check=True)
@@ -136,7 +136,7 @@ def follow(project: Project, page: str) -> list[Result]:
 @pytest.mark.parametrize(
     ("page", "kinds"), [("your-own.md", ("diamond", "circle")), ("adopt.md", ("plain", "average"))]
 )
-def test_a_page_leads_to_a_project_whose_runs_agree_with_its_cache(
+def test_following_a_page_gives_a_project_whose_runs_agree_with_dvcs_cache(
     empty: Project, page: str, kinds: tuple[str, str]
 ) -> None:
     if page == "adopt.md":

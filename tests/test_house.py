@@ -1,4 +1,4 @@
-"""The files at the root that tools and people look for agree with each other and with the code."""
+"""Checks that project files agree: versions, licences, citation, CI workflow, Dockerfiles and dev container."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def project(package: str) -> Any:
     return tomllib.loads(text(f"{package}/pyproject.toml"))["project"]
 
 
-def test_all_files_name_one_version() -> None:
+def test_all_files_name_the_same_version() -> None:
     (newest, day), *_ = re.findall(r"^## \[(.+)\] - (\S+)$", text("CHANGELOG.md"), re.MULTILINE)
     citation = yaml.safe_load(text("CITATION.cff"))
     assert {project(package)["version"] for package in PACKAGES} == {newest} == {citation["version"]}
@@ -38,7 +38,7 @@ def test_both_distributions_have_the_same_licence() -> None:
     assert yaml.safe_load(text("CITATION.cff"))["license"] == "Apache-2.0"
 
 
-def test_the_workflow_tests_each_python_that_is_supported() -> None:
+def test_the_workflow_tests_each_supported_python_and_runs_targets_of_the_makefile() -> None:
     jobs = yaml.safe_load(text(".github/workflows/ci.yml"))["jobs"]
     supported = [one.rpartition(" ")[2] for one in project(".")["classifiers"] if ":: 3." in one]
     assert jobs["test"]["strategy"]["matrix"]["python"] == supported
@@ -49,7 +49,7 @@ def test_the_workflow_tests_each_python_that_is_supported() -> None:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
-def test_an_image_is_made_of_files_that_are_here_and_of_locked_packages(path: Path) -> None:
+def test_an_image_is_built_from_existing_files_and_locked_packages(path: Path) -> None:
     lines = path.read_text(encoding="utf-8")
     copied = [source for line in re.findall(r"^COPY (.+)$", lines, re.MULTILINE) for source in line.split()[:-1]]
     assert [source for source in copied if not (ROOT / source).exists()] == []

@@ -1,4 +1,4 @@
-"""Windows, which has no `fcntl`, is refused in a line; each test pretends to be there."""
+"""Windows, which has no `fcntl`, is refused in one line; each test simulates it."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ START = {
 
 
 @pytest.mark.parametrize("start", START.values(), ids=START)
-def test_windows_is_refused_in_a_line_that_names_wsl(start: str) -> None:
+def test_windows_is_refused_in_one_line_that_names_wsl(start: str) -> None:
     program = [sys.executable, "-c", ON_WINDOWS + start, "command", ".venv", "requirements.lock"]
     result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1

@@ -1,4 +1,4 @@
-"""`make wheels` packs what is in the tree, and accord's wheel does without the libraries of this experiment."""
+"""`make wheels` packs the files of the tree, and accord's wheel works without the libraries of seqmnist."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.wheels import ROOT, copied, environment, environment_for, metadata, w
 pytestmark = pytest.mark.slow
 
 PACKED = (".py", ".html", ".j2", ".typed")
-# A project of its own, whose run is in a local store.
+# A small project on accord that logs a run to a local store.
 PROJECT = """\
 from accord.project import Project
 
@@ -65,12 +65,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def names(wheel: Path) -> set[str]:
-    """Return the files of a wheel, without those that describe it."""
+    """Return the names of a wheel's files, without its metadata."""
     return {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
 
 @pytest.mark.parametrize("package", ["accord", "seqmnist"])
-def test_a_wheel_has_each_file_of_its_package(built: dict[str, Path], package: str) -> None:
+def test_a_wheel_has_exactly_the_files_of_its_package(built: dict[str, Path], package: str) -> None:
     files = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / package).rglob("*.*")}
     expected = {name for name in files if name.endswith(PACKED) and "/build/" not in name}
     assert f"{package}/py.typed" in expected
@@ -78,14 +78,14 @@ def test_a_wheel_has_each_file_of_its_package(built: dict[str, Path], package: s
 
 
 @pytest.mark.parametrize(("package", "readme"), [("accord", "src/accord/README.md"), ("seqmnist", "README.md")])
-def test_the_page_of_a_wheel_is_its_readme(built: dict[str, Path], package: str, readme: str) -> None:
+def test_a_wheels_description_is_its_readme(built: dict[str, Path], package: str, readme: str) -> None:
     known = metadata(built[package])
     assert known["description_content_type"] == "text/markdown"
     assert known["description"].strip() == (ROOT / readme).read_text().strip()
 
 
 @pytest.mark.parametrize("package", ["accord", "seqmnist"])
-def test_a_wheel_holds_its_licence_and_says_who_made_it(built: dict[str, Path], package: str) -> None:
+def test_a_wheel_has_its_licence_and_author(built: dict[str, Path], package: str) -> None:
     known = metadata(built[package])
     assert known["license_expression"] == "Apache-2.0"
     assert known["author"] == "The seqmnist contributors"
@@ -99,7 +99,7 @@ def test_a_wheel_offers_the_extras_of_its_package(built: dict[str, Path]) -> Non
     assert set(metadata(built["seqmnist"])["provides_extra"]) == {"bench", "cluster", "dev", "dev-cluster"}
 
 
-def test_wheels_depend_on_nothing_but_the_present_files(built: dict[str, Path], tmp_path: Path) -> None:
+def test_wheels_from_the_same_files_have_the_same_bytes(built: dict[str, Path], tmp_path: Path) -> None:
     again = copied(tmp_path)
     former = [again / "src" / package / "former.py" for package in built]
     for path in former:
@@ -115,7 +115,7 @@ def test_wheels_depend_on_nothing_but_the_present_files(built: dict[str, Path], 
     }
 
 
-def test_what_an_earlier_build_left_is_in_no_wheel(built: dict[str, Path], tmp_path: Path) -> None:
+def test_files_of_an_earlier_build_are_in_no_wheel(built: dict[str, Path], tmp_path: Path) -> None:
     again = copied(tmp_path)
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--wheel-dir", "elsewhere"]
     (again / "src/accord/former.py").touch()
@@ -125,7 +125,7 @@ def test_what_an_earlier_build_left_is_in_no_wheel(built: dict[str, Path], tmp_p
     assert wheels(again)["accord"].read_bytes() == built["accord"].read_bytes()
 
 
-def test_accord_installs_and_tracks_a_run_without_the_libraries_of_this_experiment(
+def test_accord_installs_and_logs_a_run_without_the_libraries_of_seqmnist(
     built: dict[str, Path], tmp_path: Path
 ) -> None:
     python = environment_for(built["accord"], tmp_path / "venv")

@@ -1,4 +1,4 @@
-"""Wheels of the packages in this repository, and environments that have one of them and what it depends on."""
+"""Wheels of the packages in this repository, and virtual environments with the dependencies of a wheel."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ sys.exit({function}())
 
 
 def copied(root: Path) -> Path:
-    """Copy what wheels are built of into a folder."""
+    """Copy the files from which wheels are built into a folder, and return the folder."""
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
     for name in ("LICENSE", "Makefile", "pyproject.toml", "README.md"):
         shutil.copy2(ROOT / name, root)
@@ -32,12 +32,12 @@ def copied(root: Path) -> Path:
 
 
 def environment(*unwanted: str) -> dict[str, str]:
-    """Return the variables of this process, without those whose names begin so."""
+    """Return the environment variables of this process, without those whose names begin with one of `unwanted`."""
     return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
 def wheels(root: Path) -> dict[str, Path]:
-    """Build the wheels in a copy, with the packages of this environment; return their paths by package."""
+    """Build the wheels in a folder made by `copied`, with this environment's packages; return paths by package."""
     with_python = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = ["make", "--silent", "--old-file=setup", "wheels"]
     subprocess.run(command, cwd=root, env=environment("PYTHON", "MAKE") | with_python, check=True)
@@ -45,7 +45,7 @@ def wheels(root: Path) -> dict[str, Path]:
 
 
 def metadata(wheel: Path) -> RawMetadata:
-    """Return what a wheel says of itself."""
+    """Return the metadata of a wheel."""
     name = f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info/METADATA"
     with ZipFile(wheel) as opened:
         known, unknown = parse_email(opened.read(name))
@@ -54,9 +54,14 @@ def metadata(wheel: Path) -> RawMetadata:
 
 
 def environment_for(wheel: Path, folder: Path, *further: str) -> Path:
-    """Make a virtual environment of what a wheel depends on, without extras, and further packages; return its Python.
+    """Make a virtual environment with a wheel's dependencies; return the path of its Python.
 
-    The files are those of this environment; nothing is downloaded.
+    Its packages are taken from this environment: nothing is downloaded. The wheel itself is not installed.
+
+    Args:
+        wheel: Wheel whose dependencies are needed, extras apart.
+        folder: Folder of the new environment.
+        further: Requirements of further packages.
     """
     python = folder / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
@@ -72,7 +77,7 @@ def environment_for(wheel: Path, folder: Path, *further: str) -> Path:
 
 
 def _closure(requirements: list[str]) -> Iterator[Distribution]:
-    """Yield the installed distributions that requirements lead to."""
+    """Yield the installed distributions of requirements and of all their dependencies."""
     wanted, seen = [Requirement(one) for one in requirements], set[str]()
     while wanted:
         requirement = wanted.pop()
@@ -90,7 +95,7 @@ def _closure(requirements: list[str]) -> Iterator[Distribution]:
 
 
 def _link(found: Distribution, site_packages: Path) -> None:
-    """Give another environment the files of a distribution, as links where it is on the same file system."""
+    """Copy the files of a distribution to another environment, as hard links if it is on the same file system."""
     for name in found.files or []:
         path, copy = Path(str(found.locate_file(name))), site_packages / name
         if ".." not in name.parts and path.is_file() and not copy.exists():
