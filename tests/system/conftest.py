@@ -1,4 +1,4 @@
-"""A clone of this repository with a tiny data set, in which the real commands run."""
+"""Fixtures of system tests: clones of this repository with a tiny data set, in which the real commands run."""
 
 import shutil
 import signal
@@ -17,7 +17,7 @@ from tests.skipping import skip
 
 
 def make_tiny(project: Project, data: Data) -> None:
-    """Give a clone the tiny data set and a training of seconds, and commit that."""
+    """Configure a clone for the tiny data set and a training of a few seconds, and commit that."""
     (project.root / "conf/data/tiny.yaml").write_text(yaml.safe_dump(data.model_dump()))
     project.edit("conf/base.yaml", "- data: mnist", "- data: tiny")
     project.edit("conf/train/default.yaml", "epochs: 15", "epochs: 2\nbatch_size: 20")
@@ -29,31 +29,31 @@ def make_tiny(project: Project, data: Data) -> None:
 
 @pytest.fixture(scope="session")
 def fresh(once: Once, tiny_data: Data) -> Project:
-    """A clone in which nothing has run. Tests copy it, they don't change it."""
+    """Return a clone in which no stage has run. Tests copy it and do not change it."""
     return Project(once("fresh", lambda target: make_tiny(clone(target), tiny_data)))
 
 
 @pytest.fixture(scope="session")
 def reproduced(fresh: Project, once: Once) -> Project:
-    """A clone after its first `dvc repro`, with its commit of the results. Tests copy it, they don't change it."""
+    """Return a clone after its first `dvc repro`, with the results committed. Tests copy it and do not change it."""
     return Project(once("reproduced", fresh.reproduce))
 
 
 @pytest.fixture
 def project(reproduced: Project, tmp_path: Path) -> Project:
-    """A copy of the reproduced clone, for one test to change."""
+    """Return a copy of the reproduced clone that the test may change."""
     return reproduced.copy(tmp_path / "clone")
 
 
 @pytest.fixture
 def unrun(fresh: Project, tmp_path: Path) -> Project:
-    """A copy of the clone in which nothing has run, for one test to change."""
+    """Return a copy of the clone in which no stage has run, which the test may change."""
     return fresh.copy(tmp_path / "clone")
 
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[[Project, str], AbstractContextManager[str]]:
-    """Runs a module of the package that serves until Ctrl-C, and gives what it printed until it was ready."""
+    """Return a context manager that runs a serving module, yields its output up to readiness, and ends it by Ctrl-C."""
 
     @contextmanager
     def run(project: Project, module: str) -> Iterator[str]:
@@ -69,23 +69,23 @@ def serving() -> Callable[[Project, str], AbstractContextManager[str]]:
             rest, _ = process.communicate()
         assert process.returncode == 0, rest
         assert "Traceback" not in rest
-        assert "/step" not in rest, "Keras's bar, or its line"
+        assert "/step" not in rest, "Keras printed a progress bar"
 
     return run
 
 
 @pytest.fixture
 def new_page() -> Iterator[Callable[..., Page]]:
-    """Opens pages in Debian's Chromium, which `make test` installs where it can."""
+    """Yield a function that opens a page in Debian's Chromium, which `make test-all` installs where it can."""
     path = shutil.which("chromium")
     if path is None:
-        skip("no chromium on this machine: tests in a browser are skipped")
+        skip("chromium is not installed: browser tests are skipped")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
 
         def open_page(viewport: Any, **options: Any) -> Page:
             page = browser.new_context(viewport=viewport, **options).new_page()
-            page.set_default_timeout(120_000)  # of milliseconds: other work may keep the cores busy
+            page.set_default_timeout(120_000)  # milliseconds; other work may keep the cores busy
             return page
 
         yield open_page
@@ -94,7 +94,7 @@ def new_page() -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="session")
 def screenshot() -> Callable[[Page, str], None]:
-    """Keeps a picture of a page in screenshots/, to be looked at."""
+    """Return a function that saves a picture of a page in screenshots/ for people to look at."""
 
     def keep(page: Page, name: str) -> None:
         page.screenshot(path=ROOT / "screenshots" / f"{name}.png", full_page=True)

@@ -1,4 +1,4 @@
-"""Damage in seqmnist's data and weights, and what its stages and `seqmnist check` make of it."""
+"""Damaged data and weights are refused by stages and repaired by `seqmnist check --repair` and `dvc repro`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 WEIGHTS = "models/rnn/seed-42.weights.h5"
 
 
-def test_damaged_data_are_refused_and_they_and_weights_made_anew(project: Any) -> None:
+def test_damaged_data_are_refused_and_after_a_repair_made_again_with_the_same_hashes(project: Any) -> None:
     before = project.output_hashes()
     for name in (WEIGHTS, "data/processed/test.labels.npy"):
         damage_file(cache_entry(project, name), "flip the end")

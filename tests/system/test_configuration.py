@@ -1,4 +1,4 @@
-"""A mistake in a value of seqmnist's own stops everything before any work, in one line."""
+"""A wrong value in seqmnist's configuration stops the pipeline before any work, with one line."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ import pytest
     ],
     ids=["zero units", "validation", "view", "probability"],
 )
-def test_mistake_is_told_in_one_line_and_changes_nothing(
+def test_a_wrong_value_is_reported_in_one_line_and_leaves_params_yaml_alone(
     project: Any, file: str, old: str, new: str, expected: list[str]
 ) -> None:
     project.refuses_edit(file, old, new, expected)
 
 
-def test_nothing_reports_to_its_makers(reproduced: Any) -> None:
+def test_dvc_sends_no_analytics_and_checks_for_no_update(reproduced: Any) -> None:
     assert reproduced.succeed("dvc", "config", "core.analytics").output.strip() == "false"
     assert reproduced.succeed("dvc", "config", "core.check_update").output.strip() == "false"

@@ -1,4 +1,4 @@
-"""Raw files that are not the configured ones never get past the download stage."""
+"""The stage download accepts only raw files with the configured SHA-256."""
 
 import gzip
 import zipfile
@@ -41,7 +41,7 @@ def html_page(folder: Path, name: str) -> None:
         pytest.param(html_page, NAMES[2], "bytes, expected", id="HTML page"),
     ],
 )
-def test_damaged_file_is_refused(
+def test_a_damaged_raw_file_is_refused(
     unrun: Any, tiny_raw: Path, tmp_path: Path, damage: Any, name: str, reason: str
 ) -> None:
     folder = tmp_path / "given"
@@ -55,14 +55,14 @@ def test_damaged_file_is_refused(
     (error,) = [line for line in result.output.splitlines() if line.startswith("error: ")]
     assert name in error
     assert reason in error
-    assert "data.directory" in error, "the line says what to do"
+    assert "data.directory" in error, "the error does not say what to do"
     assert "Traceback" not in result.output
     left = {path.name for path in (unrun.root / "data/raw").iterdir()}
-    assert left <= set(NAMES) - {name}, "neither the refused file nor a temporary one"
+    assert left <= set(NAMES) - {name}, "the refused file or a temporary one is left"
     assert not (unrun.root / "data/processed").exists()
 
 
-def test_verified_file_changed_on_disk_is_fetched_again(project: Any) -> None:
+def test_a_raw_file_that_changed_on_disk_is_fetched_again(project: Any) -> None:
     path = project.root / "data/raw" / NAMES[0]
     content = path.read_bytes()
     path.chmod(0o644)
@@ -72,7 +72,7 @@ def test_verified_file_changed_on_disk_is_fetched_again(project: Any) -> None:
     assert "train@rnn" in result.stages_skipped
 
 
-def test_another_data_set_removes_the_files_of_the_first(project: Any, tmp_path: Path) -> None:
+def test_raw_files_of_another_data_set_are_removed(project: Any, tmp_path: Path) -> None:
     other = yaml.safe_load((project.root / "conf/data/tiny.yaml").read_text())
     folder = tmp_path / "other"
     folder.mkdir()
@@ -88,7 +88,7 @@ def test_another_data_set_removes_the_files_of_the_first(project: Any, tmp_path:
     assert names == {file["name"] for file in other["files"].values()}
 
 
-def test_folder_of_any_name_and_content_is_found_when_quoted(unrun: Any, tiny_raw: Path, tmp_path: Path) -> None:
+def test_a_quoted_folder_of_any_name_with_an_archive_is_found(unrun: Any, tiny_raw: Path, tmp_path: Path) -> None:
     name = "my [b] (1) #2 {x}, müller=100%"
     with zipfile.ZipFile(unrun.root / "archive", "w") as archive:
         for number, path in enumerate(tiny_raw.iterdir()):
@@ -101,7 +101,7 @@ def test_folder_of_any_name_and_content_is_found_when_quoted(unrun: Any, tiny_ra
     (line,) = unquoted.output.splitlines()
     quoted = f'data.directory="~/{name}"'
     assert line.endswith(f"quote it: '{quoted}'")
-    (unrun.root / "dvc.lock").unlink()  # it names results that this clone does not have, which no experiment can keep
+    (unrun.root / "dvc.lock").unlink()  # an experiment would fail: this clone lacks the results that it names
     unrun.succeed("dvc", "exp", "run", "-S", quoted, "preprocess", **home)
     assert {path.name for path in (unrun.root / "data/raw").iterdir()} == set(NAMES)
     for path in (unrun.root / "data/raw").iterdir():

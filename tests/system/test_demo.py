@@ -21,7 +21,7 @@ ZERO = [(0.5 + 0.2 * math.sin(k / 5), 0.5 - 0.3 * math.cos(k / 5)) for k in rang
 
 @pytest.fixture(scope="module")
 def address(reproduced: Any, serving: Any) -> Iterator[str]:
-    """What `make demo` prints."""
+    """Yield the address that `make demo` prints."""
     with serving(reproduced, "seqmnist.demo") as output:
         found = re.search(r"http://\S+", output)
         assert found, output
@@ -30,7 +30,7 @@ def address(reproduced: Any, serving: Any) -> Iterator[str]:
 
 @pytest.fixture
 def open_demo(address: str, new_page: Any) -> Iterator[Callable[..., Any]]:
-    """Opens the page; what its console said is an error of the test."""
+    """Yield a function that opens the page; an error in its console fails the test."""
     errors: list[str] = []
 
     def note(message: Any) -> None:
@@ -54,23 +54,23 @@ def page(request: Any, open_demo: Any) -> Any:
 
 
 def on_pad(page: Any, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points of the pad, from 0 to 1 over its width and height, in pixels of the page."""
+    """Convert points on the pad, from 0 to 1 over its width and height, to pixels of the page."""
     box = page.locator("#pad").bounding_box()
     return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
 
 
 def draw_only(page: Any, points: list[tuple[float, float]]) -> None:
-    """Draw with the mouse."""
-    places = on_pad(page, points)
-    page.mouse.move(*places[0])
+    """Draw a stroke with the mouse and do not wait for an answer."""
+    pixels = on_pad(page, points)
+    page.mouse.move(*pixels[0])
     page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=3)
+    for pixel in pixels[1:]:
+        page.mouse.move(*pixel, steps=3)
     page.mouse.up()
 
 
 def draw(page: Any, points: list[tuple[float, float]]) -> Any:
-    """Draw with the mouse; what the server answered."""
+    """Draw a stroke with the mouse and return the server's answer."""
     with page.expect_response("**/read") as answered:
         draw_only(page, points)
     return answered.value.json()
@@ -88,7 +88,7 @@ def test_the_cells_read_what_is_drawn(
     answer = draw(page, points)
 
     image = np.array(answer["image"], np.uint8)
-    assert bool(image[14, 14] > 128) is middle, "a one has ink in its middle, a zero has none"
+    assert bool(image[14, 14] > 128) is middle, "only a one has ink in the middle"
     start_tensorflow(2)
     for cell in answer["cells"]:
         model, _ = saved.load(reproduced.root / "models" / cell["cell"], 42)
@@ -101,7 +101,7 @@ def test_the_cells_read_what_is_drawn(
 
 
 def touch(page: Any, fingers: list[list[tuple[float, float]]]) -> None:
-    """Put fingers on the pad one after another, move them side by side along their points, lift them together."""
+    """Touch the pad with one finger after another, move them together along their points, and lift them together."""
     devtools = page.context.new_cdp_session(page)
     paths = [on_pad(page, points) for points in fingers]
 
@@ -116,7 +116,7 @@ def touch(page: Any, fingers: list[list[tuple[float, float]]]) -> None:
     send("touchEnd", [])
 
 
-def test_one_finger_draws_and_a_second_one_adds_nothing(open_demo: Any, screenshot: Any) -> None:
+def test_one_finger_draws_and_a_second_finger_is_ignored(open_demo: Any, screenshot: Any) -> None:
     page = open_demo(PHONE, has_touch=True, is_mobile=True, device_scale_factor=3)
     with page.expect_response("**/read") as answered:
         touch(page, [ONE])
@@ -125,10 +125,10 @@ def test_one_finger_draws_and_a_second_one_adds_nothing(open_demo: Any, screensh
     assert "lstm: " in said(page)
     screenshot(page, "demo-finger")
 
-    assert page.evaluate("document.documentElement.scrollHeight > innerHeight"), "there is somewhere to scroll to"
+    assert page.evaluate("document.documentElement.scrollHeight > innerHeight"), "the page is too short to scroll"
     with page.expect_response("**/read"):
-        touch(page, [ONE[::-1]])  # upwards, which elsewhere shows what is below
-    assert page.evaluate("scrollY") == 0, "a finger on the pad draws, it does not scroll"
+        touch(page, [ONE[::-1]])  # upwards: outside the pad this scrolls the page
+    assert page.evaluate("scrollY") == 0, "a finger on the pad scrolled the page"
 
     page.click("#clear")
     with page.expect_response("**/read") as answered:
@@ -136,14 +136,14 @@ def test_one_finger_draws_and_a_second_one_adds_nothing(open_demo: Any, screensh
     assert answered.value.json()["image"] == one
 
 
-def test_who_wants_no_motion_sees_the_end_at_once(open_demo: Any) -> None:
+def test_reduced_motion_shows_the_final_state_at_once(open_demo: Any) -> None:
     page = open_demo(DESKTOP, reduced_motion="reduce")
-    page.evaluate("void (window.requestAnimationFrame = () => 0)")  # what moves would stand still
+    page.evaluate("void (window.requestAnimationFrame = () => 0)")  # an animation would never end
     draw(page, ZERO)
     assert "lstm: " in said(page)
 
 
-def test_the_numbers_of_each_step_are_a_table(page: Any, screenshot: Any) -> None:
+def test_a_table_shows_the_numbers_of_each_step(page: Any, screenshot: Any) -> None:
     cell = draw(page, ZERO)["cells"][1]
     said(page)
     page.click("text=numbers of the lstm")
@@ -174,7 +174,7 @@ def test_the_keyboard_draws_reads_and_clears(page: Any) -> None:
     assert page.inner_text("#state") == "Nothing is drawn yet."
 
 
-def test_a_held_key_does_not_flood_and_shortcuts_are_the_browser_s(page: Any) -> None:
+def test_a_held_key_sends_no_requests_and_shortcuts_are_left_to_the_browser(page: Any) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.focus("#pad")
@@ -189,7 +189,7 @@ def test_a_held_key_does_not_flood_and_shortcuts_are_the_browser_s(page: Any) ->
     assert asked == []
 
 
-def test_after_a_failure_no_old_answer_stands_beside_a_new_drawing(page: Any) -> None:
+def test_after_a_failed_request_the_old_answer_is_removed(page: Any) -> None:
     draw(page, ONE)
     assert said(page)
     page.route("**/read", lambda route: route.fulfill(status=503))
@@ -202,7 +202,7 @@ def test_after_a_failure_no_old_answer_stands_beside_a_new_drawing(page: Any) ->
     assert said(page)
 
 
-def test_undo_takes_back_the_last_stroke(page: Any) -> None:
+def test_undo_removes_the_last_stroke(page: Any) -> None:
     one = draw(page, ONE)["image"]
     assert draw(page, ZERO)["image"] != one
     with page.expect_response("**/read") as answered:
@@ -210,7 +210,7 @@ def test_undo_takes_back_the_last_stroke(page: Any) -> None:
     assert answered.value.json()["image"] == one
 
 
-def test_without_models_the_user_is_told_what_to_do(unrun: Any) -> None:
+def test_without_models_the_error_names_the_command_to_run(unrun: Any) -> None:
     unrun.succeed("dvc", "repro", "compose")
     result = unrun.run("python", "-m", "seqmnist.demo", PYTHONPATH="src")
     assert result.code == 1

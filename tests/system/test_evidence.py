@@ -1,4 +1,4 @@
-"""`make evidence`: several seeds beside the default results, carried into docs."""
+"""`make evidence` trains several seeds, leaves the default results alone and writes its results into docs."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_the_evidence_goes_into_docs_and_leaves_the_default_results_alone(project: Any) -> None:
+def test_evidence_is_written_into_docs_and_leaves_the_default_results_alone(project: Any) -> None:
     project.edit("conf/experiment/evidence.yaml", "[42, 43, 44, 45, 46, 47]", "[42, 43]")
     outputs, params, metrics = project.output_hashes(), (project.root / "params.yaml").read_bytes(), project.metrics()
 
@@ -22,10 +22,10 @@ def test_the_evidence_goes_into_docs_and_leaves_the_default_results_alone(projec
     for cell in ("rnn", "lstm"):
         assert list(evidence["metrics"][cell]["seeds"]) == ["42", "43"]
         assert [len(seconds) for seconds in evidence["epoch_seconds"][cell].values()] == [2, 2]
-        # Seed 42 came from the very weights that the pipeline made.
+        # Seed 42 has the same weights as in the default results.
         assert evidence["metrics"][cell]["seeds"]["42"] == metrics[cell]["seeds"]["42"]
     verdict = evidence["metrics"]["claims"]["converges_faster"]["verdict"]
-    assert verdict == "not shown", "of two seeds nothing can be"
+    assert verdict == "not shown", "two seeds are too few to show a claim"
     assert f"**{verdict}**" in (docs / "evidence.md").read_text()
     assert {path.name for path in (docs / "figures/evidence").iterdir()} == {
         path.name for path in (project.root / "reports/figures").iterdir()

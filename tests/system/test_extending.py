@@ -1,4 +1,4 @@
-"""docs/extending.md, followed to the letter."""
+"""docs/extending.md works as written."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""MLflow's own page in a real browser: what a user clicks to compare the cells."""
+"""MLflow's page in a real browser: a user compares the cells by clicks and by the links of `make ui`."""
 
 import re
 import urllib.parse
@@ -9,13 +9,13 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-WIDE = {"width": 1600, "height": 1100}  # MLflow's assistant takes the right side
+WIDE = {"width": 1600, "height": 1100}  # wide enough beside MLflow's assistant, which covers the right side
 PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def links(reproduced: Any, serving: Any) -> Iterator[dict[str, str]]:
-    """What `make ui` prints: addresses by what they show."""
+    """Yield the addresses that `make ui` prints, by their captions."""
     with serving(reproduced, "seqmnist.ui") as output:
         yield dict(re.findall(r"^  (.+): (http://\S+)$", output, re.MULTILINE))
 
@@ -24,14 +24,16 @@ def run_ids(link: str) -> list[str]:
     return re.findall(r"[0-9a-f]{32}", urllib.parse.unquote(link))
 
 
-def test_two_ticked_runs_are_compared(links: dict[str, str], new_page: Any, reproduced: Any, screenshot: Any) -> None:
+def test_ticking_two_runs_and_pressing_compare_shows_both(
+    links: dict[str, str], new_page: Any, reproduced: Any, screenshot: Any
+) -> None:
     page = new_page(WIDE)
     page.goto(links["all runs"])
     compare = page.get_by_test_id("runs-compare-button")
     for run_id in run_ids(links["rnn and lstm compared"]):
         row = page.locator(f'a[href*="{run_id}"]').first.locator("xpath=ancestor::*[@row-index]").first
         row.locator('input[aria-label^="Press Space to toggle row selection"]').click()
-        compare.wait_for()  # it comes with the first tick and moves the rows
+        compare.wait_for()  # the button appears with the first tick and moves the rows
     screenshot(page, "mlflow-runs")
 
     compare.click()
@@ -61,12 +63,14 @@ def test_the_printed_links_show_both_curves_and_all_charts(
     page.goto(links["charts of rnn and lstm"])
     page.get_by_text("2 matching runs").wait_for()
     page.get_by_placeholder("Search metric charts").fill("val.accuracy")
-    for cell in ("rnn", "lstm"):  # both in the legend of one chart
+    for cell in ("rnn", "lstm"):  # both are in the legend of one chart
         page.get_by_text(f"train@{cell} (val.accuracy)").wait_for()
     screenshot(page, "mlflow-charts")
 
 
-def test_the_experiment_tells_a_newcomer_what_to_click(links: dict[str, str], new_page: Any, screenshot: Any) -> None:
+def test_the_experiments_description_says_how_to_compare_the_cells(
+    links: dict[str, str], new_page: Any, screenshot: Any
+) -> None:
     page = new_page(WIDE)
     page.goto(links["all runs"])
     page.get_by_text("Compare the cells").first.wait_for()
@@ -75,14 +79,19 @@ def test_the_experiment_tells_a_newcomer_what_to_click(links: dict[str, str], ne
 
 
 def scroll_to_metric(page: Any, name: str, first: str) -> Any:
-    """The metric's link in the table of two compared runs, once it takes clicks; it is far below the `first` one.
+    """Scroll to a metric's link in the table of two compared runs; return the link once it accepts clicks.
 
-    From when the table notices that it is scrolled until 150 ms after, it takes none. Playwright's click scrolls and
-    presses at once: where the table notices before the release, the click is lost.
+    After the table notices a scroll, it ignores clicks for 150 ms. Playwright's click scrolls and presses at once, so
+    it would be lost if the table noticed the scroll before the mouse button is released.
+
+    Args:
+        page: Page that compares two runs.
+        name: Name of the metric, far down in the table.
+        first: Name of the first metric in the table; its link disappears when the table has noticed the scroll.
     """
     link = page.get_by_role("link", name=name, exact=True)
     link.scroll_into_view_if_needed()
-    page.get_by_role("link", name=first, exact=True).wait_for(state="detached")  # the table has noticed
+    page.get_by_role("link", name=first, exact=True).wait_for(state="detached")  # now the table has noticed the scroll
     page.wait_for_function(
         """link => {
             const {x, y, width, height} = link.getBoundingClientRect();
@@ -95,5 +104,5 @@ def scroll_to_metric(page: Any, name: str, first: str) -> Any:
 
 def assert_both_curves(page: Any) -> None:
     curves = ".js-plotly-plot path.js-line"
-    page.wait_for_selector(curves, state="attached")  # a curve that is level has no height
-    assert page.locator(curves).count() == 4, "two paths a curve"
+    page.wait_for_selector(curves, state="attached")  # not `visible`: a flat curve has no height
+    assert page.locator(curves).count() == 4, "Plotly draws two paths for each curve"

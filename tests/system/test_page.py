@@ -1,4 +1,4 @@
-"""The page in a real browser without a network."""
+"""reports/index.html and the page of `dvc plots`, in a real browser without a network."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 @pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
 def opened(request: Any, new_page: Any, reproduced: Any, screenshot: Any) -> tuple[Any, list[str], list[str]]:
-    """The page as opened from its file; what it asked for besides, and its errors."""
+    """Open the page from its file; return it with the addresses that it requested and its errors."""
     page = new_page(request.param, offline=True)
     requests: list[str] = []
     errors: list[str] = []
@@ -28,7 +28,7 @@ def opened(request: Any, new_page: Any, reproduced: Any, screenshot: Any) -> tup
     return page, requests, errors
 
 
-def test_the_page_asks_for_nothing_and_shows_the_verdicts(opened: Any, reproduced: Any) -> None:
+def test_the_page_loads_nothing_else_and_shows_the_verdicts(opened: Any, reproduced: Any) -> None:
     page, (itself, *others), errors = opened
     assert itself.endswith("reports/index.html")
     assert [one for one in others if not one.startswith("data:")] == []
@@ -39,7 +39,7 @@ def test_the_page_asks_for_nothing_and_shows_the_verdicts(opened: Any, reproduce
     assert len(shown) == 3
 
 
-def test_the_page_fits_the_screen_and_every_picture_has_its_text(opened: Any) -> None:
+def test_the_page_fits_the_screen_and_every_picture_has_an_alternative_text(opened: Any) -> None:
     page, _, _ = opened
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     for picture in page.query_selector_all("img"):
@@ -48,14 +48,16 @@ def test_the_page_fits_the_screen_and_every_picture_has_its_text(opened: Any) ->
     assert all(chart.get_attribute("aria-label") for chart in page.query_selector_all(".chart"))
 
 
-def test_the_chart_of_curves_changes_with_the_choice(opened: Any) -> None:
+def test_choosing_another_metric_redraws_the_chart_of_curves(opened: Any) -> None:
     page, _, _ = opened
     drawn = page.inner_html("#curves svg")
     page.select_option("#curves select", "training accuracy")
     page.wait_for_function("before => document.querySelector('#curves svg').innerHTML !== before", arg=drawn)
 
 
-def test_dvcs_plots_are_drawn_without_the_web(new_page: Any, reproduced: Any, screenshot: Any, tmp_path: Path) -> None:
+def test_dvcs_plots_are_drawn_without_a_network(
+    new_page: Any, reproduced: Any, screenshot: Any, tmp_path: Path
+) -> None:
     reproduced.succeed("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
     page = new_page(DESKTOP, offline=True)
     requests: list[str] = []

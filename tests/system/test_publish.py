@@ -1,4 +1,4 @@
-"""`python -m seqmnist.report.publish`: an experiment runs and is published, in a pipeline that trains nothing."""
+"""`python -m seqmnist.report.publish` runs an experiment and writes its results into docs, here without training."""
 
 import json
 import re
@@ -24,7 +24,7 @@ stages:
 
 
 class Team(Project):
-    """A project in a folder of a repository of several, whose reports are prepared rather than trained."""
+    """A project in a subfolder of a git repository; its stage copies prepared reports instead of training."""
 
     def publish(self, *arguments: str) -> Any:
         return self.run("python", "-m", "seqmnist.report.publish", *arguments, PYTHONPATH=str(ROOT / "src"))
@@ -34,7 +34,7 @@ class Team(Project):
         return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
 
     def prepare(self, name: str) -> None:
-        """Make reports of what docs have of an experiment, with a figure that they lack."""
+        """Write reports from the metrics of an experiment in docs, with one figure that docs lack."""
         measured = json.loads((ROOT / f"docs/{name}.json").read_text())
         figures = self.root / "prepared/figures"
         figures.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,9 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
         (root / name).write_text(text)
     (root / ".gitignore").write_text("/reports\n/mlflow.db*\n/mlartifacts\n")
     team = Team(root)
-    team.environment["DVC_ROOT"] = str(root)  # the code is not in it, which MLflow's database would stand beside
+    team.environment["DVC_ROOT"] = str(
+        root
+    )  # else MLflow's database would be beside the code, which is in another repository
     team.prepare("evidence")
     team.succeed("git", "init", "--quiet", str(root.parents[1]))
     team.succeed("git", "add", "--all", ":/")
@@ -75,17 +77,19 @@ def test_an_experiment_in_a_subfolder_is_published_there(team: Team) -> None:
     assert json.loads(after["docs/evidence.json"])["metrics"] == json.loads(before["docs/evidence.json"])["metrics"]
     assert b"MLflow has no times" in after["docs/evidence.md"]
     assert "Running stage 'evaluate'" in result.output
-    assert not (team.root / "reports").exists(), "the workspace keeps its results"
+    assert not (team.root / "reports").exists(), "the experiment changed the workspace"
 
     again = team.publish("evidence")
     assert again.code == 0, again.output
-    assert "Stage 'evaluate' is cached - skipping run" in again.output, "what ran is not run again"
+    assert "Stage 'evaluate' is cached - skipping run" in again.output, "the experiment ran again"
     assert team.docs() == after
     assert team.publish("evidence", "evidence").code == 0
     assert team.docs() == after
 
 
-def test_what_is_not_of_the_experiment_is_refused_and_docs_stay(team: Team, request: pytest.FixtureRequest) -> None:
+def test_results_of_another_configuration_are_refused_and_docs_are_left_alone(
+    team: Team, request: pytest.FixtureRequest
+) -> None:
     team.succeed("dvc", "exp", "run", "--temp", "--name", "other", "-S", "experiment=tuned")
     team.succeed("dvc", "exp", "run", "--temp", "--name", "less", "-S", "experiment=evidence", "-S", "seeds=[42]")
     team.edit("prepared/metrics.json", '"47": {', '"48": {')
@@ -102,15 +106,15 @@ def test_what_is_not_of_the_experiment_is_refused_and_docs_stay(team: Team, requ
         ("evidence", "nothing"): "there is no such commit",
         ("evidence",): r"45, 46, 48\].* the experiment is of .*45, 46, 47\]",
     }
-    for arguments, said in refused.items():
+    for arguments, message in refused.items():
         result = team.publish(*arguments)
         (line,) = [line for line in result.output.splitlines() if line.startswith("error: ")]
-        assert (result.code, bool(re.search(said, line))) == (1, True), result.output
+        assert (result.code, bool(re.search(message, line))) == (1, True), result.output
         assert "Traceback" not in result.output
     assert team.docs() == before
 
 
-def test_in_a_shallow_clone_nothing_runs(team: Team, tmp_path: Path) -> None:
+def test_a_shallow_clone_is_refused_before_anything_runs(team: Team, tmp_path: Path) -> None:
     team.succeed("git", "clone", "--quiet", "--depth", "1", f"file://{team.root.parents[1]}", str(tmp_path / "clone"))
     clone = Team(tmp_path / "clone/teams/digits")
     before = clone.docs()

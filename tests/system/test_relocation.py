@@ -1,4 +1,4 @@
-"""A repository below a path that needs quoting, where Keras and HDF5 read and write too."""
+"""A repository below a path with spaces, quotes and non-ASCII letters, where Keras and HDF5 read and write too."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "cell=rnn", "train.epochs=1", "hydra.sweep.dir=sweeps/x")
 
 
-def test_a_copy_trains_and_logs_models_where_it_is(project: Project, serving: Any, tmp_path: Path) -> None:
+def test_a_copied_repository_trains_and_logs_models_in_its_own_folder(
+    project: Project, serving: Any, tmp_path: Path
+) -> None:
     root = tmp_path / "some where" / "mu\u0308ller (1) #2 %20 it's [x]; ?"
     copy = Project(Path(shutil.copytree(project.root, root, symlinks=True)))
 

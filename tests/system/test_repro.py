@@ -1,4 +1,4 @@
-"""The pipeline as a user runs it: what it makes, what it skips, what it runs again."""
+"""The pipeline as a user runs it: outputs, and stages that are run, skipped or restored from the cache."""
 
 import shutil
 import sys
@@ -28,7 +28,7 @@ def test_repro_makes_every_output(reproduced: Any) -> None:
         assert len((reports / "predictions" / f"{cell}.csv").read_text().splitlines()) == 1 + 20
 
 
-def test_metrics_have_the_shape_that_readers_rely_on(reproduced: Any) -> None:
+def test_metrics_json_has_the_documented_keys(reproduced: Any) -> None:
     metrics = reproduced.metrics()
     assert list(metrics) == ["rnn", "lstm", "claims"]
     for claim in metrics.pop("claims").values():
@@ -52,7 +52,7 @@ def test_evaluation_of_the_saved_weights_agrees_with_training(reproduced: Any) -
 
 
 @pytest.mark.slow
-def test_edit_of_one_cell_spares_the_other(project: Any) -> None:
+def test_an_edit_of_one_cell_does_not_train_the_other(project: Any) -> None:
     project.edit("conf/cell/lstm.yaml", "units: 8", "units: 9")
     result = project.succeed("dvc", "repro")
     assert result.stages_run == ["compose", "train@lstm", "evaluate"]
@@ -67,7 +67,7 @@ def test_deleted_outputs_come_back_from_the_run_cache(project: Any) -> None:
     for folder in ("data/raw", "data/processed", "models/rnn", "models/lstm", "reports"):
         shutil.rmtree(project.root / folder)
     result = project.succeed("dvc", "repro")
-    # DVC keeps no run cache for outputs that persist: download runs, which with its source at hand is quick.
+    # DVC keeps no run cache for stages with persistent outputs, so download runs; its source is on this machine.
     assert result.stages_run == ["compose", "download"]
     assert result.stages_restored == ["preprocess", "train@rnn", "train@lstm", "evaluate"]
     assert project.output_hashes() == before
@@ -75,14 +75,14 @@ def test_deleted_outputs_come_back_from_the_run_cache(project: Any) -> None:
 
 
 @pytest.mark.slow
-def test_experiment_can_override_one_cell_s_recipe(project: Any) -> None:
+def test_an_experiment_can_override_the_recipe_of_one_cell(project: Any) -> None:
     result = project.succeed("dvc", "exp", "run", "-S", "+cells.rnn.train.epochs=1", "train")
     assert "train@lstm" in result.stages_skipped
     assert [len(project.history(cell)) for cell in ("rnn", "lstm")] == [1, 2]
 
 
 @pytest.mark.slow
-def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
+def test_a_third_cell_needs_one_line_in_conf_and_one_word_in_dvc_yaml(project: Any) -> None:
     project.edit("conf/config.yaml", "lstm: lstm\n", "lstm: lstm\n  - cell@cells.gru: gru\n")
     project.edit("dvc.yaml", "cell: [rnn, lstm]", "cell: [rnn, lstm, gru]")
     result = project.succeed("dvc", "repro")
@@ -92,7 +92,7 @@ def test_a_third_cell_needs_one_line_and_one_word(project: Any) -> None:
 
 
 @pytest.mark.slow
-def test_same_seed_in_two_clones_gives_the_same_bytes(reproduced: Any, fresh: Any, tmp_path: Path) -> None:
+def test_two_clones_with_the_same_seed_give_the_same_bytes(reproduced: Any, fresh: Any, tmp_path: Path) -> None:
     other = fresh.copy(tmp_path / "other" / "folder")
     other.succeed("dvc", "repro", "--no-run-cache")
     assert other.output_hashes() == reproduced.output_hashes()
@@ -116,14 +116,14 @@ def test_large_outputs_stay_out_of_git(reproduced: Any) -> None:
 
 
 @pytest.mark.slow
-def test_make_repro_is_dvc_repro(project: Any) -> None:
+def test_make_repro_skips_all_stages_after_dvc_repro(project: Any) -> None:
     (project.root / ".venv").symlink_to(sys.prefix)
     result = project.succeed("make", "-o", "setup", "repro")
     assert result.stages_skipped == STAGES
 
 
 @pytest.mark.slow
-def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
+def test_a_stage_without_its_inputs_names_the_missing_file(unrun: Any) -> None:
     unrun.succeed("python", "-m", "seqmnist", "compose", PYTHONPATH="src")
     for stage, arguments, missing in [
         ("preprocess", [], "data/raw/train-images-idx3-ubyte"),
@@ -137,7 +137,7 @@ def test_stage_names_what_is_missing_before_it(unrun: Any) -> None:
 
 
 @pytest.mark.slow
-def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Any) -> None:
+def test_files_of_editors_and_systems_make_no_stage_stale(project: Any) -> None:
     outputs = ["data/raw", "data/processed", "models/rnn", "reports/train/lstm", "reports/figures"]
     folders = ["conf", "conf/train", "models", "reports/train", *outputs]
     sources = [f"src/seqmnist/{name}" for name in ("cells", "cells/types", "data", "measure", "report", "training")]
@@ -162,7 +162,7 @@ def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Any) -> No
         ):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(b"\0\x05\x16\x07")
-        (folder / ".#graph.py").symlink_to("user@host.1234:5678")  # Emacs's lock, a link to nothing
+        (folder / ".#graph.py").symlink_to("user@host.1234:5678")  # Emacs's lock file: a dangling link
     for folder in (project.root / name for name in sources):
         for name in ("graph copy.py", "graph (1).py", "graph-HOST.py"):
             (folder / name).write_text("no Python\n")
@@ -177,7 +177,7 @@ def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Any) -> No
     )
 
 
-def test_a_clone_that_git_would_give_windows_line_ends_has_the_same_bytes(project: Any, tmp_path: Path) -> None:
+def test_a_clone_made_with_crlf_settings_has_the_same_bytes(project: Any, tmp_path: Path) -> None:
     settings = ["-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
     project.succeed("git", *settings, "clone", "--quiet", str(project.root), str(tmp_path / "windows"))
     other = type(project)(tmp_path / "windows")

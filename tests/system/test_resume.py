@@ -1,6 +1,6 @@
-"""Trainings of cells that were killed go on to the same bits, which depend on no number of cores or processes either.
+"""Killed trainings of cells resume to the same bits, whatever the number of cores and processes.
 
-How a stage resumes is accord's, and is tested there.
+tests/accord/system tests how a stage resumes.
 """
 
 import os
@@ -16,7 +16,7 @@ EPOCHS = 50
 LSTM = Training("lstm", "seqmnist", "lstm-seed-42", f" {{}}/{EPOCHS - 1} ", EPOCHS)
 
 
-def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(project: Project, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_bits_in_the_same_run(project: Project, tmp_path: Path) -> None:
     project.edit("conf/train/default.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
     straight = project.copy(tmp_path / "straight")
     straight.succeed("dvc", "repro", LSTM.stage)
@@ -27,12 +27,12 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(project: Pro
 
     (epoch,) = re.findall(r"^train@lstm: resuming at epoch (\d+)$", result.output, re.MULTILINE)
     assert int(epoch) >= 10
-    assert LSTM.printed(int(epoch) - 1) not in result.output, "no epoch is trained twice"
+    assert LSTM.printed(int(epoch) - 1) not in result.output, "an epoch was trained twice"
     LSTM.assert_as_if_never_stopped(project, straight)
 
 
 @pytest.mark.slow
-def test_seeds_side_by_side_give_what_they_give_in_turn_also_when_they_were_killed(
+def test_seeds_trained_in_parallel_killed_and_resumed_give_the_same_bits_as_in_turn(
     project: Project, tmp_path: Path
 ) -> None:
     project.edit("conf/train/default.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
@@ -46,7 +46,7 @@ def test_seeds_side_by_side_give_what_they_give_in_turn_also_when_they_were_kill
     in_turn.succeed("dvc", "repro", LSTM.stage)
     project.edit("conf/config.yaml", "workers: auto", "workers: 2")
     seeds[0].kill(project, epoch=10)
-    assert seeds[1].runs(project) != [], "two were at work"
+    assert seeds[1].runs(project) != [], "only one seed was being trained"
     assert seeds[2].runs(project) == []
 
     result = project.succeed("dvc", "repro", LSTM.stage)
@@ -57,7 +57,7 @@ def test_seeds_side_by_side_give_what_they_give_in_turn_also_when_they_were_kill
 
 
 @pytest.mark.slow
-def test_bits_do_not_depend_on_the_number_of_cores(project: Project) -> None:
+def test_training_on_one_core_gives_the_same_bits(project: Project) -> None:
     before = {path: (project.root / path).read_bytes() for path in ("models/lstm/seed-42.weights.h5",)}
     core = min(os.sched_getaffinity(0))
     command = ["taskset", "--cpu-list", str(core), "python", "-m", "seqmnist.stages.train", "lstm"]

@@ -1,4 +1,4 @@
-"""`make serve`: MLflow's server with the champion, asked as a user would."""
+"""`make serve`: MLflow's server with the champion model, which answers a user's requests."""
 
 import json
 import re
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def served(reproduced: Any, serving: Any) -> Iterator[tuple[str, str]]:
-    """The champion's cell, and the address that answers."""
+    """Yield the champion's cell and the address for requests."""
     with serving(reproduced, "seqmnist.serve") as output:
         cell = re.search(r"version \d+ \((\w+) seed=42", output)
         address = re.search(r"http://\S+/invocations", output)
@@ -44,7 +44,7 @@ def test_the_champion_is_the_first_cell_with_the_best_validation_accuracy(served
 
 
 @pytest.mark.parametrize("field", ["inputs", "instances"])
-def test_digits_get_the_probabilities_of_the_saved_model(served: Any, reproduced: Any, field: str) -> None:
+def test_answers_are_the_probabilities_of_the_saved_model(served: Any, reproduced: Any, field: str) -> None:
     cell, address = served
     images = np.load(reproduced.root / "data/processed/test.images.npy")
     start_tensorflow(2)
@@ -60,34 +60,34 @@ def test_digits_get_the_probabilities_of_the_saved_model(served: Any, reproduced
 
 def test_wrong_images_get_a_400_that_says_why(served: Any, reproduced: Any) -> None:
     images = np.load(reproduced.root / "data/processed/test.images.npy")
-    for wrong, said in (
+    for wrong, message in (
         (images[0], "put [ ] round a single image"),
         (images[:, :27], "not of shape [20, 27, 28]"),
         (images / 255, "unscaled"),
     ):
         status, answer = post(served[1], wrong.tolist())
         assert status == 400
-        assert said in answer["message"]
+        assert message in answer["message"]
 
 
-def test_what_is_no_json_gets_a_400_by_mlflow(served: Any) -> None:
+def test_a_body_that_is_not_json_gets_a_400_from_mlflow(served: Any) -> None:
     request = urllib.request.Request(served[1], b"no json", {"Content-Type": "application/json"})
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(request)
 
 
-def test_without_a_champion_the_user_is_told_what_to_do(unrun: Any) -> None:
+def test_without_a_champion_the_error_names_the_command_to_run(unrun: Any) -> None:
     unrun.succeed("dvc", "repro", "compose")
     assert_refused(unrun, "has no champion", "make repro")
 
 
-def test_a_server_that_is_away_is_named(reproduced: Any) -> None:
+def test_an_unreachable_tracking_server_is_named(reproduced: Any) -> None:
     away = "http://127.0.0.1:1"
     assert_refused(reproduced, f"the MLflow store {away} can't be used", MLFLOW_TRACKING_URI=away)
 
 
-def test_a_champion_whose_files_were_removed_is_named(served: Any, reproduced: Any, tmp_path: Any) -> None:
-    # The database says where the artifacts are: they are moved away, and come back.
+def test_a_champion_whose_files_are_missing_is_named(served: Any, reproduced: Any, tmp_path: Any) -> None:
+    # The database holds the path of the artifacts, so they are moved away and back instead of copying the store.
     artifacts = reproduced.root / "mlartifacts"
     artifacts.rename(tmp_path / "mlartifacts")
     try:
@@ -97,7 +97,7 @@ def test_a_champion_whose_files_were_removed_is_named(served: Any, reproduced: A
 
 
 def assert_refused(project: Any, *said: str, **environment: str) -> None:
-    """`make serve` ends at once with one line that says this."""
+    """Check that the module of `make serve` fails with an error whose line has all these parts."""
     result = project.run("python", "-m", "seqmnist.serve", PYTHONPATH="src", **environment)
     assert result.code == 1
     *_, last = result.output.splitlines()

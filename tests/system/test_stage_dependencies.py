@@ -1,4 +1,4 @@
-"""Which stages an edit of a file makes stale, by DVC itself."""
+"""An edit of a source file makes the right stages stale, as DVC itself reports it."""
 
 import os
 from pathlib import Path
@@ -42,7 +42,7 @@ def repo(reproduced: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def stale_after_an_edit(repo: Any, file: Path) -> set[str]:
-    """The stages that DVC would run after an edit of a file, which is undone."""
+    """Return the stages that are stale in DVC's status after an edit of a file; undo the edit."""
     content = file.read_bytes()
     file.write_bytes(content + b"# edited\n")
     try:
@@ -51,16 +51,16 @@ def stale_after_an_edit(repo: Any, file: Path) -> set[str]:
         file.write_bytes(content)
 
 
-def test_nothing_is_stale_at_first(repo: Any) -> None:
+def test_no_stage_is_stale_before_an_edit(repo: Any) -> None:
     assert repo.status() == {}
 
 
 @pytest.mark.slow
-def test_an_edit_of_any_listed_file_makes_its_stages_stale_and_no_other_s(repo: Any) -> None:
+def test_an_edit_of_a_dep_makes_exactly_its_stages_stale(repo: Any) -> None:
     stages = {stage.addressing: [Path(dep.def_path) for dep in stage.deps] for stage in repo.index.stages}
     listed = {path for deps in stages.values() for path in deps if SOURCES in path.parents}
     files = {file for path in listed for file in ([path] if path.is_file() else path.rglob("*.py"))}
-    assert len(files) > 30, "the listed code was found"
+    assert len(files) > 30, "deps with code were not found"
     for file in sorted(files):
         expected = {name for name, deps in stages.items() if any(dep == file or dep in file.parents for dep in deps)}
         assert stale_after_an_edit(repo, file) == expected, file
@@ -78,5 +78,5 @@ def test_the_number_of_workers_makes_only_the_configuration_stale(repo: Any) -> 
 
 
 @pytest.mark.parametrize("name", UNRELATED)
-def test_an_edit_of_what_changes_no_output_makes_nothing_stale(repo: Any, name: str) -> None:
+def test_an_edit_of_code_that_changes_no_output_makes_no_stage_stale(repo: Any, name: str) -> None:
     assert stale_after_an_edit(repo, SOURCES / name) == set()

@@ -1,4 +1,4 @@
-"""A command of seqmnist that is given below the repository's root, and what MLflow then has."""
+"""`seqmnist sync` in a subfolder of the repository logs the same models and data sets as at the root."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from tests.projects import Project
 pytestmark = pytest.mark.slow
 
 
-def test_sync_below_the_root_logs_models_and_data_sets_as_at_the_root(project: Project) -> None:
+def test_sync_in_a_subfolder_logs_models_and_data_sets_as_at_the_root(project: Project) -> None:
     below = Project(project.root, "docs/figures")
     synced = below.succeed("python", "-m", "seqmnist", "sync", PYTHONPATH="../../src").output
     assert "MLflow did not have it" in synced

@@ -1,4 +1,4 @@
-"""Surroundings of a user that must not change what comes out: variables and files that libraries read by themselves."""
+"""Variables and configuration files of the user, which libraries read, change no output of the pipeline."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ lines.linewidth: 9
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> dict[str, str]:
-    """Variables, and a home with settings of Keras and Matplotlib."""
+    """Return environment variables, among them a HOME with settings of Keras and Matplotlib."""
     home = tmp_path / "home"
     (home / ".keras").mkdir(parents=True)
     keras = {"floatx": "float16", "epsilon": 0.1, "backend": "torch", "image_data_format": "channels_first"}
@@ -57,7 +57,7 @@ def hostile(tmp_path: Path) -> dict[str, str]:
 def test_variables_and_files_of_the_user_change_no_output(
     unrun: Project, hostile: dict[str, str], tmp_path: Path
 ) -> None:
-    unrun.edit("conf/base.yaml", "- sequence: rows", "- sequence: columns")  # one of its layers has no dtype of its own
+    unrun.edit("conf/base.yaml", "- sequence: rows", "- sequence: columns")  # has a layer without a dtype of its own
     other = unrun.copy(tmp_path / "other")
     (other.root / "matplotlibrc").write_text(MATPLOTLIBRC, "utf-8")
 

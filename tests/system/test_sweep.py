@@ -1,6 +1,6 @@
-"""Sweeps over cells by the real command: bits, figures, the way back into the pipeline, and the search in conf/search.
+"""Sweeps over cells by the real command: weights, figures, promotion into the pipeline, and the search in conf/search.
 
-How a sweep runs its trials, and what becomes of those that fail or are stopped, is accord's, and is tested there.
+tests/accord/system tests how a sweep runs its trials and handles those that fail or are stopped.
 """
 
 import re
@@ -28,12 +28,12 @@ def sweep_folder(project: Project) -> Path:
 
 @pytest.fixture(scope="module")
 def swept(reproduced: Project, once: Once) -> Project:
-    """A clone after a sweep over learning rates with two epochs, which the tests of this module read."""
+    """Return a clone after a sweep over two learning rates, which the tests of this module only read."""
     values = ["cell=lstm", "train.learning_rate=1e-3,2e-2", "train.epochs=2"]
     return Project(once("swept", lambda target: reproduced.copy(target).succeed(*SWEEP, *values, PYTHONPATH="src")))
 
 
-def test_a_trial_with_the_pipelines_values_has_its_very_weights(swept: Project) -> None:
+def test_a_trial_with_the_pipelines_values_has_the_same_weights(swept: Project) -> None:
     _, trials = trials_of(swept)
     assert sorted(trials) == ["lstm lr=0.001", "lstm lr=0.02"]
     for run in trials.values():
@@ -44,13 +44,13 @@ def test_a_trial_with_the_pipelines_values_has_its_very_weights(swept: Project) 
     assert (sweep_folder(swept) / number / name).read_bytes() == (swept.root / name).read_bytes()
 
 
-def test_the_sweeps_run_has_figures(swept: Project) -> None:
+def test_the_run_of_a_sweep_has_figures(swept: Project) -> None:
     parent, _ = trials_of(swept)
     for figure in ("parallel_coordinates.png", "learning_curves.png"):
         assert (artifacts(parent) / figure).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swept: Project, tmp_path: Path) -> None:
+def test_the_promoted_best_trial_gives_the_same_accuracy_in_the_pipeline(swept: Project, tmp_path: Path) -> None:
     project = swept.copy(tmp_path / "clone")
     winner = trials_of(swept)[1]["lstm lr=0.02"]
     store = f"sqlite:///{swept.root / 'mlflow.db'}"
@@ -72,8 +72,8 @@ def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swep
     assert (project.root / "models/lstm/seed-42.weights.h5").read_bytes() != before["lstm"]
 
 
-def test_a_sweep_of_before_the_package_was_split_is_resumed(swept: Project, tmp_path: Path) -> None:
-    """Its folder names a class of before wherever Hydra wrote one down, and one of its trials has no result."""
+def test_a_sweep_whose_files_name_the_callback_by_its_former_path_is_resumed(swept: Project, tmp_path: Path) -> None:
+    """The callback's class was once `seqmnist.sweep.parent.ParentRun`. One of the trials has no result."""
     project = swept.copy(tmp_path / "clone")
     folder = sweep_folder(project)
     named = [folder / "multirun.yaml", *folder.glob("*/.hydra/hydra.yaml")]
@@ -89,10 +89,10 @@ def test_a_sweep_of_before_the_package_was_split_is_resumed(swept: Project, tmp_
 
     assert len(re.findall(r"^#\d lstm lr=\S+: validation accuracy", output, re.MULTILINE)) == 2
     changed = {path.parts[-4] for path, time in times.items() if path.stat().st_mtime_ns != time}
-    assert changed == {"0"}, "the other was not run again"
+    assert changed == {"0"}, "a trial with a result ran again"
 
 
-def test_the_search_of_conf_looks_for_the_best_values_and_ends_bad_trials_early(project: Project) -> None:
+def test_the_search_in_conf_draws_values_prunes_bad_trials_and_logs_the_best(project: Project) -> None:
     search = ["search=optuna", "cell=rnn", "train.epochs=4", "hydra.sweeper.n_trials=6"]
     search += ["hydra.sweeper.n_startup_trials=2", "hydra.sweeper.pruner=percentile", "hydra.sweeper.percentile=10"]
     units = "cell.units=choice(2,8)"
@@ -102,7 +102,7 @@ def test_the_search_of_conf_looks_for_the_best_values_and_ends_bad_trials_early(
     parent, trials = trials_of(project)
     assert len({re.findall(r"lr=(\S+)", name)[0] for name in trials}) == 6
     pruned = {name: run for name, run in trials.items() if "pruned" in run.data.tags}
-    assert 0 < len(pruned) < 5, "the first two are whole"
+    assert 0 < len(pruned) < 5, "none was pruned, or one of the two start-up trials"
     for run in trials.values():
         epochs = steps(project, run, "val.accuracy")
         assert epochs == list(range(len(epochs)))

@@ -1,4 +1,4 @@
-"""`seqmnist sync` gives MLflow what it lacks of all stages."""
+"""`seqmnist sync` logs the runs and models of all stages that MLflow lacks."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ def sync(project: Any) -> Any:
     return project.succeed("python", "-m", "seqmnist", "sync", PYTHONPATH="src")
 
 
-def test_an_empty_store_is_filled_from_the_outputs_once(project: Any, reproduced: Any) -> None:
+def test_sync_fills_an_empty_store_from_the_outputs_only_once(project: Any, reproduced: Any) -> None:
     result = sync(project)
 
     made, original = runs_by_name(project, "seqmnist"), runs_by_name(reproduced, "seqmnist")
@@ -57,7 +57,7 @@ def test_models_whose_files_were_lost_are_logged_again(project: Any, serving: An
     assert "logged again" not in sync(moved).output
 
 
-def test_an_evaluation_names_the_runs_of_skipped_trainings(project: Any) -> None:
+def test_the_run_of_an_evaluation_names_the_runs_of_skipped_trainings(project: Any) -> None:
     sync(project)
     project.succeed("dvc", "repro", "--force", "--single-item", "evaluate")
     newest, *_ = runs_in(project, "seqmnist", stage="evaluate")
@@ -65,7 +65,7 @@ def test_an_evaluation_names_the_runs_of_skipped_trainings(project: Any) -> None
     assert newest.data.tags["train.runs"].split() == trained
 
 
-def test_sync_before_the_pipeline_ran_says_so(unrun: Any) -> None:
+def test_sync_before_the_first_dvc_repro_names_the_missing_file(unrun: Any) -> None:
     result = unrun.run("python", "-m", "seqmnist", "sync", PYTHONPATH="src")
     assert result.code == 1
     (line,) = result.output.splitlines()

@@ -1,4 +1,4 @@
-"""The notebook runs on the results of a pipeline, and is in git as it ran."""
+"""notebooks/tour.ipynb runs on the results of a pipeline, and git has it with its outputs."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ TOUR = Path("notebooks/tour.ipynb")
 MAX_BYTES = 200_000
 
 
-def test_the_notebook_in_git_was_run_without_an_error_and_is_small() -> None:
+def test_the_notebook_in_git_has_outputs_without_errors_and_is_small() -> None:
     text = (ROOT / TOUR).read_text(encoding="utf-8")
     cells = [cell for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == "code"]  # type: ignore[no-untyped-call]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -25,7 +25,7 @@ def test_the_notebook_in_git_was_run_without_an_error_and_is_small() -> None:
     assert len(text) < MAX_BYTES
     assert "/home/" not in text
     assert str(ROOT) not in text
-    assert all(not cell.metadata for cell in cells), "an execution's dates are in its metadata"
+    assert all(not cell.metadata for cell in cells), "cells have metadata, such as the times of their execution"
 
 
 @pytest.mark.slow

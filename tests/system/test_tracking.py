@@ -1,4 +1,4 @@
-"""Runs, models and data sets of seqmnist in MLflow, and the page on this machine."""
+"""Runs, models and data sets that seqmnist logs to MLflow, and the page of `make ui`."""
 
 import hashlib
 import itertools
@@ -45,7 +45,7 @@ def test_both_cells_have_the_same_parameter_and_metric_names(reproduced: Any) ->
     assert set(rnn.data.metrics) == set(lstm.data.metrics)
 
 
-def test_history_in_mlflow_is_the_history_on_disk(reproduced: Any) -> None:
+def test_metrics_in_mlflow_match_history_csv(reproduced: Any) -> None:
     (run,) = runs(reproduced, stage="train", cell="lstm")
     history = reproduced.history("lstm")
     for metric in set(history[0]) - {"seed", "epoch"}:
@@ -62,7 +62,7 @@ def test_data_sets_carry_the_digests_of_the_splits(reproduced: Any) -> None:
     assert inputs == {f"tiny.{name}": part["sha256"] for name, part in summary.items()}
 
 
-def test_each_cells_graph_is_there_as_a_picture(reproduced: Any) -> None:
+def test_each_training_run_has_a_picture_of_the_models_graph(reproduced: Any) -> None:
     for cell in ("rnn", "lstm"):
         (run,) = runs(reproduced, stage="train", cell=cell)
         folder = Path(urllib.parse.urlsplit(run.info.artifact_uri).path) / "graph"
@@ -70,7 +70,7 @@ def test_each_cells_graph_is_there_as_a_picture(reproduced: Any) -> None:
 
 
 @pytest.mark.slow
-def test_logged_model_loads_where_the_package_is_not(reproduced: Any, tmp_path: Path) -> None:
+def test_a_logged_model_loads_without_the_package_seqmnist(reproduced: Any, tmp_path: Path) -> None:
     (run,) = runs(reproduced, stage="train", cell="lstm")
     model = f"models:/{run.outputs.model_outputs[0].model_id}"
     program = tmp_path / "load.py"
@@ -88,7 +88,7 @@ def test_logged_model_loads_where_the_package_is_not(reproduced: Any, tmp_path: 
 
 
 @pytest.mark.slow
-def test_diverged_training_ends_at_once_as_failed(project: Any) -> None:
+def test_a_diverged_training_ends_at_once_and_its_run_is_failed(project: Any) -> None:
     project.edit("conf/train/notebook.yaml", "learning_rate: 0.001", "learning_rate: 1.0e+38")
     result = project.run("dvc", "repro", "train@rnn")
     assert result.code != 0
@@ -102,7 +102,7 @@ def test_diverged_training_ends_at_once_as_failed(project: Any) -> None:
 
 
 @pytest.mark.slow
-def test_page_serves_on_this_machine_only_and_prints_links(reproduced: Any) -> None:
+def test_make_ui_listens_on_this_machine_only_and_prints_links(reproduced: Any) -> None:
     process = reproduced.start("python", "-m", "seqmnist.ui", PYTHONPATH="src")
     assert process.stdout is not None
     lines = list(itertools.takewhile(lambda line: line != "Ctrl-C ends it.\n", process.stdout))
@@ -127,7 +127,7 @@ def test_page_serves_on_this_machine_only_and_prints_links(reproduced: Any) -> N
         process.communicate()
     assert process.returncode == 0
     with socket.create_server(("127.0.0.1", address.port)):
-        pass  # nothing listens there any more
+        pass  # the port is free again
 
 
 def test_predictions_of_the_logged_model_are_probabilities(reproduced: Any) -> None:

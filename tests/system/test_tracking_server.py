@@ -1,4 +1,4 @@
-"""A tracking server that dies while the cells are trained, and what MLflow has when it is back."""
+"""A tracking server that dies during the trainings: the pipeline continues, and `seqmnist sync` completes the runs."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from tests.servers import Server, kill_when, told
 
 pytestmark = pytest.mark.slow
 
-ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # a slow machine has time
+ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # seconds: enough for a slow machine
 SYNC = ("python", "-m", "seqmnist", "sync")
 
 
-def test_a_pipeline_goes_on_without_its_server_and_sync_sends_what_it_lacks(
+def test_a_pipeline_continues_without_its_server_and_sync_completes_the_runs(
     unrun: Any, reproduced: Any, server: Server
 ) -> None:
     environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": server.uri}
@@ -40,7 +40,9 @@ def test_a_pipeline_goes_on_without_its_server_and_sync_sends_what_it_lacks(
     for cell in ("rnn", "lstm"):
         steps = server.steps(runs[f"train@{cell}"])
         assert steps == {name: [0, 1] for name in set(unrun.history(cell)[0]) - {"seed", "epoch"}}
-        assert ("source" in runs[f"train@{cell}"].data.tags) is (cell == "lstm"), "it was away from that one's start"
+        assert ("source" in runs[f"train@{cell}"].data.tags) is (cell == "lstm"), (
+            "the server was away when the lstm's training began"
+        )
     trained = {runs[f"train@{cell}"].info.run_id for cell in ("rnn", "lstm")}
     assert set(runs["evaluate"].data.tags["train.runs"].split()) == trained
 

@@ -1,4 +1,4 @@
-"""The fixtures of accord's faults for seqmnist, of which the same campaign kills the trainings."""
+"""Fixtures of accord's fault tests, for the project seqmnist: the same campaign kills its trainings."""
 
 import pytest
 
@@ -18,5 +18,5 @@ from tests.accord.system.faults.conftest import (  # noqa: F401  (fixtures)
 
 @pytest.fixture(scope="session")
 def package() -> str:
-    """The name of the project's package, whose modules are its commands, and of its experiment in MLflow."""
+    """Return the name of the project's package, which is also that of its MLflow experiment."""
     return "seqmnist"

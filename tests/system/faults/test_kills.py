@@ -1,4 +1,4 @@
-"""Cells whose training is killed at whatever moment have the same bits after the same command."""
+"""A training of a cell that was killed at any moment gives the same bits when the same command is run again."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.accord.system.faults.test_kills import (  # noqa: F401  (of seqmnist'
 
 pytestmark = pytest.mark.slow
 
-FEW = {"train@rnn": 1}  # where one is killed in every test run
+FEW = {"train@rnn": 1}  # number of kills by stage without --campaign
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

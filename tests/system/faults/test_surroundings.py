@@ -1,4 +1,4 @@
-"""What a shell may hold for TensorFlow and Keras changes no weights."""
+"""Environment variables for TensorFlow and Keras change no weights."""
 
 from pathlib import Path
 
@@ -33,5 +33,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def training() -> tuple[str, Path]:
-    """A stage's module with its argument, and the folder of its model."""
+    """Return the module of a training stage with its argument, and the folder of its model."""
     return "seqmnist.stages.train rnn", Path("models/rnn")
