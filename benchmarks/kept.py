@@ -1,4 +1,4 @@
-"""Results kept by processor: `python -m benchmarks.kept` writes results.md and the figures anew from the JSON files.
+"""Results kept by processor: `python -m benchmarks.kept` writes results.md and the figures again from the JSON files.
 
 `benchmarks.run` writes results/<processor>.json, `benchmarks.pipeline` results/<processor>.pipeline.json.
 """
@@ -17,7 +17,7 @@ _LAYERS, _PIPELINE = ".json", ".pipeline.json"
 
 
 def main() -> None:
-    """Write results.md and all figures anew."""
+    """Write results.md and all figures again, from the JSON files."""
     for name in _names(FOLDER):
         if layers := _read(FOLDER, name, _LAYERS):
             report.draw(layers, FOLDER / f"{name}.png")

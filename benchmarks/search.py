@@ -42,12 +42,12 @@ class Outcome:
 def main() -> None:
     """Run the comparison named on the command line and print it."""
     name = sys.argv[1] if len(sys.argv) > 1 else "digits"
-    place, values, seeds = SEARCHES["digits" if name == "workers" else name]
+    project, values, seeds = SEARCHES["digits" if name == "workers" else name]
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(machine()), flush=True)
         search = ["search=optuna", *values]
         if name == "workers":
-            sweep = partial(run, "digits", ROOT / place, Path(folder))
+            sweep = partial(run, "digits", ROOT / project, Path(folder))
             few = [*search, "hydra.sweeper.n_trials=8", "hydra.sweeper.pruner=none"]
             searches = workers(lambda count: sweep([*few, f"hydra.sweeper.workers={count}"]))
             grids = workers(lambda count: sweep([*GRID, f"hydra.launcher.n_jobs={count}"]))
@@ -57,7 +57,7 @@ def main() -> None:
         for seed in seeds:
             for pruner in ("none", "median"):
                 own = [f"hydra.sweeper.pruner={pruner}", f"hydra.sweeper.seed={seed}"]
-                outcomes[pruner, seed] = run(name, ROOT / place, Path(folder), [*search, *own])
+                outcomes[pruner, seed] = run(name, ROOT / project, Path(folder), [*search, *own])
         print(pruning_table(seeds, outcomes))
 
 
@@ -76,12 +76,12 @@ def workers(sweep: Callable[[int], Outcome], rounds: int = 3) -> float:
     return statistics.median(seconds[1]) / statistics.median(seconds[2])
 
 
-def run(name: str, place: Path, folder: Path, overrides: Sequence[str]) -> Outcome:
+def run(name: str, project: Path, folder: Path, overrides: Sequence[str]) -> Outcome:
     """Run a sweep to its end and return its outcome.
 
     Args:
         name: Package of the project.
-        place: Folder of the project.
+        project: Folder of the project.
         folder: Folder for the sweep and the MLflow database.
         overrides: Hydra overrides of the sweep.
     """
@@ -89,7 +89,7 @@ def run(name: str, place: Path, folder: Path, overrides: Sequence[str]) -> Outco
     command = [sys.executable, "-m", f"{name}.sweep", "-m", f"hydra.sweep.dir={sweep}", *overrides]
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     begin = time.perf_counter()
-    subprocess.run(command, cwd=place, env=os.environ | store, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=project, env=os.environ | store, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - begin
     results = [result for trial in sweep.glob("[0-9]*") if (result := Result.read(trial))]
     best = max(result.accuracy or 0 for result in results if result.status == "FINISHED")

@@ -13,7 +13,7 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 FOLDERS = ("src/accord", "examples/clouds", "examples/digits", "tests")  # each has a page for its readers
 PAGES = [README, *sorted(DOCS.glob("*.md")), *(ROOT / folder / "README.md" for folder in FOLDERS)]
-MADE = {  # by whoever follows a page
+MADE = {  # files that a reader makes by following a page
     "conf/cell/mgu.yaml",
     "deploy/.env",
     "src/seqmnist/cells/types/mgu.py",

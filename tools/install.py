@@ -50,7 +50,7 @@ HEADER_TO_REPLACE = re.compile(rb"\A#!(/.*/python[0-9.]*|/bin/sh\n'''exec' .*\n'
 
 
 class InstallError(Exception):
-    """An installation failed; the message is one line for the user."""
+    """A failed installation; the message is one line for the user."""
 
 
 def main() -> None:

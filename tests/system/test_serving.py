@@ -96,12 +96,12 @@ def test_a_champion_whose_files_are_missing_is_named(served: Any, reproduced: An
         (tmp_path / "mlartifacts").rename(artifacts)
 
 
-def assert_refused(project: Any, *said: str, **environment: str) -> None:
+def assert_refused(project: Any, *parts: str, **environment: str) -> None:
     """Check that the module of `make serve` fails with an error whose line has all these parts."""
     result = project.run("python", "-m", "seqmnist.serve", PYTHONPATH="src", **environment)
     assert result.code == 1
     *_, last = result.output.splitlines()
     assert last.startswith("error: ")
-    for part in said:
+    for part in parts:
         assert part in last
     assert "Traceback" not in result.output

@@ -213,8 +213,8 @@ def test_an_interrupted_installation_is_begun_from_scratch(tmp_path: Path, gate:
     with start() as process:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-    anew = "an earlier installation into .venv was interrupted: installing from scratch\n"
-    assert output == anew
+    from_scratch = "an earlier installation into .venv was interrupted: installing from scratch\n"
+    assert output == from_scratch
     with start() as process:
         subprocess.run(["pkill", "-KILL", "--session", str(process.pid), "--full", "install.py"], check=True)
         process.kill()
@@ -224,7 +224,7 @@ def test_an_interrupted_installation_is_begun_from_scratch(tmp_path: Path, gate:
             assert following.stdout.readline() == "waiting for another installation into .venv to end\n"
             assert half.exists()
             Path(gate["GATE"]).write_text("\n", encoding="utf-8")
-            assert following.communicate() == (anew, "")
+            assert following.communicate() == (from_scratch, "")
     assert following.returncode == 0
     assert repository.works()
 
