@@ -76,12 +76,12 @@ def workers(sweep: Callable[[int], Outcome], rounds: int = 3) -> float:
     return statistics.median(seconds[1]) / statistics.median(seconds[2])
 
 
-def run(name: str, project: Path, folder: Path, overrides: Sequence[str]) -> Outcome:
+def run(name: str, place: Path, folder: Path, overrides: Sequence[str]) -> Outcome:
     """Run a sweep to its end and return its outcome.
 
     Args:
         name: Package of the project.
-        project: Folder of the project.
+        place: Folder of the project.
         folder: Folder for the sweep and the MLflow database.
         overrides: Hydra overrides of the sweep.
     """
@@ -89,7 +89,7 @@ def run(name: str, project: Path, folder: Path, overrides: Sequence[str]) -> Out
     command = [sys.executable, "-m", f"{name}.sweep", "-m", f"hydra.sweep.dir={sweep}", *overrides]
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     begin = time.perf_counter()
-    subprocess.run(command, cwd=project, env=os.environ | store, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=place, env=os.environ | store, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - begin
     results = [result for trial in sweep.glob("[0-9]*") if (result := Result.read(trial))]
     best = max(result.accuracy or 0 for result in results if result.status == "FINISHED")
