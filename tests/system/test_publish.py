@@ -75,7 +75,7 @@ def test_an_experiment_in_a_subfolder_is_published_there(team: Team) -> None:
     assert [name for name in before if name not in after] == [name for name in before if "figures/evidence" in name]
     assert [name for name in after if name not in before] == ["docs/figures/evidence/new.png"]
     assert json.loads(after["docs/evidence.json"])["metrics"] == json.loads(before["docs/evidence.json"])["metrics"]
-    assert b"MLflow has no times" in after["docs/evidence.md"]
+    assert b"MLflow has no times" in after["docs/speed.md"]
     assert "Running stage 'evaluate'" in result.output
     assert not (team.root / "reports").exists(), "the experiment changed the workspace"
 
