@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sysconfig
+from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -64,7 +65,7 @@ class Repository:
         for name in ("src/accord", "src/seqmnist", "examples/digits", "tools"):
             shutil.copytree(ROOT / name, root / name, ignore=unwanted)
         (root / ".dvc").mkdir()
-        for name in ("Makefile", "pyproject.toml", "README.md"):
+        for name in ("LICENSE", "Makefile", "pyproject.toml", "README.md"):
             shutil.copy2(ROOT / name, root)
         repository = cls(root)
         repository.packages.mkdir()
@@ -76,6 +77,9 @@ class Repository:
         for wheel in self.packages.iterdir():
             wheel.unlink()
         pins = make_wheel(self.packages, "shared", {"shared.pth": sysconfig.get_path("purelib")})
+        # Without files: the setuptools of this session's environment is imported, not that of a new environment.
+        entry_points = distribution("setuptools").read_text("entry_points.txt") or ""
+        pins += make_wheel(self.packages, "setuptools", {"setuptools-1.0.dist-info/entry_points.txt": entry_points})
         pins += make_wheel(self.packages, "uv", {"uv-1.0.data/scripts/uv": f"#!/bin/sh\n{uv}\n"})
         for name in ("requirements.lock", "requirements-cluster.lock"):
             (self.root / name).write_text(pins)

@@ -36,7 +36,8 @@ def start_tensorflow(shards: int) -> None:
 
 def _set_environment() -> None:
     """Remove variables that change results, and say so; name Keras's backend, and a folder without a keras.json."""
-    own = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+    # TensorFlow sets the last one itself, so processes that it starts have it.
+    own = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull, "TF2_BEHAVIOR": "1"}
     changing = sorted(name for name in os.environ if _CHANGES_RESULTS.fullmatch(name) and not _OTHERS.fullmatch(name))
     if removed := [name for name in changing if name not in own]:
         print(f"without {', '.join(removed)} of the environment, on which results would depend", flush=True)

@@ -82,6 +82,7 @@ def test_variables_that_change_results_are_removed_with_a_line_and_others_stay(
         "KERAS_BACKEND": "jax",
         "KERAS_HOME": "/x",
         "TF2_BEHAVIOR": "0",
+        "TF_USE_LEGACY_KERAS": "1",
         "XLA_FLAGS": "",
     }.items():
         monkeypatch.setenv(name, value)
@@ -90,8 +91,9 @@ def test_variables_that_change_results_are_removed_with_a_line_and_others_stay(
 
     assert {name: os.environ.get(name) for name in kept} == kept
     assert (os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"]) == ("tensorflow", os.devnull)
-    assert not {"TF2_BEHAVIOR", "XLA_FLAGS"} & set(os.environ)
-    expected = "without TF2_BEHAVIOR, XLA_FLAGS of the environment, on which results would depend\n"
+    assert os.environ["TF2_BEHAVIOR"] == "1", "TensorFlow sets it so, and processes that it starts have it"
+    assert not {"TF_USE_LEGACY_KERAS", "XLA_FLAGS"} & set(os.environ)
+    expected = "without TF_USE_LEGACY_KERAS, XLA_FLAGS of the environment, on which results would depend\n"
     assert capsys.readouterr().out == expected
     _set_environment()
     assert capsys.readouterr().out == ""
