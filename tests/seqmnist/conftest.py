@@ -22,7 +22,7 @@ def tensorflow() -> None:
 
 @pytest.fixture
 def labels() -> Any:
-    """Of 60 test images."""
+    """The labels of 60 test images."""
     return LABELS
 
 

@@ -58,7 +58,7 @@ serve(application(SimpleNamespace(metadata=metadata, predict=predict)), listener
 
 
 class Request(NamedTuple):
-    """What a client sends, and how it goes on."""
+    """The bytes that a client sends, and the end of its connection."""
 
     content: bytes
     then: str = "wait"

@@ -46,7 +46,7 @@ def test_without_a_free_port_one_line_says_so(busy: int, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Of a guarded server that says how many bytes it was sent, in a thread."""
+    """The port of a guarded server in a thread, which answers with the number of bytes that it got."""
     app = FastAPI()
 
     @app.api_route("/", methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"])

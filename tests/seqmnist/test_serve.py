@@ -92,7 +92,7 @@ def test_a_request_without_images_is_refused_in_a_line(request_: bytes, said: st
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Of MLflow's server in a thread, with a model that must not be asked and a small limit of the body."""
+    """The port of MLflow's server in a thread, with a model that no request may reach and a small limit of the body."""
     monkeypatch.setattr(serve, "_MAX_REQUEST_BYTES", 1000)
     model: Any = SimpleNamespace(metadata=SimpleNamespace(get_input_schema=lambda: None))
     with listener(0) as listening:

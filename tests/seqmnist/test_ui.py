@@ -144,7 +144,7 @@ serve(ui.application(sys.argv[1], listening.getsockname()[1]), listening, "{addr
 
 @pytest.fixture(scope="module")
 def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of MLflow's page with a store of its own, in another process: its settings are the environment's."""
+    """The port of MLflow's page in another process, with a store of its own."""
     store = tmp_path_factory.mktemp("ui") / "mlflow.db"
     command = [sys.executable, "-c", SERVE, f"sqlite:///{store}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=store.parent) as server:

@@ -133,7 +133,7 @@ def replace_by_folder(path: Path) -> None:
 
 
 def change_a_number(path: Path) -> None:
-    """What HDF5 reads without a word: another value where the kernel's bytes are."""
+    """Write another value over the kernel's bytes, which HDF5 reads without an error."""
     content = bytearray(path.read_bytes())
     kernel = trained().get_weights()[0].tobytes()
     content[content.index(kernel) + 5] ^= 1

@@ -91,7 +91,7 @@ def refuse(data: Data, folder: Path) -> tuple[str, list[str]]:
 
 
 def ignore(_: str) -> None:
-    """Where it doesn't matter what is said."""
+    """Drop a line that a test does not check."""
 
 
 def is_complete(data: Data, folder: Path) -> bool:

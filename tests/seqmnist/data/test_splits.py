@@ -235,7 +235,7 @@ def test_missing_array_is_refused(tiny_data: Data, tiny_raw: Path, tmp_path: Pat
 
 
 def save_with_summary(data: Data, raw: Path, folder: Path) -> None:
-    """What the stage preprocess leaves."""
+    """Save splits and their summary, as the stage preprocess does."""
     splits = read_raw(raw, data)
     save(folder, splits)
     write_json(folder / SUMMARY, summary(splits))

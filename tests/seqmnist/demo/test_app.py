@@ -27,7 +27,7 @@ def reader(kind: str) -> Reader:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Of the server of two untrained cells, in a thread."""
+    """The address of a server in a thread, with two untrained cells."""
     start_tensorflow(2)
     app = application([reader("rnn"), reader("lstm")], "rows")
     with listener(0) as listening:

@@ -16,7 +16,7 @@ HOSTILE = '</script><script>alert("<b>")</script>'
 
 
 class Tags(HTMLParser):
-    """What a page refers to, and the verdicts in it."""
+    """The addresses that a page refers to, and the verdicts in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

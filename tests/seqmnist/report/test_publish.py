@@ -30,7 +30,7 @@ def seed(accuracy: float, **epochs: int) -> dict[str, Any]:
 
 @pytest.fixture
 def evidence() -> dict[str, Any]:
-    """Of two cells and two seeds; the second of rnn never reached 97 %."""
+    """Evidence of two cells and two seeds; the second seed of rnn never reached 97 %."""
     claims = {name: {**CLAIM, "test": "a test"} for name in ("better", "converges_faster", "remembers_longer")}
     rnn: dict[str, Any] = {
         "seeds": {"42": seed(0.96, epochs_to_95=2, epochs_to_97=3), "43": seed(0.98, epochs_to_95=1)}

@@ -60,7 +60,7 @@ def test_images_are_moved_as_scipy_moves_them(moving: Train) -> None:
 
 
 def amounts(maps: NDArray[np.float32], name: str) -> NDArray[np.float64]:
-    """What each map does, in the units of the recipe, if it does one thing alone."""
+    """Return the amount of each map, in the recipe's units, if it moves in one way alone."""
     a, b, c, _, _, f = maps.T.astype(float)
     found: dict[str, NDArray[np.float64]] = {
         "shift": np.concatenate([-c, -f]),

@@ -44,7 +44,7 @@ with Screen() as screen:
 
 
 def shown_on_a_terminal(program: str, exit_code: int = 0, columns: int = 200) -> str:
-    """What a process that trains for a little writes to a terminal."""
+    """The text that a short training writes to a terminal."""
     environment = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)}
     reader, terminal = pty.openpty()
     with os.fdopen(reader, "rb", buffering=0) as shown:
