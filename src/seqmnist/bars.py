@@ -1,4 +1,4 @@
-"""Progress bars, which are shown only where stdout is a terminal."""
+"""Progress bars that are shown only if stdout is a terminal."""
 
 import sys
 
@@ -6,10 +6,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
 
 class Bars(Progress):
-    """Progress bars as a context manager. They disappear at its end."""
+    """A context manager for progress bars, which disappear when it exits."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        """Show a bar's name, the bar and further columns."""
+        """Show each bar's name, the bar itself, and additional columns."""
         shown = TextColumn("{task.description}"), BarColumn(), *columns
         super().__init__(*shown, transient=True, disable=not sys.stdout.isatty())
 
@@ -25,6 +25,6 @@ class Bar(Bars):
     """One progress bar."""
 
     def __init__(self, name: str, total: float | None, *columns: ProgressColumn) -> None:
-        """Show `name`, a bar up to `total` (None: not known yet) and further columns."""
+        """Show `name`, a bar up to `total` (None if not yet known), and additional columns."""
         super().__init__(*columns)
         self.task = self.add_task(name, total=total)

@@ -1,4 +1,4 @@
-"""Servers that are reached from this machine alone, and by no page of another site."""
+"""Servers that only this machine can reach, protected from requests by pages of other sites."""
 
 import os
 import signal
@@ -21,32 +21,32 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from accord.errors import UserError
 
 HOST = "127.0.0.1"
-NAMES = (HOST, "localhost")  # by which a browser on this machine may ask
+NAMES = (HOST, "localhost")  # host names that requests may use
 _MAX_PORTS = 100
-_END_SECONDS = 2  # after a signal, for answers that are under way
+_END_SECONDS = 2  # time after a signal for responses in progress
 
 
 def listener(first: int) -> socket.socket:
-    """Return a socket that listens on the first free port from `first`: who connects from now on waits for an answer.
+    """Return a socket that listens on the first free port from `first`. Clients can connect before the server starts.
 
     Raises:
         UserError: None of a hundred ports is free.
     """
     for port in range(first, first + _MAX_PORTS):
         with suppress(OSError):
-            return socket.create_server((HOST, port))  # also just after another server's end
+            return socket.create_server((HOST, port))  # reuses a port that another server just left
     raise UserError(f"no port from {first} to {first + _MAX_PORTS - 1} is free: end one of the programs there")
 
 
 def guard(app: FastAPI, largest: int) -> None:
-    """Have an application answer only to this machine's programs and to pages of its own.
+    """Restrict an application to requests from programs on this machine and from its own pages.
 
-    Any page that is open in a browser here can send requests to this machine. They get 400 where they come by another
-    name (DNS rebinding), 403 where another site's page made them, 413 where their body is too large.
+    Any page that is open in a browser here can send requests to this machine. A request for another host name (DNS
+    rebinding) gets 400. A request by another site's page gets 403. A request with too large a body gets 413.
 
     Args:
-        app: Application that answers; its own middleware comes after the checks.
-        largest: Largest number of bytes in a request's body, also where the request does not state its length.
+        app: Application to protect. The checks run before its existing middleware.
+        largest: Largest request body in bytes. It also applies to requests without a Content-Length.
     """
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest)
 
@@ -60,14 +60,14 @@ def guard(app: FastAPI, largest: int) -> None:
             return PlainTextResponse(reason, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
             return await call_next(request)
-        except ClientDisconnect:  # in the midst of its body
+        except ClientDisconnect:  # the client left before it sent the whole body
             return Response(status_code=HTTPStatus.BAD_REQUEST)
 
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES, www_redirect=False)  # added last: asked first
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES, www_redirect=False)  # added last, so it runs first
 
 
 def _is_foreign(headers: Headers) -> bool:
-    """Return whether another site's page made the request, as browsers say; a link to our page may stand anywhere."""
+    """Return whether, by the browser's headers, another site's page made the request. Followed links are allowed."""
     origin = headers.get("origin")
     if origin is not None:
         return origin != f"http://{headers.get('host')}"
@@ -76,16 +76,16 @@ def _is_foreign(headers: Headers) -> bool:
 
 
 class _Protocol(H11Protocol):
-    """HTTP of clients that may send what is no HTTP."""
+    """HTTP protocol that closes the connection of a client that sends invalid HTTP."""
 
     def send_400_response(self, msg: str) -> None:
-        with suppress(Exception):  # h11's own: in the midst of another answer, or to HEAD, this one can't be sent
+        with suppress(Exception):  # h11 raises if a response has begun, or for HEAD
             super().send_400_response(msg)
         self.transport.close()
 
 
 class _Server(uvicorn.Server):
-    """A server that ends soon after a signal, without waiting for its threads and clients."""
+    """A server that exits soon after a signal and does not wait for its threads and clients."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -95,8 +95,8 @@ class _Server(uvicorn.Server):
 
 
 def server(app: FastAPI) -> uvicorn.Server:
-    """Return a server of an application; neither the environment nor a client makes it print anything."""
-    # Its warnings are of requests that are no HTTP. The number of workers would come from a variable.
+    """Return a server for an application. Neither the environment nor a client can make it print."""
+    # Invalid HTTP would log warnings. Without `workers`, uvicorn reads WEB_CONCURRENCY.
     return _Server(uvicorn.Config(app, http=_Protocol, log_level="error", workers=1, proxy_headers=False))
 
 
@@ -104,11 +104,11 @@ def serve(app: FastAPI, listening: socket.socket, line: str) -> None:
     """Serve until Ctrl-C.
 
     Args:
-        app: Application that answers.
-        listening: Socket of `listener`.
-        line: Text for people, with the server's address for `{address}`.
+        app: Application to serve.
+        listening: Socket from `listener`.
+        line: Text to print; `{address}` in it becomes the server's address.
     """
     address = f"http://{HOST}:{listening.getsockname()[1]}"
-    with listening, suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it has ended
+    with listening, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after shutdown
         print(f"{line.format(address=address)}\nCtrl-C ends it.", flush=True)
         server(app).run(sockets=[listening])

@@ -1,7 +1,7 @@
 """Serve the champion on this machine: `python -m seqmnist.serve`, by `make serve`.
 
-The server is MLflow's own. In front of it stands a check of the images, because MLflow makes whole numbers of any:
-an image scaled to 0 to 1 would be answered as a blank one.
+The server is MLflow's own, with a check of the images before it. MLflow casts all pixels to integers, so an image
+scaled to 0 to 1 would be read as a blank one.
 """
 
 import json
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 _FIRST_PORT = 5100
 _MAX_REQUEST_BYTES = 1 << 26  # more than 10,000 images
 _MAX_MESSAGE = 300  # characters
-_TIMEOUT_SECONDS = 3600  # MLflow's own would answer 504 while many large requests wait for each other
+_TIMEOUT_SECONDS = 3600  # MLflow's default returns 504 while many large requests queue
 _JSON = "application/json"
-_FIELDS = ("inputs", "instances")  # where MLflow looks for tensors
+_FIELDS = ("inputs", "instances")  # fields in which MLflow accepts tensors
 
 
 def main() -> None:
-    """Load the champion, print how to ask it, and serve until Ctrl-C."""
+    """Load the champion, print the server's address, and serve until Ctrl-C."""
     configuration = config.load()
     client, _ = open_store(configuration.tracking)
     name = registered_name(configuration.data.name)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def application(model: "PyFuncModel") -> FastAPI:
-    """Return MLflow's scoring server of a model, with the check in front of it."""
+    """Return MLflow's scoring server for a model, with a check of each request's images."""
     from mlflow.pyfunc import scoring_server
 
     os.environ["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] = str(_TIMEOUT_SECONDS)
@@ -58,7 +58,7 @@ def application(model: "PyFuncModel") -> FastAPI:
 
     @app.middleware("http")
     async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        body = await request.body()  # one that is too large ends here; within MLflow's middleware it would be a 500
+        body = await request.body()  # too large a body fails here; inside MLflow's middleware it would be a 500
         if request.scope["path"] == "/invocations" and request.method == "POST":
             if request.headers.get("content-type", "").partition(";")[0].strip() != _JSON:
                 return _refusal(f"the Content-Type must be {_JSON}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
@@ -75,7 +75,7 @@ def _refusal(message: str, status: HTTPStatus) -> JSONResponse:
 
 
 def problem(body: bytes) -> str | None:
-    """Tell the sender of a request what is wrong with its images; None if nothing is."""
+    """Return a message that says what is wrong with a request's images, or None if they are valid."""
     try:
         request = json.loads(body)
     except ValueError as error:
@@ -90,10 +90,10 @@ def problem(body: bytes) -> str | None:
 
 
 def _problem(field: str, images: Any) -> str | None:
-    """Compare lists as they are: an array of any lists may need more memory than there is."""
+    """Check nested lists without making an array, which could need more memory than there is."""
     wanted = f"{field} must be images [n, {SIZE}, {SIZE}] of whole numbers from 0 to 255"
     shape: list[int] = []
-    values = [images]  # of one depth
+    values = [images]  # all values at the current nesting depth
     while (kinds := set(map(type, values))) == {list}:
         sizes = set(map(len, values))
         if len(sizes) > 1:

@@ -25,21 +25,21 @@ def run_tags(values: dict[str, Any]) -> dict[str, str]:
     """Return the tags of every run with these values of params.yaml.
 
     Raises:
-        UserError: They are no valid configuration.
+        UserError: The values are not a valid configuration.
     """
     return stage_runs.data_tags(validate(values, str(PARAMS)).data)
 
 
 def train(request: "RunRequest", inputs: Path, threads: int) -> tuple[dict[str, float], bool]:
-    """Train what the working directory's params.yaml describes, and leave its outputs there.
+    """Train the model that params.yaml in the working directory describes, and write its outputs there.
 
     Args:
         request: Request for the trial's MLflow run.
         inputs: Folder of the processed splits.
-        threads: Largest number of operations that run side by side.
+        threads: Largest number of operations that run in parallel.
 
     Returns:
-        The metrics of the training by their names in MLflow, and whether MLflow has all of the training.
+        The training's metrics by their MLflow names, and whether MLflow has the complete training.
     """
     from seqmnist.stages.train import train as train_model
     from seqmnist.training import history
@@ -54,7 +54,7 @@ def train(request: "RunRequest", inputs: Path, threads: int) -> tuple[dict[str, 
 
 
 def restore(request: "RunRequest", inputs: Path) -> dict[str, float]:
-    """Log what MLflow lacks of a finished trial in the working directory, and return the metrics of the training."""
+    """Log what MLflow lacks of a finished trial in the working directory, and return the training's metrics."""
     from seqmnist.runs.training_run import in_mlflow
     from seqmnist.training import history
 

@@ -1,4 +1,4 @@
-"""Serve MLflow's page on this machine and print where to look."""
+"""Serve MLflow's web page on this machine, and print links to the runs: `make ui`."""
 
 import json
 import os
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _FIRST_PORT = 5000
-# Variables that MLflow, Flask and OpenTelemetry read options of a server from.
+# Environment variables from which MLflow, Flask and OpenTelemetry read server options.
 _OPTIONS = re.compile(r"_?MLFLOW_.*|FLASK_.*|OTEL_.*|prometheus_multiproc_dir", re.DOTALL)
-# Those by which artifacts and databases are reached.
+# Variables to keep: they give access to artifact stores and databases.
 _REACHES = re.compile(
     r"MLFLOW_(TRACKING_URI|(S3|EXPERIMENTAL_S3|BOTO|GCS|KERBEROS|PYARROW|MYSQL_SSL|SQLALCHEMYSTORE)_.*)"
 )
@@ -53,9 +53,10 @@ def main() -> None:
 
 
 def links(client: "MlflowClient", experiment: str, cells: list[str], config: str) -> dict[str, str]:
-    """Return paths on the server by what they show: all runs; a finished train run of each cell compared, and curves.
+    """Return link names and their paths on the server: all runs, a comparison of the cells, and their curves.
 
-    A cell's run is the newest of the configuration with the digest `config`; where that has none, the newest of all.
+    Each cell is represented by its newest finished train run with the configuration digest `config`. If there is
+    none, its newest finished train run of any configuration is used.
     """
     found = {"all runs": experiment_link(experiment)}
     newest = {}
@@ -83,27 +84,27 @@ def experiment_link(experiment: str) -> str:
 
 
 def link_lines(address: str, paths: dict[str, str]) -> str:
-    """Return a line for each link to a server, for people."""
+    """Return one line of text for each link."""
     return "\n".join(f"  {name}: {address}{path}" for name, path in paths.items())
 
 
 def _remove_options() -> None:
-    """Remove what the user sets for other servers: some of it lets pages of other sites in, or ends MLflow."""
+    """Remove variables set for other servers: some admit pages of other sites, and some make MLflow fail."""
     for name in [name for name in os.environ if _OPTIONS.fullmatch(name) and not _REACHES.fullmatch(name)]:
         del os.environ[name]
 
 
 def application(uri: str, port: int) -> "FastAPI":
-    """Return MLflow's page of a store, for this port, as `mlflow server` makes it."""
+    """Return MLflow's web application for a store, configured as `mlflow server` does it, for one port."""
     _remove_options()
     os.environ |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # workers that nothing here uses
-        # By itself it also answers to the names 10.* and 192.168.*, as in 10.evil.example.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nothing here uses these workers
+        # MLflow's default also allows host names like 10.* and 192.168.*, which match 10.evil.example.
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(f"{name}:{port}" for name in NAMES),
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",  # and, as always, other ports of this machine
-        # By these `mlflow server` tells its worker; it passes no socket on, and the port could be taken meanwhile.
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",  # MLflow always adds this machine's other ports
+        # `mlflow server` would pass these to its worker. It accepts no open socket, so the port could be taken.
         "_MLFLOW_SERVER_FILE_STORE": uri,
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": "./mlartifacts",

@@ -280,7 +280,7 @@ def test_yaml_makes_no_python_objects(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
-def test_a_cell_can_t_have_the_name_of_what_stands_beside_cells(tiny_values: dict[str, Any]) -> None:
+def test_a_cell_can_t_be_named_like_a_reserved_key_of_metrics_json(tiny_values: dict[str, Any]) -> None:
     tiny_values["cells"]["claims"] = tiny_values["cells"]["rnn"]
     assert refusal(tiny_values).startswith("here: cells = claims is impossible: ")
 
@@ -449,7 +449,7 @@ def test_batch_size_of_one_cell_is_named_as_its_own(tiny_values: dict[str, Any])
 
 
 @pytest.mark.parametrize("content", [b"42\n", b"a: 0x_\n", b"a: &x [*x]\n"], ids=["a number", "no number", "a loop"])
-def test_file_that_yaml_chokes_on_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_file_that_breaks_the_yaml_parser_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"\A.*params\.yaml can't be read: .+\Z"):

@@ -157,7 +157,7 @@ def test_a_body_of_unknown_length_is_refused_as_soon_as_it_is_too_large(port: in
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_bodies_that_never_end_keep_no_other_waiting(port: int) -> None:
+def test_endless_bodies_do_not_delay_other_requests(port: int) -> None:
     waiting = [raw(port, "Content-Length: 100") for _ in range(60)]  # more than a pool of threads has
     try:
         assert ask(port, body=b"123")[:2] == (200, "3")
@@ -166,7 +166,7 @@ def test_bodies_that_never_end_keep_no_other_waiting(port: int) -> None:
             connection.close()
 
 
-def test_only_this_machine_is_listened_to(port: int) -> None:
+def test_the_server_listens_on_this_machine_only(port: int) -> None:
     with socket.socket() as other:  # another address of this machine, at which the port is still free
         other.bind(("127.0.0.2", port))
 
@@ -188,7 +188,7 @@ serve(app, listener(0), "{address}")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
-def test_a_signal_ends_it_whatever_is_under_way(number: signal.Signals, code: int) -> None:
+def test_a_signal_ends_the_server_during_any_request(number: signal.Signals, code: int) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         port = int(server.stdout.readline().rpartition(":")[2])

@@ -124,7 +124,7 @@ def test_runs_of_another_experiment_are_not_compared(
     assert list(ui.links(client, other, ["rnn", "lstm"], "")) == ["all runs"]
 
 
-def test_links_are_whole() -> None:
+def test_link_lines_show_complete_addresses() -> None:
     lines = ui.link_lines("http://127.0.0.1:5000", {"all runs": "/#/experiments/1", "compared": "/#/compare-runs"})
 
     assert lines == (

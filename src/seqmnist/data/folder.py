@@ -1,4 +1,4 @@
-"""Raw files in a folder of the user: they are found by size and SHA-256, in any subfolder or archive, by any name."""
+"""Search of a user's folder for raw files, by size and SHA-256. Names, subfolders and archives do not matter."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from typing import NamedTuple
 from seqmnist.config import RawFile
 from seqmnist.data.raw import GZIP_MAGIC, NPY_MAGIC, SourceError, WrongBytesError, deliver
 
-SLACK_BYTES = 1 << 16  # a gzip stream may be longer than its content by so much, where that can't be compressed
-_MAX_ENTRIES = 10_000  # files, folders and members of archives that are looked at
+SLACK_BYTES = 1 << 16  # how much longer a gzip stream may be than its content, where that can not be compressed
+_MAX_ENTRIES = 10_000  # files, folders and members of archives that are examined
 _MAX_LEVELS = 5  # levels of folders that are searched
 _MAX_TRIED_FILES = 50  # candidates that are read to find one of the wanted files
 _MAX_NAMED_FILES = 6  # files that a message names
@@ -30,18 +30,18 @@ class _Candidate(NamedTuple):
     member: str = ""  # path within the archive
 
     def is_named(self, file: RawFile) -> bool:
-        """Return whether the name is the configured one but for its suffix, dots and dashes."""
+        """Return whether the name starts with the configured one, apart from dots, dashes and case."""
         return _letters(Path(self.name).name).startswith(_letters(file.name))
 
     def can_be(self, file: RawFile) -> bool:
-        """Return whether the size allows it to be the configured file."""
+        """Return whether a file of this size can hold the configured file."""
         if self.start.startswith((GZIP_MAGIC, NPY_MAGIC)):
             return self.size <= file.bytes + SLACK_BYTES
         return self.size == file.bytes
 
 
 def deliver_from(top: Path, wanted: list[RawFile], folder: Path) -> None:
-    """Deliver the wanted files that are below a folder or in an archive there.
+    """Find the wanted files in a folder or its archives, and copy them to the raw files.
 
     Args:
         top: Folder to search, or an archive.
@@ -49,14 +49,14 @@ def deliver_from(top: Path, wanted: list[RawFile], folder: Path) -> None:
         folder: Folder of raw files.
 
     Raises:
-        SourceError: Files were not found; the message says what was seen instead.
+        SourceError: A file was not found. The message lists what was there.
     """
     if not top.exists():
         raise SourceError("there is no such folder")
     unreadable: list[str] = []
     entries = sorted(islice(_entries(top, unreadable), _MAX_ENTRIES), key=lambda path: (len(path.parts), path))
     candidates = list(islice(_candidates(top, entries, unreadable), _MAX_ENTRIES))
-    reasons: dict[str, str] = {}  # by candidate; empty for one that was delivered
+    reasons: dict[str, str] = {}  # candidate's name -> why it was refused; empty if delivered
     absent = [file.name for file in wanted if not _deliver_first(candidates, file, folder, reasons)]
     if absent:
         others = [f"{one.name} ({one.size} bytes)" for one in candidates if one.name not in reasons]
@@ -74,7 +74,7 @@ def _few(texts: list[str], separator: str) -> str:
 
 
 def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, reasons: dict[str, str]) -> bool:
-    """Deliver the first candidate that is the file, those of its name first; note why others are not."""
+    """Deliver the first matching candidate, trying similar names first. Record why others do not match."""
     fitting = [one for one in candidates if one.is_named(file) or one.can_be(file)]
     for candidate in sorted(fitting, key=lambda one: not one.is_named(file))[:_MAX_TRIED_FILES]:
         path = zipfile.Path(candidate.path, candidate.member) if candidate.member else candidate.path
@@ -84,7 +84,7 @@ def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, re
         except WrongBytesError as error:
             reasons.setdefault(candidate.name, f"{parent}{error}")
         except OSError as error:
-            if error.filename != str(candidate.path):  # it is the target that can't be written
+            if error.filename != str(candidate.path):  # the target can't be written
                 raise
             reasons[candidate.name] = f"{candidate.name}: {error.strerror}"
         else:
@@ -94,8 +94,8 @@ def _deliver_first(candidates: list[_Candidate], file: RawFile, folder: Path, re
 
 
 def _candidates(top: Path, entries: list[Path], unreadable: list[str]) -> Iterator[_Candidate]:
-    """Yield files and members of archives among the entries of a folder; note what can't be read."""
-    for path in filter(Path.is_file, entries):  # a pipe would be waited for
+    """Yield the files among a folder's entries and the members of its archives. Record unreadable ones."""
+    for path in filter(Path.is_file, entries):  # opening a pipe would block
         name = path.relative_to(top).as_posix() if path != top else path.name
         try:
             with path.open("rb") as file:
@@ -106,7 +106,7 @@ def _candidates(top: Path, entries: list[Path], unreadable: list[str]) -> Iterat
                 yield _Candidate(path, name, path.stat().st_size, start)
         except OSError as error:
             unreadable.append(f"{name}: {error.strerror}")
-        except Exception as error:  # whatever a broken archive makes zipfile raise
+        except Exception as error:  # a broken archive makes zipfile raise many types
             unreadable.append(f"{name}: broken archive: {' '.join(str(error).split())}")
 
 
@@ -114,13 +114,16 @@ def _members(path: Path, name: str) -> Iterator[_Candidate]:
     with zipfile.ZipFile(path) as archive:
         for member in filter(lambda member: not member.is_dir(), archive.infolist()):
             start = b""
-            with suppress(Exception), archive.open(member) as file:  # what is wrong with it shows when it is read
+            with (
+                suppress(Exception),
+                archive.open(member) as file,
+            ):  # `deliver` reports the error when it reads the member
                 start = file.read(len(NPY_MAGIC))
             yield _Candidate(path, f"{name}/{member.filename}", member.file_size, start, member.filename)
 
 
 def _entries(top: Path, unreadable: list[str]) -> Iterator[Path]:
-    """Yield a file, or a folder and all below it; links to folders are not followed, which may lead in circles."""
+    """Yield a file, or a folder and everything below it. Links to folders are not followed: they may form cycles."""
 
     def note(error: OSError) -> None:
         unreadable.append(f"{Path(error.filename).name}: {error.strerror}")

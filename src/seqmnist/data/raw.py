@@ -19,15 +19,15 @@ NPY_MAGIC = b"\x93NUMPY"
 
 
 class SourceError(Exception):
-    """A source can't give a file; the message is the reason."""
+    """A source can't provide a file. The message is the reason."""
 
 
 class WrongBytesError(SourceError):
-    """A file that a source gave is not the configured one."""
+    """A source provided a file with other bytes than the configured ones."""
 
 
 def missing(folder: Path, files: list[RawFile]) -> list[RawFile]:
-    """Return the files that the folder lacks, or has with other bytes than the configured ones."""
+    """Return the configured files that the folder lacks or holds with wrong bytes."""
     return [file for file in files if not is_verified(folder / file.name, file)]
 
 
@@ -39,7 +39,7 @@ def is_verified(path: Path, file: RawFile) -> bool:
 def deliver(candidate: Path | zipfile.Path, file: RawFile, folder: Path) -> None:
     """Copy a candidate into the folder under its final name if it is the right file.
 
-    At most one byte more than the configured size is read, whatever the candidate is.
+    It reads at most one byte more than the configured size, so a hostile candidate can't fill the memory.
 
     Args:
         candidate: File or member of a zip archive: an IDX file, plain or gzip-compressed, or an .npy file.
@@ -61,7 +61,7 @@ def deliver(candidate: Path | zipfile.Path, file: RawFile, folder: Path) -> None
 
 
 def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
-    """Remove files that do not belong to the data set (of another one, or left by a kill); return their names."""
+    """Remove files of other data sets or of killed processes, and return their names."""
     kept = {file.name for file in files}
     others = sorted(path for path in folder.iterdir() if path.name not in kept and path.is_file())
     for path in others:
@@ -70,7 +70,7 @@ def remove_others(folder: Path, files: list[RawFile]) -> list[str]:
 
 
 def _read_plain(candidate: Path | zipfile.Path, size: int) -> bytes:
-    """Read at most `size` raw bytes of a candidate. Its first bytes, not its name, say whether it is compressed."""
+    """Read at most `size` raw bytes of a candidate. The first bytes decide the format, not the name."""
     try:
         with candidate.open("rb") as file:
             start = file.read(len(NPY_MAGIC))
@@ -91,7 +91,7 @@ def _idx_header_of_npy(file: IO[bytes]) -> bytes:
     try:
         np.lib.format.read_magic(file)
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    except Exception as error:  # whatever a broken header makes Python's parser raise
+    except Exception as error:  # a broken header makes Python's parser raise many types
         raise ValueError(f"it has no header of an .npy file: {error}") from None
     if dtype != np.uint8 or is_fortran:
         raise ValueError(f"it holds {dtype}, expected uint8 row by row")

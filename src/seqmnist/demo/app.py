@@ -1,4 +1,4 @@
-"""The page's server, which returns the page and reads drawings."""
+"""The demo's web application, which serves the page and has the cells read drawings."""
 
 from importlib import resources
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ _HOW: dict[View, str] = {
 }
 
 _MAX_DRAWING_BYTES = 1 << 20
-_MAX_POINTS = 5_000  # of all strokes; on the page, a pen's way of 15 canvases
+_MAX_POINTS = 5_000  # over all strokes; on the page, a path of about 15 canvas widths
 
 
 def _check_length(strokes: list[Any]) -> list[Any]:
@@ -37,13 +37,13 @@ _Strokes = Annotated[list[_Stroke], Field(max_length=200), FailFast(), AfterVali
 
 
 class Drawing(BaseModel):
-    """A request of the page: the points of each stroke, x and y from 0 to 1 over the canvas."""
+    """A request of the page: the points (x, y) of each stroke, as fractions of the canvas, 0 to 1."""
 
     strokes: _Strokes
 
 
 def application(readers: list[Reader], view: View) -> FastAPI:
-    """Return the server of a page on which these cells read digits by a view."""
+    """Return the web application on which these cells read digits, in the pixel order of a view."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     guard(app, largest=_MAX_DRAWING_BYTES)
     page = resources.files("seqmnist.demo").joinpath("page.html").read_text("utf-8")
@@ -51,7 +51,7 @@ def application(readers: list[Reader], view: View) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     def refuse(_request: Request, error: RequestValidationError) -> JSONResponse:
-        """Answer with the first mistake and its place. FastAPI's own answer would have the whole input in it."""
+        """Respond with the first error and its location. FastAPI's default response repeats the whole input."""
         first = error.errors()[0]
         return JSONResponse({"detail": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 422)
 

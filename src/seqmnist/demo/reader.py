@@ -1,4 +1,4 @@
-"""The beliefs of trained cells while they read one image."""
+"""Trained cells that return their class probabilities at each step of one image."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,10 +19,10 @@ class Reader(NamedTuple):
 
     name: str
     model: "keras.Model"
-    has_gates: bool  # as an LSTM
+    has_gates: bool  # True for an LSTM
 
     def read(self, image: NDArray[np.uint8]) -> dict[str, Any]:
-        """Return the cell's beliefs about an image uint8 [28, 28], for JSON."""
+        """Return class probabilities and mean gates at each step of an image uint8 [28, 28], as JSON values."""
         read = gates(self.model, image[None]) if self.has_gates else {}
         return {
             "cell": self.name,
@@ -32,10 +32,10 @@ class Reader(NamedTuple):
 
 
 def load_readers(configuration: Config) -> list[Reader]:
-    """Load the pipeline's trained cells, of the first seed.
+    """Load the pipeline's trained cells. Only the first seed's models are used.
 
     Raises:
-        UserError: A model is missing, broken, or of another configuration.
+        UserError: A model is missing or broken, or does not match the configuration.
     """
     readers = []
     for name, cell in configuration.cells.items():

@@ -1,4 +1,4 @@
-"""Strokes of a pen as an image like MNIST's: 20 pixels in its larger side, centred by its mass in 28 x 28 pixels.
+"""Conversion of pen strokes to an image like MNIST's: larger side 20 pixels, centre of mass in the middle of 28 x 28.
 
 MNIST's authors did the same (LeCun, Bottou, Bengio and Haffner, *Gradient-based learning applied to document
 recognition*, 1998, section III.A). In MNIST's files, the mass is at (14.5, 14.5) on average. Strokes are scaled, not
@@ -17,14 +17,14 @@ Stroke = Sequence[tuple[float, float]]
 _BOX_PIXELS = 20  # larger side of a digit, with the line's thickness
 _PEN_PIXELS = 2.4  # thickness of MNIST's lines
 _OVERSAMPLING = 16  # factor by which lines are drawn larger, for smooth edges
-_MIN_SIZE = 0.1  # of the canvas; a smaller drawing is scaled as if it had this size, so a dot stays a dot
+_MIN_SIZE = 0.1  # fraction of the canvas; smaller drawings are scaled as if this large, so a dot stays a dot
 
 
 def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
-    """Return a drawing as an image like MNIST's: uint8 [28, 28], 0 where nothing is drawn.
+    """Convert a drawing to an image like MNIST's: uint8 [28, 28], 0 where nothing is drawn.
 
     Args:
-        strokes: Points (x, y) of each stroke, from the top left; the canvas has size 1.
+        strokes: Points (x, y) of each stroke, as fractions of the canvas, from its top left corner.
     """
     lines = [np.array(stroke, float) for stroke in strokes if len(stroke)]
     if not lines:
@@ -38,7 +38,7 @@ def image_of(strokes: Sequence[Stroke]) -> NDArray[np.uint8]:
 
 
 def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the shift (x, y) in pixels that brings the mass of an image to its middle; at most to the edge."""
+    """Return the shift (x, y) in pixels that centres an image's mass. It never moves the digit over the edge."""
     from scipy.ndimage import center_of_mass
 
     offset = np.array(center_of_mass(image))[::-1] + 0.5  # (x, y)
@@ -48,7 +48,7 @@ def _to_centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _drawn(lines: list[NDArray[np.float64]]) -> NDArray[np.uint8]:
-    """Draw lines through points in pixels as an image uint8 [28, 28] with smooth edges."""
+    """Draw lines [points, 2], in pixels, as an image uint8 [28, 28] with smooth edges."""
     from PIL import Image, ImageDraw
 
     canvas = Image.new("L", (SIZE * _OVERSAMPLING, SIZE * _OVERSAMPLING))

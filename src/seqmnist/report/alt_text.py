@@ -1,4 +1,4 @@
-"""Descriptions of the figures in words, for those who do not see them."""
+"""Alternative texts of the figures, for readers who cannot see them."""
 
 from collections.abc import Iterable
 
@@ -17,13 +17,13 @@ CALIBRATION = (
 
 
 def learning_curves(measured: Measured) -> str:
-    """Describe the learning curves."""
+    """Describe the learning curves by each cell's best validation accuracy."""
     best = [f"{cell} reaches {max(max(one.curve) for one in models):.4f}" for cell, models in measured.items()]
     return f"Learning curves. In validation accuracy {', '.join(best)}."
 
 
 def beliefs(measured: Measured, digits: Iterable[int]) -> str:
-    """Describe the beliefs about some digits."""
+    """Describe the predicted class and probability of each example digit after its last step."""
     said = [
         f"{cell} ends at {', '.join(f'{last.argmax()} with {last.max():.0%}' for last in one.beliefs[:, -1])}"
         for cell, (one, *_) in measured.items()
@@ -32,7 +32,7 @@ def beliefs(measured: Measured, digits: Iterable[int]) -> str:
 
 
 def gradient_flow(measured: Measured) -> str:
-    """Describe gradient flow."""
+    """Describe gradient flow over the whole sequence, at the start and the end of training."""
     said = [FLOW]
     for cell, models in measured.items():
         last = len(models[0].flow["end"]) - 1
@@ -42,7 +42,7 @@ def gradient_flow(measured: Measured) -> str:
 
 
 def rows_after(measured: Measured) -> str:
-    """Describe the accuracies with rows after the digit."""
+    """Describe the accuracies when blank or noise rows follow the digit."""
     said = ["Accuracy when blank or noise rows follow the digit."]
     for cell, models in measured.items():
         each = [f"{spread([one.after[name] for one in models])} after {name} rows" for name in models[0].after]

@@ -21,7 +21,7 @@ Points = list[dict[str, Any]]
 
 
 def learning_curves(measured: Measured) -> dict[str, Any]:
-    """Return the chart of accuracy by epoch: a line for each cell and seed, the kind of accuracy by choice."""
+    """Return the chart of accuracy by epoch: a line for each cell and seed. A menu selects the kind of accuracy."""
 
     def points(one: Measures) -> Points:
         return [
@@ -39,9 +39,9 @@ def learning_curves(measured: Measured) -> dict[str, Any]:
 
 
 def gradient_flow(measured: Measured) -> dict[str, Any]:
-    """Return the chart of the spectral norm by the number of steps between, at the end of training."""
+    """Return the chart of gradient flow at the end of training: spectral norm by number of steps between two states."""
 
-    def points(one: Measures) -> Points:  # the axis is logarithmic
+    def points(one: Measures) -> Points:  # a logarithmic axis can't show zero
         return [{"steps": k, "norm": float(norm)} for k, norm in enumerate(one.flow["end"]) if norm > 0]
 
     x = alt.X("steps:Q", title="steps between the two states", scale=alt.Scale(nice=False))
@@ -50,7 +50,7 @@ def gradient_flow(measured: Measured) -> dict[str, Any]:
 
 
 def calibration(measured: Measured) -> dict[str, Any]:
-    """Return the chart of the share right by the probability that the model gave its answer."""
+    """Return the calibration chart: share of right answers by predicted probability."""
 
     def points(one: Measures) -> Points:
         return [{"probability": b.confidence, "right": b.accuracy, "images": b.count} for b in shown(one.bins)]
@@ -72,7 +72,7 @@ def _lines(
     *choices: alt.Parameter,
     point_size: int = 25,
 ) -> alt.Chart:
-    """Draw a line for each cell, by colour and dashes, and seed; a click on a cell in the legend fades the others."""
+    """Draw a line for each cell and seed, with a colour and dashes by cell. A click in the legend fades other cells."""
     cells = list(measured)
     values = [
         {"cell": cell, "seed": one.seed, **point}

@@ -1,4 +1,4 @@
-"""Figures of single digits: what cells believe while they read them, and those they are most wrong about."""
+"""Figures of single digits: class probabilities while cells read them, and the most confident mistakes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +16,18 @@ from seqmnist.report.figures import TICK, drawing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_GATES = {"i": ("#009E73", "-"), "f": ("#CC79A7", "--"), "o": ("#E69F00", ":")}  # colour and line
+_GATES = {"i": ("#009E73", "-"), "f": ("#CC79A7", "--"), "o": ("#E69F00", ":")}  # gate -> colour, line style
 _WRONG_DIGITS = 12
 
 
 def beliefs(path: Path, measured: Measured, images: NDArray[np.uint8], view: View) -> None:
-    """Draw for each example digit what each cell believes while it reads, and the means of the LSTM's gates.
+    """Draw each cell's class probabilities at every step of the example digits, and the means of the LSTM's gates.
 
-    Beside them the digit stands as it is read, from top to bottom; in permuted order there is no such picture.
+    The digit is drawn beside them in reading order, from top to bottom. For permuted pixels it has no reading order.
 
     Args:
         path: Path of the PNG file.
-        measured: Measures of the models of each cell; that of the first seed is drawn.
+        measured: Measures of each cell's models. Only the first seed is drawn.
         images: Example digits, uint8 [n, 28, 28].
         view: Order in which the cells read the pixels.
     """
@@ -36,7 +36,7 @@ def beliefs(path: Path, measured: Measured, images: NDArray[np.uint8], view: Vie
     gated = {cell: one for cell, one in models.items() if one.gates}
     columns = 1 + len(models) + len(gated)
     with drawing(path, width=3.1 * columns, height=3.1 * len(images) + 1.6) as figure:
-        figure.set_layout_engine("constrained")  # finds a place for the scale of colours below
+        figure.set_layout_engine("constrained")  # makes room for the colour bar below
         grid = figure.subplots(len(images), columns, squeeze=False)
         believing, gating = slice(1, 1 + len(models)), slice(1 + len(models), None)  # columns
         for row, (image, (digit, *others)) in enumerate(zip(images, grid, strict=True)):
@@ -61,7 +61,9 @@ def beliefs(path: Path, measured: Measured, images: NDArray[np.uint8], view: Vie
         for axes in grid[-1, gating]:
             axes.set_xlabel("mean over units")
         for axes in grid[0, gating]:
-            axes.legend(fontsize=TICK - 3, loc="lower left")  # gates of a trained cell are mostly open
+            axes.legend(
+                fontsize=TICK - 3, loc="lower left"
+            )  # this corner is mostly empty: trained gates are mostly open
         bar = figure.colorbar(shades, ax=grid[-1, believing].tolist(), location="bottom", aspect=40)
         bar.set_label("probability")
 
@@ -76,7 +78,7 @@ def _draw_gates(axes: "Axes", gates: dict[str, NDArray[np.float32]]) -> None:
 
 
 def wrong_digits(path: Path, one: Measures, test: Split, cell: str) -> None:
-    """Draw the test digits that a model is wrong about with the highest probability."""
+    """Draw the test digits that a model misclassifies with the highest probability."""
     chosen = most_wrong(one.probabilities, test.labels, _WRONG_DIGITS)
     with drawing(path, width=9, height=4.6) as figure:
         for axes in figure.subplots(2, _WRONG_DIGITS // 2).flat:

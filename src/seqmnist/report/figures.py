@@ -1,4 +1,4 @@
-"""Figures of all cells as PNG files, and the manner in which all figures are drawn."""
+"""Figures that compare all cells, as PNG files, and the style of all figures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABEL, TICK, DPI = 14, 12, 300
-# Okabe and Ito's colours, told apart by the colour-blind; each cell has the same one everywhere.
+# Okabe and Ito's palette, which colour-blind readers can distinguish. A cell has the same colour in every figure.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = "osD^v"  # of what colours alone would tell apart
-LINES = ("-", "--", "-.", ":")  # of cells where a line has no other meaning: told apart without colours
+MARKERS = "osD^v"  # markers, so that lines differ in more than colour
+LINES = ("-", "--", "-.", ":")  # line styles of cells, where the style has no other meaning
 _SPLITS = {"train": (":", "training"), "val": ("-", "validation"), "test": ("--", "test")}
 _SIZES: dict[Any, int] = {"axes.labelsize": LABEL, "axes.titlesize": LABEL, "figure.titlesize": LABEL}
 _SIZES |= {"xtick.labelsize": TICK, "ytick.labelsize": TICK, "legend.fontsize": TICK}
@@ -31,9 +31,9 @@ _SIZES |= {"xtick.labelsize": TICK, "ytick.labelsize": TICK, "legend.fontsize": 
 
 @contextmanager
 def drawing(path: Path, width: float, height: float) -> "Iterator[Figure]":
-    """Yield an empty figure of some inches, and write it as PNG at the end, atomically.
+    """Yield an empty figure of `width` by `height` inches, and write it as PNG atomically at the end.
 
-    It is in the notebook's manner: tight layout, labels 14, ticks 12, 300 dpi.
+    The style is the notebook's: tight layout, labels 14 pt, ticks 12 pt, 300 dpi.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def drawing(path: Path, width: float, height: float) -> "Iterator[Figure]":
 
 
 def name_axes(axes: "Axes", x: str, y: str) -> None:
-    """Name the axes of lines, and lay a grid below them."""
+    """Label the axes of a line plot and draw a light grid."""
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
 
@@ -72,7 +72,7 @@ def learning_curves(path: Path, measured: Measured) -> None:
         loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         loss.yaxis.set_minor_locator(NullLocator())
-        # The axis begins below all but the first training epoch, whose mean is far below the rest.
+        # The axis ignores the first training epoch, whose mean accuracy is far below the rest.
         lowest = min(min(one.curve) for models in measured.values() for one in models)
         accuracy.set_ylim(max(0.0, lowest - 0.01), 1.001)
         for axes, name in ((loss, "cross-entropy (nats)"), (accuracy, "accuracy")):
@@ -82,7 +82,7 @@ def learning_curves(path: Path, measured: Measured) -> None:
 
 
 def calibration(path: Path, measured: Measured) -> None:
-    """Draw the share of right answers by the probability of the answer; the model of each seed a line."""
+    """Draw the share of right answers by predicted probability, with a line for each seed's model."""
     with drawing(path, width=6.5, height=5.5) as figure:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":", label="as it says")
@@ -101,7 +101,7 @@ def confusion_matrix(path: Path, matrix: NDArray[np.int64], title: str) -> None:
     with drawing(path, width=7, height=6.4) as figure:
         axes = figure.subplots()
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        # The diagonal would drown the mistakes: shades end at 2 % of a class.
+        # The colour scale ends at 2 % of a class: otherwise the diagonal would hide the mistakes.
         image = axes.imshow(shares * 100, cmap="Blues", vmin=0, vmax=2)
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if shares[row, column] > 0.01 else "black"

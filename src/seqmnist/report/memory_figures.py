@@ -1,4 +1,4 @@
-"""Figures of memory: how far gradients reach back, and what a cell still knows after rows without meaning."""
+"""Figures of memory: gradient flow over steps, and accuracy after blank or noise rows."""
 
 from itertools import cycle
 from pathlib import Path
@@ -10,7 +10,7 @@ from seqmnist.report.figures import COLOURS, LINES, MARKERS, TICK, drawing, name
 
 
 def gradient_flow(path: Path, measured: Measured) -> None:
-    """Draw the spectral norm by the steps between the two states, at start and end of training: means over seeds."""
+    """Draw gradient flow at start and end of training: spectral norm by steps between two states, mean over seeds."""
     with drawing(path, width=9, height=5) as figure:
         axes = figure.subplots()
         for (cell, models), colour, marker in zip(measured.items(), cycle(COLOURS), cycle(MARKERS)):
@@ -24,7 +24,7 @@ def gradient_flow(path: Path, measured: Measured) -> None:
 
 
 def rows_after(path: Path, measured: Measured) -> None:
-    """Draw test accuracy by the rows that follow the digit: means over seeds, a point for each of several."""
+    """Draw test accuracy by number of rows after the digit: mean over seeds, with a point for each of several seeds."""
     first = next(iter(measured.values()))[0]
     kinds = list(dict.fromkeys(name.split()[0] for name in first.after))  # of rows
     with drawing(path, width=9, height=5) as figure:

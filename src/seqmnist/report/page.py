@@ -26,7 +26,7 @@ _SIGNS = {"shown": "✓", "not shown": "–", "opposite shown": "✗", "one seed
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its caption, and its description for those who can't see it."""
+    """A figure with its caption and alternative text."""
 
     path: Path
     caption: str
@@ -34,7 +34,7 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The image as a data address."""
+        """The image as a `data:` URL."""
         return f"data:image/png;base64,{base64.b64encode(self.path.read_bytes()).decode()}"
 
 
@@ -141,4 +141,6 @@ def _charts(measured: Measured) -> list[dict[str, str]]:
 
 def _in_script(value: Any) -> str:
     """Return a value as JSON that is safe in a script element, whatever its texts hold."""
-    return json.dumps(value, sort_keys=True).replace("<", "\\u003c")  # which has no line separators either: ASCII
+    return json.dumps(value, sort_keys=True).replace(
+        "<", "\\u003c"
+    )  # the output is ASCII, so it has no Unicode line separators

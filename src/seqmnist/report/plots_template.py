@@ -1,4 +1,4 @@
-"""reports/plots.html: the page that `dvc plots` fills. It has Vega in it, which DVC's own page loads from the web."""
+"""reports/plots.html: the page that `dvc plots` fills. It embeds Vega, which DVC's own page loads from the web."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _PAGE = """\
 
 
 def write(path: Path) -> None:
-    """Write the page; DVC puts its plots in the place of `{plot_divs}`."""
+    """Write the page. DVC replaces `{plot_divs}` by its plots."""
     import vl_convert
 
     library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # Vega, Vega-Lite and vega-embed as one script

@@ -1,6 +1,6 @@
 """Run an experiment and copy its results into docs: `python -m seqmnist.report.publish EXPERIMENT [REVISION]`.
 
-`make evidence` and `make tuned` call it. With REVISION, the name or commit of an experiment that ran, nothing runs.
+`make evidence` and `make tuned` call it. With REVISION, the name or commit of a finished experiment, it only publishes.
 docs/<experiment>.json gets the metrics, and the seconds from MLflow; docs/figures/<experiment> gets the figures. Tables
 between the experiment's marks in pages of docs and in README.md are written anew from docs/<experiment>.json.
 """
@@ -36,7 +36,7 @@ Rows = list[list[Any]]
 
 
 def main() -> None:
-    """Run and publish the experiment that the command line names, or publish one that ran."""
+    """Run and publish the experiment named on the command line, or publish a finished one."""
     from seqmnist.runs.evaluation_run import epoch_seconds
 
     if len(sys.argv) not in {2, 3}:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def check(configuration: Config, metrics: Path) -> None:
-    """Refuse the metrics of other cells or seeds than a configuration's.
+    """Check that metrics have the cells and seeds of a configuration.
 
     Raises:
         UserError: One line names what differs.
@@ -72,11 +72,11 @@ def check(configuration: Config, metrics: Path) -> None:
 
 
 def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]) -> None:
-    """Copy metrics and figures from a folder of reports, and write the tables anew; if that fails, docs stay.
+    """Copy metrics and figures from a folder of reports, and rewrite the tables. If it fails, docs are unchanged.
 
     Args:
         name: Name of the experiment, and of its marks in pages.
-        reports: Folder as evaluate makes it.
+        reports: Folder of reports that the stage evaluate wrote.
         seconds: Seconds of each epoch of the trainings, by cell and seed.
     """
     measured = {"metrics": json.loads((reports / METRICS.name).read_text("utf-8")), "epoch_seconds": seconds}
@@ -91,13 +91,13 @@ def publish(name: str, reports: Path, seconds: dict[str, dict[str, list[float]]]
         with ExitStack() as written:  # all files are written before the first one gets its name
             for path, content in contents.items():
                 written.enter_context(atomic_path(path)).write_bytes(content)
-        for old in set(figures.glob("*.png")).difference(contents):  # of a cell that is no longer there
+        for old in set(figures.glob("*.png")).difference(contents):  # figures of a removed cell
             old.unlink()
     print(f"wrote {DOCS / name}.json, {figures} and the tables in {' and '.join(map(str, pages))}")
 
 
 def marked_pages(name: str) -> list[Path]:
-    """Return the pages that have tables of an experiment; refuse one of which there are none in docs."""
+    """Return the pages that have tables of an experiment. Raise a `UserError` if no page in docs has any."""
     every = (*sorted(DOCS.glob("*.md")), Path("README.md"))
     pages = [page for page in every if f"<!-- {name}: " in page.read_text("utf-8")]
     if not any(DOCS in page.parents for page in pages):
@@ -185,7 +185,7 @@ def _between(seeds: dict[str, Any], percent: str, seconds: dict[str, list[float]
 
 
 def _seeds(cells: dict[str, Any]) -> str:
-    """Return every single value that a claim rests on, and the epochs to accuracies."""
+    """Return each seed's values that the claims are tested on, and its epochs to reach accuracies."""
     keys = {
         "test accuracy": SELECTED + TEST_ACCURACY,
         "mean validation accuracy": "convergence.area",

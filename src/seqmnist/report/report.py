@@ -32,8 +32,8 @@ def write(configuration: Config, measured: Measured, tests: dict[str, Test], tes
 def curves(histories: Mapping[str, list[list[Row]]]) -> list[list[object]]:
     """Return a header, and a row for each cell and epoch with every metric's mean over seeds.
 
-    One table of all cells, so that `dvc plots` draws a new cell without being told its name. The header's names have no
-    dots: DVC's templates draw no field whose name has one.
+    One table of all cells, so that `dvc plots` draws a new cell without configuration. The header's names have no dots,
+    because DVC's templates draw no field whose name has one.
     """
     names = next(iter(histories.values()))[0][0].metrics
     means: list[list[object]] = [
@@ -58,7 +58,7 @@ def write_tables(measured: Measured, test: Split) -> None:
 
 
 def draw(measured: Measured, test: Split, view: View) -> list[Picture]:
-    """Write the figures; the page shows them in this order."""
+    """Write the figures, and return them with captions in the order of the page."""
     chosen = example_digits(test.labels)
     gates = ", and how open the LSTM's gates are" if any(models[0].gates for models in measured.values()) else ""
     pictures = {

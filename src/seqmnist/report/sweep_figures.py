@@ -13,8 +13,8 @@ from seqmnist.report.figures import LABEL, MARKERS, TICK, drawing, name_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BRIGHTEST = 0.85  # of the map of colours: its last yellow is too pale for a line
-_FEW = 8  # different numbers that are each marked on an axis
+_BRIGHTEST = 0.85  # upper end of the colour map: the yellow beyond is too pale for a line
+_FEW = 8  # up to so many distinct numbers, each gets its own mark
 
 
 def draw(
@@ -43,7 +43,7 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
 
     with drawing(path, width=9, height=5) as figure:
         axes = figure.subplots()
-        # Coloured by rank: a cell's colour would be that of all of its trials.
+        # Colour shows the rank: a cell's own colour would be the same for all of its trials.
         shades = colormaps["viridis"](np.linspace(_BRIGHTEST, 0, len(curves)))
         for (name, curve), shade, marker in zip(curves.items(), shades, cycle(MARKERS)):
             axes.plot(range(len(curve)), curve, color=shade, marker=marker, label=name)
@@ -79,11 +79,13 @@ def parallel_coordinates(path: Path, columns: Mapping[str, Sequence[Any]], accur
         axes.spines[:].set_visible(False)
 
 
-Axis = tuple[NDArray[np.float64], list[tuple[float, str]]]  # heights 0 to 1 of the values, and marks
+Axis = tuple[
+    NDArray[np.float64], list[tuple[float, str]]
+]  # heights [trials] of the values, from 0 to 1, and marks (height, text)
 
 
 def _axis_of(values: Sequence[Any]) -> Axis:
-    """Return an axis with a mark for each value, or with a scale where there are many numbers."""
+    """Return an axis with a mark for each distinct value, or a scale if there are many numbers."""
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     different = sorted(set(values)) if is_number else sorted(set(values), key=str)
     if is_number and len(different) > _FEW:

@@ -1,4 +1,4 @@
-"""Load a registered model to answer requests, or say in a line why that is impossible."""
+"""Loading of a registered model for serving, with a one-line error for each way in which it can fail."""
 
 import errno
 import logging
@@ -29,25 +29,25 @@ _OF_THE_MACHINE = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.
 
 
 def load_version(client: "MlflowClient", version: "ModelVersion") -> "PyFuncModel":
-    """Load the model of a version, which prints nothing when it is asked.
+    """Load a registered model version, and silence what it prints at each prediction.
 
     Raises:
-        UserError: It can't be fetched or loaded, or could run code.
+        UserError: The model can't be fetched or loaded, or could run code.
     """
     import mlflow
 
     what = f"{described(version)} of {version.name}"
     mlflow.set_tracking_uri(client.tracking_uri)
-    # In a folder of its own: MLflow reads a model's path as a URI, and would unquote one with a %20 in it.
+    # MLflow reads a model's path as a URI, and would unquote a %20 in it. So the folder has no % in its path.
     with _temporary_folder() as temporary:
         folder = _fetch(client, version, what, temporary)
         with _told(what):
             check_model(folder)
             start_tensorflow(shards=1)
             model = mlflow.pyfunc.load_model(str(folder))
-    logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of requests with other numbers of images
+    logging.getLogger("tensorflow").setLevel("ERROR")  # it would warn of each retracing by another batch size
     keras_model = model.get_raw_model()
-    keras_model.predict = partial(keras_model.predict, verbose=0)  # Keras's own setting holds for one thread
+    keras_model.predict = partial(keras_model.predict, verbose=0)  # Keras's global setting applies to one thread only
     return model
 
 
@@ -66,14 +66,14 @@ def _temporary_folder() -> Iterator[str]:
 
 
 def _fetch(client: "MlflowClient", version: "ModelVersion", what: str, temporary: str) -> Path:
-    """Copy the files of a version into a folder; return where they are in it."""
+    """Copy the files of a version into `temporary`, and return the folder that has them."""
     import mlflow
 
     try:
         address = location(client, version)
         names = files(client, version)
         folder = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=temporary) if names else None
-    except Exception as error:  # of MLflow, the file system or a cloud's client
+    except Exception as error:  # MLflow, the file system and cloud clients raise many types
         raise UserError(f"the files of {what} can't be fetched: {_in_words(error)}") from None
     if folder is None:
         remedy = f"bring them back, or log the pipeline's models again by {own_command('sync')}"
@@ -83,7 +83,7 @@ def _fetch(client: "MlflowClient", version: "ModelVersion", what: str, temporary
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Raise an exception within the block as a line; only where the files are broken it advises to delete the model."""
+    """Turn exceptions in the block into a `UserError`. It advises to delete the model only if its files are damaged."""
     try:
         yield
     except ImportError as error:
@@ -93,7 +93,7 @@ def _told(what: str) -> Iterator[None]:
     except CodeError as error:
         remedy = "give the alias to another version in `make ui`"
         raise UserError(f"{what} is not loaded: {error}; {remedy}") from None
-    except Exception as error:  # whatever a broken model makes MLflow or Keras raise
+    except Exception as error:  # a broken model makes MLflow or Keras raise many types
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise UserError(f"{what} can't be loaded: {_in_words(error)}") from None
         broken = textwrap.shorten(one_line(error), 200)
@@ -101,8 +101,8 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _in_words(error: Exception) -> str:
-    """Describe an exception in a line, by the operating system's words where it or its text has some."""
+    """Return a one-line reason for an exception, preferably the operating system's own message."""
     if os.strerror(errno.ENOSPC) in str(error):
         return f"no space is left in {tempfile.gettempdir()}: free some, or set TMPDIR to another folder"
-    found = re.search(r"\[Errno \d+\] (.+)", str(error))  # MLflow hides it among texts and tracebacks
+    found = re.search(r"\[Errno \d+\] (.+)", str(error))  # MLflow embeds it in longer texts and tracebacks
     return str(found[1]) if found else reason(error)

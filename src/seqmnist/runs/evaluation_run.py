@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, trained: list[str]) -> None:
-    """Log what the stage evaluate reads; `trained` are the ids of the trainings' runs."""
+    """Log the inputs of the stage evaluate. `trained` has the run ids of the trainings."""
     run.params(configuration.model_dump(include={"cells", "train", "sequence", "seeds"}))
     stage_runs.log_splits(run, configuration.data, {"test": summary["test"]})
     run.tags({"train.runs": " ".join(trained)})
@@ -25,7 +25,7 @@ def log_inputs(run: "Run", configuration: Config, summary: splits.Summary, train
 
 
 def log_results(run: "Run", metrics: dict[str, Any]) -> None:
-    """Log metrics, tables, figures and verdicts; `metrics` is the content of metrics.json."""
+    """Log metrics, tables, figures and verdicts. `metrics` is the content of metrics.json."""
     run.metrics(numbers(metrics))
     for path in (METRICS, CLASSES, FIGURES, PAGE):
         run.artifact(path)
@@ -39,19 +39,19 @@ def identity() -> dict[str, str]:
 
 
 def model_digests(cell: str, seeds: list[int]) -> str:
-    """Return the SHA-256 of the weights of each seed, separated by spaces."""
+    """Return the SHA-256 of each seed's weights file, separated by spaces."""
     return " ".join(sha256_file(saved.weights_file(model_folder(cell), seed)) for seed in seeds)
 
 
 def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str, list[float]]]:
-    """Return the seconds of each epoch of the trainings of an evaluation, by cell and seed.
+    """Return the duration of each epoch in seconds, for every training of an evaluation, by cell and seed.
 
     Args:
         tracking: Configuration of the store.
         metrics_sha256: Digest of the evaluation's metrics.json.
 
     Returns:
-        Seconds by epoch; trainings that MLflow does not know, or has without some of the times, are left out.
+        Cell -> seed -> seconds of each epoch. Trainings whose times are not all in MLflow are left out.
 
     Raises:
         UserError: The store can't be used.
@@ -68,7 +68,7 @@ def epoch_seconds(tracking: Tracking, metrics_sha256: str) -> dict[str, dict[str
             continue
         history = sorted(client.get_metric_history(run_id, "time.epoch_seconds"), key=lambda metric: metric.step)
         epochs = client.get_metric_history(run_id, VALIDATION_ACCURACY)
-        if history and len(history) == len(epochs):  # a run that was completed from files has times of a part
+        if history and len(history) == len(epochs):  # a run completed from files lacks the times of some epochs
             seeds = found.setdefault(run.data.tags["cell"], {})
             seeds[run.data.params["seed"]] = [metric.value for metric in history]
     return found

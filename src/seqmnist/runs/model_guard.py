@@ -15,8 +15,8 @@ _FLAVOURS: dict[str, dict[str, Any]] = {  # None: any value
 }
 _DESCRIPTION = "MLmodel"
 _CONFIG = "config.json"
-_MAX_CONFIG_BYTES = 1 << 20  # this project's have some thousands
-# Layers that carry code of their own.
+_MAX_CONFIG_BYTES = 1 << 20  # this project's configurations have a few thousand bytes
+# Layers that can contain arbitrary code.
 _CODE = {"Lambda", "__lambda__", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"}
 
 
@@ -67,7 +67,7 @@ def _check_layers(path: Path) -> None:
         if archive.getinfo(_CONFIG).file_size > _MAX_CONFIG_BYTES:
             raise CodeError(f"the {_CONFIG} in its {path.name} has more than {_MAX_CONFIG_BYTES:,} bytes")
         json.loads(archive.read(_CONFIG), object_hook=keep)
-    for part in filter(lambda part: "class_name" in part, reversed(parts)):  # the outer ones first
+    for part in filter(lambda part: "class_name" in part, reversed(parts)):  # outermost first
         name, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
         is_ours = str(registered).startswith("seqmnist>")
         is_keras = module in {None, "builtins", "keras"} or str(module).startswith("keras.")

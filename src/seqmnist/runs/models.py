@@ -34,7 +34,7 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
         run_id: Id of the run.
         model: Keras model.
         example: Images that show how the model is called, uint8 [n, 28, 28].
-        step: Epoch of the weights; the model gets the run's metrics of this step, and no others.
+        step: Epoch of the weights. MLflow attaches only the run's metrics of this step to the model.
     """
     import tensorflow as tf
     from mlflow.models import ModelSignature
@@ -42,13 +42,13 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
 
     from accord.tracking import models
 
-    # Without names: MLflow would pass named inputs as a dictionary, which the model does not take.
+    # Tensors have no names: MLflow would pass named inputs as a dictionary, which the model does not accept.
     inputs = TensorSpec(np.dtype(np.uint8), (-1, SIZE, SIZE))
     outputs = TensorSpec(np.dtype(np.float32), (-1, CLASSES))
     logger = tf.get_logger()
     with ExitStack() as stack:
         stack.callback(logger.setLevel, logger.level)
-        logger.setLevel("ERROR")  # each model is traced anew for its example, of which it warns from the fifth on
+        logger.setLevel("ERROR")  # each model is traced for its example: TensorFlow warns from the fifth on
         models.log_model(
             run_id,
             _KerasFlavor,
@@ -61,7 +61,7 @@ def log_model(run_id: str, model: "keras.Model", example: NDArray[np.uint8], ste
 
 
 class _KerasFlavor:
-    """mlflow.keras, with the folder made before it writes the input example there (mlflow/mlflow#16183)."""
+    """The flavour mlflow.keras, which makes the folder before MLflow writes the input example (mlflow/mlflow#16183)."""
 
     @staticmethod
     def save_model(path: str, **arguments: Any) -> None:

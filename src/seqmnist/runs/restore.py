@@ -1,4 +1,4 @@
-"""Give MLflow the runs of all stages from their outputs."""
+"""Restoring of the MLflow runs of all stages from the stages' outputs."""
 
 import json
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from seqmnist.training.outputs import read_histories
 
 
 def restore_stages() -> None:
-    """Find the run of every stage by the digest of its outputs, complete those cut off, and log those that have none.
+    """Find each stage's run by the digest of its outputs. Complete interrupted runs, and log missing ones.
 
     Raises:
-        UserError: Outputs are missing, or are not those of params.yaml; or the store can't be used.
+        UserError: Outputs are missing or do not match params.yaml, or the store can't be used.
     """
     configuration = config.load()
     histories = read_histories(configuration)

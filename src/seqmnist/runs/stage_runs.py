@@ -15,7 +15,7 @@ CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation
 
 
 def data_sha256(data: Data) -> str:
-    """Return one digest for the four raw files: that of their names and SHA-256."""
+    """Return one digest for the four raw files, computed from their names and SHA-256."""
     return sha256_json(_digests(data))
 
 
@@ -43,7 +43,7 @@ def request(configuration: Config, stage: str) -> "RunRequest":
 
 
 def started(configuration: Config, stage: str) -> "AbstractContextManager[Run]":
-    """Start the run of a stage, which ends with the block."""
+    """Start the run of a stage as a context manager. The run ends with the block."""
     from accord.tracking.runs import stage_run
 
     return stage_run(configuration.tracking, request(configuration, stage))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def request(training: Training) -> RunRequest:
-    """Describe the run of a training of the pipeline: named as the stage, with the seed where there are several."""
+    """Return the request for a training's run, named like its stage, with the seed if there are several seeds."""
     several = len(training.configuration.seeds) > 1
     name = f"train@{training.cell}" + (f" seed={training.seed}" if several else "")
     tags = {"cell": training.cell}
@@ -33,18 +33,18 @@ def request(training: Training) -> RunRequest:
 
 
 def log_inputs(run: Run, training: Training, model: "keras.Model") -> None:
-    """Log what a training reads, and the graph of its model."""
+    """Log a training's parameters and data sets, and the graph of its model."""
     run.params(training.configuration.parameters_of(training.cell, training.seed))
     stage_runs.log_splits(run, training.configuration.data, training.summary)
     log_graph(run, model)
 
 
 def log_results(run: Run, training: Training, model: "keras.Model", rows: list[Row]) -> None:
-    """Log the trained model and what identifies it."""
+    """Log the trained model, its selected and last metrics, and the identity tags."""
     best, last = history.selected(rows), rows[-1]
     run.metrics(history.figures("selected", best), step=best.epoch)
     run.model(lambda run_id: _log_model(run_id, training, model, best.epoch))
-    run.metrics(history.figures("last", last), step=last.epoch)  # after the model, which would take them
+    run.metrics(history.figures("last", last), step=last.epoch)  # after the model, to which MLflow would attach them
     run.tags(identity(training, rows))
 
 
@@ -55,14 +55,14 @@ def _log_model(run_id: str, training: Training, model: "keras.Model", epoch: int
 
 def _load(training: Training) -> "keras.Model":
     """Load a training's model from the pipeline's outputs."""
-    if "tensorflow" not in sys.modules:  # seconds, and only where something is missing
+    if "tensorflow" not in sys.modules:  # takes seconds; needed only if a model is missing
         start_tensorflow(training.cell_config.shards)
     model, _ = saved.load(model_folder(training.cell), training.seed)
     return model
 
 
 def identity(training: Training, rows: list[Row]) -> dict[str, str]:
-    """Return tags with the digest of the weights, and that of weights, history, recipe and data."""
+    """Return two tags: the digest of the weights, and the digest of weights, history, recipe and data together."""
     model = sha256_file(saved.weights_file(model_folder(training.cell), training.seed))
     content = {
         "model": model,
@@ -74,7 +74,7 @@ def identity(training: Training, rows: list[Row]) -> dict[str, str]:
 
 
 def in_mlflow(training: Training, request: RunRequest, rows: list[Row]) -> str:
-    """Return the id of the run of a training whose outputs are here; log one from them where there is none."""
+    """Return the id of a finished training's run. If there is none, log a run from the training's outputs."""
 
     def log(run: Run) -> None:
         model = _load(training)
@@ -89,7 +89,7 @@ def in_mlflow(training: Training, request: RunRequest, rows: list[Row]) -> str:
 def all_in_mlflow(
     configuration: Config, histories: Mapping[str, list[Row]], data: Mapping[SplitName, Split], summary: Summary
 ) -> list[str]:
-    """Return the ids of the runs of all trainings of the pipeline; log those from their outputs that are missing."""
+    """Return the run ids of all trainings of the pipeline. Log missing runs from the trainings' outputs."""
     run_ids = []
     for cell in configuration.cells:
         for seed, rows in history.by_seed(histories[cell]).items():

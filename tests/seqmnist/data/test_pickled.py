@@ -130,7 +130,7 @@ RECONSTRUCT, NDARRAY, DTYPE = b"cnumpy.core.multiarray\n_reconstruct\n", b"cnump
 
 @pytest.mark.parametrize("target", [RECONSTRUCT, NDARRAY, DTYPE])
 @pytest.mark.parametrize("state", [b"N", b"(K\x01K\x02t", b"U\x08__call__", b"(U\x01aU\x01bt", b"NN\x86"])
-def test_no_state_is_given_to_what_is_named(tiny_data: Data, tmp_path: Path, target: bytes, state: bytes) -> None:
+def test_a_pickle_sets_no_state_on_named_objects(tiny_data: Data, tmp_path: Path, target: bytes, state: bytes) -> None:
     before = dict(vars(np.ndarray)), dict(vars(np.dtype))
     refuse(gzip.compress(target + state + b"b."), tiny_data, tmp_path)
     assert (dict(vars(np.ndarray)), dict(vars(np.dtype))) == before
@@ -147,7 +147,7 @@ def test_arrays_stored_otherwise_give_the_same_files(tiny_data: Data, to_pickle_
 
 
 @given(content=st.binary(max_size=60))
-def test_what_is_no_gzip_stream_is_refused(
+def test_a_file_without_a_gzip_stream_is_refused(
     tiny_data: Data, tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     with pytest.raises(SourceError):

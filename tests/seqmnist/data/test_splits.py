@@ -241,7 +241,7 @@ def save_with_summary(data: Data, raw: Path, folder: Path) -> None:
     write_json(folder / SUMMARY, summary(splits))
 
 
-def test_all_splits_are_loaded_that_are_as_they_were_saved(tiny_data: Data, tiny_raw: Path, tmp_path: Path) -> None:
+def test_unchanged_splits_are_all_loaded(tiny_data: Data, tiny_raw: Path, tmp_path: Path) -> None:
     save_with_summary(tiny_data, tiny_raw, tmp_path)
     loaded, computed = load_all(tmp_path)
     assert summary(loaded) == computed == summary(read_raw(tiny_raw, tiny_data))

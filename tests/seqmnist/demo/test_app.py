@@ -88,7 +88,7 @@ def test_each_cell_says_what_it_believes_after_each_row(address: str) -> None:
     ],
     ids=["nothing", "text", "one number", "outside", "negative", "too many strokes", "too many points"],
 )
-def test_what_is_no_drawing_is_refused(address: str, body: Any) -> None:
+def test_an_invalid_drawing_is_refused(address: str, body: Any) -> None:
     assert post(address, body)[0] == 422
 
 

@@ -55,7 +55,7 @@ def test_the_raw_files_are_one_data_set(tracking: Tracking, tiny_data: Data) -> 
     [({"directory": None, "sources": ["https"]}, True), ({"validation": 1}, True), ({"files": {}}, False)],
     ids=["another source", "another split", "another file"],
 )
-def test_data_are_what_their_files_hash_to(tiny_data: Data, changes: dict[str, object], same: bool) -> None:
+def test_raw_data_digest_depends_only_on_the_files(tiny_data: Data, changes: dict[str, object], same: bool) -> None:
     if "files" in changes:
         files = tiny_data.files
         other = files.test_labels.model_copy(update={"sha256": "0" * 64})
