@@ -294,7 +294,7 @@ def test_a_trial_whose_worker_is_killed_ends_once(cluster: Cluster, project: Any
         output, _ = one.communicate()
 
     assert one.returncode == 0, output
-    assert f"#{number}: its worker is gone, and another goes on with it" in output
+    assert f"#{number}: its worker is gone, and another one resumes it" in output
     assert "resuming at epoch" in (sweep / number / "trial.log").read_text()
     parent, runs = cluster.runs("killed")
     assert parent.info.status == "FINISHED"

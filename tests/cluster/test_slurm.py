@@ -191,7 +191,7 @@ def test_a_sweep_whose_driver_is_gone_is_not_started_twice(project: Any, slurm: 
 
     assert refused.code == 1
     (line,) = refused.output.splitlines()
-    job = re.search(r"is at work in Slurm \(jobs (\d+)\): wait for their end, or `scancel \1`$", line)
+    job = re.search(r"is in use by Slurm \(jobs (\d+)\): wait for their end, or run `scancel \1`$", line)
     assert job, line
     command(slurm, "scancel", job[1], hold)
     project.succeed(*RESUME, **slurm)

@@ -1,4 +1,4 @@
-"""The sweep application: Hydra's command line, its sweepers and launchers, round `accord.sweep.job`."""
+"""The sweep command `python -m PROJECT.sweep`: Hydra parses it, and its launchers run `accord.sweep.job` per trial."""
 
 import os
 import re
@@ -32,13 +32,17 @@ from accord.sweep.search import sweeper
 from accord.sweep.slurm import jobs
 from accord.sweep.sweep_run import CallbackFailed, SweepRun
 
-_MISSING = {"hydra/launcher/ray": cluster.MISSING, "hydra/launcher/submitit_slurm": jobs.MISSING}  # plugins' options
+_MISSING = {"hydra/launcher/ray": cluster.MISSING, "hydra/launcher/submitit_slurm": jobs.MISSING}  # optional plugins
 _COMPLETIONS = r"(un)?install=(bash|fish|zsh)"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
-    """Run what Hydra makes of the command line, one trial or with -m a sweep; a failed trial is a `UserError`."""
+    """Run the command line: one trial, or with -m a sweep.
+
+    Raises:
+        UserError: The command can't run, or a trial did not finish.
+    """
     if not CONF.is_dir():
         raise UserError(f"{Path.cwd()} has no folder {CONF}: `git checkout {CONF}` brings it back")
     check_options()
@@ -66,7 +70,14 @@ def main() -> None:
 
 
 def resume(folder: Path) -> None:
-    """Give the command of a sweep again, into the same folder: trials that are finished there are not run again."""
+    """Run a sweep's command again in the same folder, and skip the trials that are finished there.
+
+    Args:
+        folder: Folder of the sweep.
+
+    Raises:
+        UserError: The folder is not a sweep's, the command can't run, or a trial did not finish.
+    """
     request = SweepRequest.read(folder)
     own = [override for override in request.hydra if not override.startswith(("hydra.mode=", "hydra.sweep.dir="))]
     own.append(f"hydra.sweep.dir={folder_value(folder)}")
@@ -75,10 +86,14 @@ def resume(folder: Path) -> None:
 
 
 def check_options() -> None:
-    """Refuse options that can't be used here, or not with another: Hydra would end in a traceback."""
+    """Refuse unusable options and combinations, for which Hydra would print a traceback.
+
+    Raises:
+        UserError: An option is refused, has no effect, or excludes another one.
+    """
     given = get_args_parser().parse_args(sys.argv[1:])
     if given.experimental_rerun:
-        raise UserError("--experimental-rerun reads a pickle, which may run any code: give the overrides instead")
+        raise UserError("--experimental-rerun reads a pickle, which can run any code: give the overrides instead")
     for name in ("resolve", "package"):
         if getattr(given, name) and not (given.cfg or given.help):
             raise UserError(f"--{name} has no effect without --cfg")
@@ -88,25 +103,25 @@ def check_options() -> None:
     if len(actions) > 1:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in actions)
         raise UserError(f"{options} exclude each other; --cfg and --info show one trial, with one value for each key")
-    is_query = "COMP_LINE" in os.environ  # set by a shell
+    is_query = "COMP_LINE" in os.environ  # the shell sets it when it asks for completions
     if given.shell_completion and not is_query and not re.fullmatch(_COMPLETIONS, " ".join(given.overrides)):
-        raise UserError("--shell-completion takes install=SHELL or uninstall=SHELL, of bash, fish and zsh")
+        raise UserError("--shell-completion takes install=SHELL or uninstall=SHELL; SHELL is bash, fish or zsh")
 
 
 def _from_root(argument: str) -> str:
-    """Return an argument of the command line with the path that it may have relative to the root."""
+    """Return a command-line argument; if it sets a folder, make the path relative to the project's root."""
     found = re.fullmatch(r"(\+{0,2}hydra\.(?:run|sweep)\.dir=|--config-dir=)(['\"]?)(?!\$\{)(.+)\2", argument)
     return f"{found[1]}{found[2]}{given(found[3])}{found[2]}" if found else argument
 
 
 @contextmanager
 def _user_errors() -> Iterator[None]:
-    """Tell in a line what Hydra, joblib and submitit raise: Hydra itself would print a part of a traceback."""
+    """Turn exceptions of Hydra, joblib and submitit into a `UserError` of one line instead of Hydra's traceback."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     except TerminatedWorkerError:
-        raise UserError("a worker of the sweep was killed, and its trials with it") from None
+        raise UserError("a worker process of the sweep was killed, and its trials with it") from None
     except OverrideParseException as error:
         key, _, value = error.override.partition("=")
         quoted = shlex.quote('{}="{}"'.format(key, value.replace('"', r"\"")))
@@ -119,17 +134,17 @@ def _user_errors() -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("submitit."):
             raise
-        SweepRun.wait_for_jobs(cancelled=False)  # the error is of the first that ended without a result
+        SweepRun.wait_for_jobs(cancelled=False)  # submitit raises for the first failed job; others still run
         raise UserError(f"Slurm: {one_line(error)[:400]}") from None
 
 
 @contextmanager
 def _ending_trials() -> Iterator[None]:
-    """End the trials first on Ctrl-C, SIGTERM or SIGHUP; each says in MLflow how it ended."""
+    """On Ctrl-C, SIGTERM or SIGHUP end the trials before this process; each trial ends its own MLflow run."""
 
     def handle(number: int, _frame: FrameType | None) -> NoReturn:
         for one in _SIGNALS:
-            signal.signal(one, signal.SIG_IGN)  # once is enough
+            signal.signal(one, signal.SIG_IGN)  # a second signal must not interrupt the ending
         end_trials()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated

@@ -1,4 +1,4 @@
-"""Cores as launchers share them: the number of trials at a time, and the threads of each."""
+"""Cores for each launcher: the number of parallel trials, and the threads of each trial."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +15,11 @@ _WORKERS = "hydra.sweeper.workers"
 
 
 def of_trial(launcher: DictConfig | Mapping[str, Any]) -> int:
-    """Return a trial's share of the cores where a launcher runs several side by side: no more than it can use."""
+    """Return the number of threads for one trial: its share of the cores, at most the project's `cores`."""
     most = find_project().cores
     if is_of(launcher, RAY):
         own = int(launcher["ray"]["remote"].get("num_cpus") or 1)
-    elif "cpus_per_task" in launcher:  # a job of Slurm has cores of its own
+    elif "cpus_per_task" in launcher:  # a Slurm job has its own cores
         own = int(launcher["cpus_per_task"] or 1)
     else:
         return share(int(effective_n_jobs(launcher.get("n_jobs", 1))), most=most).threads  # -2: all cores but one
@@ -27,23 +27,27 @@ def of_trial(launcher: DictConfig | Mapping[str, Any]) -> int:
 
 
 def search_workers(given: int | None, launcher: DictConfig) -> int:
-    """Return how many trials of a search run at a time: unless a number is given, as many as half the cores carry.
+    """Return the number of parallel trials of a search.
 
-    More would have the sampler choose by fewer results. Two are the least: they win time also on two cores, since
-    a trial keeps no core busy while it starts.
+    The default is half of the trials that the cores can run, so that the sampler knows more results when it chooses.
+    It is at least 2: even two cores gain time, since a trial keeps no core busy while it starts.
+
+    Args:
+        given: Configured number of workers; None is `auto`.
+        launcher: Configuration of the launcher.
 
     Raises:
-        UserError: The launcher can't run so many, or does not know how many it can.
+        UserError: The launcher can't run that many trials, or needs a number and has none.
     """
     if is_of(launcher, JOBLIB):
         if given and launcher.n_jobs not in {-1, given}:
-            raise UserError(f"hydra.launcher.n_jobs = {launcher.n_jobs} has no effect: {_WORKERS} = {given} says it")
+            raise UserError(f"hydra.launcher.n_jobs = {launcher.n_jobs} has no effect: {_WORKERS} = {given} sets it")
         return given or (launcher.n_jobs if launcher.n_jobs > 0 else max(2, share().workers // 2))
     if is_of(launcher, RAY):
         return given or max(2, _slots(launcher) // 2)
     if is_of(launcher, SLURM):
         if given is None:
-            raise UserError(f"{_WORKERS} = auto: with Slurm give the number of jobs at a time, of which each waits")
+            raise UserError(f"{_WORKERS} = auto: with Slurm, give the number of jobs to run at a time")
         return given
     if given not in {None, 1}:
         raise UserError(f"{_WORKERS} = {given}: the launcher {launcher.get('_target_')} runs one trial at a time")

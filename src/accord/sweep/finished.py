@@ -1,4 +1,4 @@
-"""Refuse a sweep whose folder has finished trials of other values, which would be trained again in their place."""
+"""A check that the finished trials in a sweep's folder have the values that the sweep gives them now."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,15 +19,15 @@ from accord.variants import as_pipeline
 
 
 def check(config: DictConfig, sweep: Path, overrides: Sequence[str]) -> None:
-    """Compare the values of each finished trial in a sweep's folder with those that its number has now.
+    """Refuse a sweep that would replace a finished trial by one with other values.
 
     Args:
         config: The composed sweep.
-        sweep: Its folder.
+        sweep: Folder of the sweep.
         overrides: Overrides of the sweep and its search spaces, as typed.
 
     Raises:
-        UserError: They differ.
+        UserError: The values of a finished trial differ from those that its number has now.
     """
     finished = {int(file.parent.name) for file in sweep.glob("[0-9]*/result.json") if _is_over(file.parent)}
     if not finished:
@@ -39,12 +39,12 @@ def check(config: DictConfig, sweep: Path, overrides: Sequence[str]) -> None:
                 there = differ[0].removeprefix("params.yaml: ")
                 raise UserError(
                     f"{sweep / str(number)} has the result of other values ({there}): give another hydra.sweep.dir,"
-                    " or the values back that it was trained with"
+                    " or the values that it was trained with"
                 )
 
 
 def composed(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the values of the trial with these overrides, as those of a pipeline."""
+    """Compose the trial with these overrides, and return its values as those of a pipeline."""
     trial = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
     values: Any = OmegaConf.to_container(without_hydra(trial), resolve=True)
     return as_pipeline(values)
@@ -56,7 +56,7 @@ def _is_over(folder: Path) -> bool:
 
 
 def _trials(config: DictConfig, sweep: Path, overrides: Sequence[str]) -> Iterable[Sequence[str]]:
-    """Return the overrides of each trial by number, as Hydra's sweeper or the search has them."""
+    """Return the overrides of each trial by number, as Hydra's sweeper or the search makes them."""
     if is_search(config):
         from accord.sweep.search.spaces import parse
         from accord.sweep.search.study import asked

@@ -1,13 +1,13 @@
-"""Files in the folder of a sweep, and in that of each trial.
+"""Files in the folder of a sweep and in the folders of its trials.
 
-<sweep>/sweep.json           what was asked for
-<sweep>/<number>/trial.json  settings besides
-<sweep>/<number>/params.yaml the trial, as a pipeline
-<sweep>/<number>/trial.log   what it printed
-<sweep>/<number>/pruned.json where a search gave up on it
-<sweep>/<number>/result.json what came out
+<sweep>/sweep.json           command of the sweep: `SweepRequest`
+<sweep>/study.journal        Optuna's study, if the sweep is a search
+<sweep>/<number>/params.yaml values of the trial, as those of a pipeline
+<sweep>/<number>/trial.json  settings of the trial's process: `TrialSettings`
+<sweep>/<number>/trial.log   output of the trial's process
+<sweep>/<number>/pruned.json decision of a search to end the trial early: `Pruning`
+<sweep>/<number>/result.json result of the trial: `Result`
 <sweep>/<number>/models, reports, checkpoints
-<sweep>/study.journal        Optuna's, of a search
 """
 
 import json
@@ -28,48 +28,52 @@ LOG = Path("trial.log")
 
 
 class _Written:
-    """Base of dataclasses that are JSON files in a folder."""
+    """Base class of dataclasses that are stored as a JSON file in a folder."""
 
     file: ClassVar[Path]
-    _what: ClassVar[str]  # the folder's kind, for people
+    _what: ClassVar[str]  # kind of the folder, in words for error messages
 
     def write(self, folder: Path) -> None:
-        """Write it into its folder."""
+        """Write the file into a folder."""
         write_json(folder / self.file, asdict(self))  # type: ignore[call-overload]  # every subclass is a dataclass
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read it from its folder; refuse a folder that has none, or a broken one."""
+        """Read the file from a folder.
+
+        Raises:
+            UserError: The file is missing, broken or of another version.
+        """
         path = folder / cls.file
         try:
             return cls(**json.loads(path.read_text("utf-8")))
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{folder} is not {cls._what}: it has no {path.name}") from None
         except (ValueError, TypeError):
-            raise UserError(f"{path} can't be read: it is broken, or of another version") from None
+            raise UserError(f"{path} can't be read: it is broken, or another version wrote it") from None
 
 
 @dataclass(frozen=True)
 class SweepRequest(_Written):
     """Command of a sweep."""
 
-    overrides: list[str]  # of the command line, as typed, but for Hydra's own
-    hydra: list[str]  # overrides of Hydra's own configuration
-    tracking: dict[str, Any]  # configuration of the store that the sweep is in
-    searched: list[str] = field(default_factory=list)  # overrides in the file of conf/search, which no node of Ray has
+    overrides: list[str]  # overrides of the command line as typed, without those of Hydra's configuration
+    hydra: list[str]  # overrides of Hydra's configuration
+    tracking: dict[str, Any]  # configuration of the MLflow store that has the sweep
+    searched: list[str] = field(default_factory=list)  # overrides from conf/search, a file that Ray's nodes lack
 
     file, _what = Path("sweep.json"), "the folder of a sweep"
 
 
 @dataclass(frozen=True)
 class TrialSettings(_Written):
-    """Settings of a trial's process beside its configuration."""
+    """Settings of a trial's process that are not in its params.yaml."""
 
-    name: str  # of the trial and of its MLflow run: what was swept
-    sweep: str | None  # folder of the sweep, absolute; None for a trial on its own
-    number: int  # of the job in its sweep
-    data: str  # folder of the inputs that trials read, absolute
-    threads: int  # operations that may run side by side; no result depends on it
+    name: str  # name of the trial and of its MLflow run: the variant and the swept values
+    sweep: str | None  # absolute path of the sweep's folder; None for a trial without a sweep
+    number: int  # number of the trial in its sweep, from 0
+    data: str  # absolute path of the folder of the trials' inputs
+    threads: int  # number of operations that may run in parallel; no result depends on it
 
     file, _what = Path("trial.json"), "the folder of a trial"
 
@@ -80,22 +84,22 @@ def is_sweep(folder: Path) -> bool:
 
 
 def former_folder(sweep: Path) -> Path | None:
-    """Return the folder in which a sweep's trials last ran, if it is another: the sweep was moved or copied."""
+    """Return the sweep's folder as its trials name it, if it was moved or copied since; None otherwise."""
     for path in sweep.glob("[0-9]*/trial.json"):
-        with suppress(UserError):  # a broken one is written anew when its trial runs
+        with suppress(UserError):  # a broken file is written again when its trial runs
             former = TrialSettings.read(path.parent).sweep
             return Path(former) if former and Path(former) != sweep.resolve() else None
     return None
 
 
 class _OfTrial(_Written):
-    """Base of those that are of one trial: the same folder may be used again for another."""
+    """Base class of files that belong to one trial; a later trial with other values may use the same folder."""
 
-    config: str  # SHA-256 of the trial's params.yaml
+    config: str  # SHA-256 of the trial's params.yaml, by which the file belongs to it
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:  # type: ignore[override]
-        """Read it from the trial's folder; None where there is none, or one that is broken or of another trial."""
+        """Read the file from a trial's folder; return None if it is missing, broken or of another trial."""
         try:
             found = super().read(folder)
         except UserError:
@@ -107,7 +111,7 @@ class _OfTrial(_Written):
 class Pruning(_OfTrial):
     """Decision of a search to end a trial before its last epoch."""
 
-    epoch: int  # the last one that counts, from 0
+    epoch: int  # last epoch that counts, from 0
     config: str
 
     file, _what = Path("pruned.json"), "the folder of a trial that was pruned"
@@ -117,14 +121,14 @@ class Pruning(_OfTrial):
 class Result(_OfTrial):
     """Result of a trial."""
 
-    status: "Status | Literal['PRUNED']"  # of its run in MLflow, where a pruned one is FINISHED
+    status: "Status | Literal['PRUNED']"  # status of the MLflow run; the run of a PRUNED trial is FINISHED
     config: str
-    accuracy: float | None = None  # best value of the project's metric; None where the training did not end by itself
-    epoch: int | None = None  # with that value, or in which it was pruned
-    error: str = ""  # why it is not finished
-    is_logged: bool = True  # MLflow has all of it, which it has not where the server was away
-    metrics: dict[str, float] = field(default_factory=dict)  # by the names that MLflow has; earlier versions wrote none
-    curve: list[float | None] = field(default_factory=list)  # the project's metric by epoch; None is not a number
+    accuracy: float | None = None  # best value of the project's metric; None unless the training reached its end
+    epoch: int | None = None  # epoch with that value, or in which the trial was pruned
+    error: str = ""  # reason why the trial did not finish
+    is_logged: bool = True  # False if MLflow lacks a part, because its server did not answer
+    metrics: dict[str, float] = field(default_factory=dict)  # by MLflow's names; earlier versions wrote none
+    curve: list[float | None] = field(default_factory=list)  # the project's metric by epoch; None stands for NaN
 
     file, _what = Path("result.json"), "the folder of a trial that is over"
 

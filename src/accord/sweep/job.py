@@ -1,7 +1,7 @@
-"""One job of a sweep, as Hydra's launchers run it: start the trial's process, wait for it, print its result.
+"""The job that Hydra's launchers run for each trial: start the trial's process, wait for it and print its result.
 
-The trial has a process of its own so that whatever kills it, or its memory, takes no other trial with it: a worker of
-joblib's that dies loses every job of the sweep. The job itself never raises; a failed trial is a result.
+Each trial has its own process, because a joblib worker that dies loses all jobs of the sweep. So a killed trial,
+even one that used too much memory, ends no other trial. The job itself never raises; a failed trial is a result.
 """
 
 import math
@@ -36,13 +36,23 @@ if TYPE_CHECKING:
 
     from accord.tracking.sweeps import Status
 
-_WORST = 0.0  # sweepers of all kinds can deal with a number
-_POLL_SECONDS = 1.0  # between looks at whether the trial shall go on
-_PRUNED_LOOKS = 3  # at a trial that is pruned, until it must not wait for the end of its epoch any more
+_WORST = 0.0  # returned for a failed trial, since every sweeper accepts a number
+_POLL_SECONDS = 1.0  # poll interval of whether the trial shall go on
+_PRUNED_LOOKS = 3  # polls after which a pruned trial is terminated within its epoch
 
 
 def run_trial(config: DictConfig) -> float:
-    """Return the metric of a composed trial, trained unless its folder has the result; 0, the worst, if it failed."""
+    """Train a composed trial, unless its folder has the result.
+
+    Args:
+        config: Composed configuration of the trial, without `hydra`.
+
+    Returns:
+        Best value of the project's metric; 0, the worst, if the trial failed or was pruned.
+
+    Raises:
+        SystemExit: A trial without a sweep did not finish.
+    """
     hydra = HydraConfig.get()
     folder, number = Path(hydra.runtime.output_dir), hydra.job.get("num")  # type: ignore[attr-defined]  # a DictConfig
     host = host_of(folder, number, hydra.launcher)
@@ -59,7 +69,7 @@ def run_trial(config: DictConfig) -> float:
             result = _ended(folder, trial, _process(folder, trial, host))
         result.write(folder)
     elif not result.is_logged:
-        _process(folder, trial, host)  # which sends what MLflow lacks
+        _process(folder, trial, host)  # this time it only logs what MLflow lacks
         result = Result.read(folder) or result
     host.tell(_line(trial, result))
     if not (result.is_over or trial.sweep):
@@ -68,7 +78,7 @@ def run_trial(config: DictConfig) -> float:
 
 
 def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: TrialHost) -> TrialSettings:
-    """Write what the trial's process reads."""
+    """Write the params.yaml and trial.json that the trial's process reads; return the settings in trial.json."""
     project = find_project()
     _write_params(folder / PARAMS, as_pipeline(values))
     constant = SweepRequest.read(folder.parent).overrides if host.sweep else ()
@@ -80,24 +90,24 @@ def _prepare(folder: Path, values: dict[str, Any], hydra: "HydraConf", host: Tri
 
 
 def _write_params(path: Path, values: dict[str, Any]) -> None:
-    """Write a trial's params.yaml; one with the same values stays, since results and runs are of its digest."""
-    with suppress(UserError):  # it is missing or broken
+    """Write a trial's params.yaml, but keep a file with the same values: results and runs are found by its digest."""
+    with suppress(UserError):  # a missing or broken file is written
         if not changes(read_yaml(path), values):
             return
     write_text(path, OmegaConf.to_yaml(OmegaConf.create(values)))
 
 
 def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:
-    """Run the trial's process to its end and return its exit code; end it when it is not wanted any more.
+    """Run the trial's process and return its exit code; terminate it when the host no longer wants it.
 
-    A pruned trial ends by itself after its epoch, which may be a long one.
+    A pruned trial ends itself after its epoch. An epoch can be long, so the process is terminated after a few polls.
     """
     command = [sys.executable, "-m", MODULE, str(folder), str(os.getpid())]
-    looks = -math.inf if Pruning.read(folder) else 0  # it was pruned earlier, and only sends what MLflow lacks
+    looks = -math.inf if Pruning.read(folder) else 0  # pruned by an earlier command: never terminated for it
     with (folder / LOG).open("ab") as log:
         output = log if trial.sweep else None
-        own = {"PYTHONIOENCODING": "utf-8"} if trial.sweep else {}  # as the log is read
-        # A session of its own: Ctrl-C reaches the driver alone, which ends the trials one way on all launchers.
+        own = {"PYTHONIOENCODING": "utf-8"} if trial.sweep else {}  # the log is read as UTF-8
+        # In a new session, Ctrl-C does not reach the trial: the driver ends trials the same way with every launcher.
         with subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | own, start_new_session=True
         ) as process:
@@ -111,16 +121,16 @@ def _process(folder: Path, trial: TrialSettings, host: TrialHost) -> int:
 
 
 def _ended(folder: Path, trial: TrialSettings, code: int) -> Result:
-    """Return the result of a trial by what its process wrote last, or else by its exit code.
+    """Return the result that the trial's process wrote, or else one made from its exit code.
 
-    One that has done all may still be killed while Python and its libraries end.
+    The written result comes first, since the process can be killed after its work, while Python shuts down.
     """
     result = Result.read(folder)
     return result if result and result.is_over else _failed(folder, trial, *_failure(code, folder))
 
 
 def _failed(folder: Path, trial: TrialSettings, status: "Status", error: str) -> Result:
-    """Return the result of a trial that has none, and make MLflow agree with how it ended."""
+    """Return the result of a trial that wrote none, and give its MLflow run the same status and error."""
     failed = Result(status, sha256_file(folder / PARAMS), error=error)
     if not trial.sweep:
         return failed
@@ -133,18 +143,18 @@ def _failed(folder: Path, trial: TrialSettings, status: "Status", error: str) ->
         with user_errors(tracking_uri(tracking)):
             sweep = Sweep.configured(tracking, Path(trial.sweep))
             sweep.settle(trial.number, failed.config, trial.name, status, error)
-    except ServerAway:  # the end of the sweep tells of it
+    except ServerAway:  # the driver reports it at the end of the sweep
         return replace(failed, is_logged=False)
     return failed
 
 
 def _failure(code: int, folder: Path) -> "tuple[Status, str]":
-    """Return status and error by the exit code of a trial's process and what it printed."""
+    """Return the status and error of a trial from its process's exit code and last line of output."""
     if code < 0:
         return "KILLED", f"killed by {signal.Signals(-code).name}"
     if code in {130, 143}:
         return "KILLED", "stopped"
-    log = folder / LOG  # a trial on its own has none: it has printed its error
+    log = folder / LOG  # empty for a trial without a sweep, which prints to the terminal
     lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
     last = lines[-1] if lines else f"exit code {code}"
     return "FAILED", last.removeprefix("error: ")

@@ -1,4 +1,4 @@
-"""The processes of a sweep: the driver, which the user started, launchers' workers, and trials, which they start."""
+"""Processes of a sweep: the driver that the user started, the launcher's workers, and the trials that workers start."""
 
 import os
 import socket
@@ -13,12 +13,12 @@ from accord import files
 from accord.errors import UserError
 
 MODULE = "accord.sweep.trial"
-DRIVER = "ACCORD_SWEEP_DRIVER"  # in the environment of all: host and number of the driver
-_STOP_TIMEOUT_SECONDS = 30  # of trials
+DRIVER = "ACCORD_SWEEP_DRIVER"  # environment variable of all processes: host and process id of the driver
+_STOP_TIMEOUT_SECONDS = 30  # for trials to end
 
 
 def name_driver() -> None:
-    """Make this process known as the driver to those that launchers start."""
+    """Name this process as the driver in the environment that launchers' workers inherit."""
     os.environ[DRIVER] = f"{socket.gethostname()} {os.getpid()}"
 
 
@@ -29,7 +29,7 @@ def is_worker() -> bool:
 
 
 def driver_lives() -> bool:
-    """Return whether the driver of this worker is still there."""
+    """Return whether the driver of this worker still runs."""
     try:
         return bool(psutil.Process(int(os.environ[DRIVER].partition(" ")[2])).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -37,7 +37,7 @@ def driver_lives() -> bool:
 
 
 def end_trials() -> None:
-    """Ask the trials of this driver to end, also those whose worker is gone, and wait for them."""
+    """Terminate all trials of this driver, orphaned ones too, and wait for them until a timeout."""
     trials = _trials(lambda process: process.environ().get(DRIVER) == os.environ[DRIVER])
     for trial in trials:
         trial.terminate()
@@ -45,17 +45,28 @@ def end_trials() -> None:
 
 
 def wait_for_trials(folder: Path) -> None:
-    """Wait until orphaned trials of a sweep's or trial's folder end by themselves; refuse it where one goes on."""
+    """Wait until the orphaned trials of a folder end themselves.
+
+    Args:
+        folder: Resolved path of the folder of a sweep or of one trial.
+
+    Raises:
+        UserError: A trial still runs after the timeout.
+    """
     trials = _trials(lambda one: folder in {_folder(one), _folder(one).parent})
     if going_on := psutil.wait_procs(trials, _STOP_TIMEOUT_SECONDS)[1]:
-        raise UserError(f"{folder} is at work (process {going_on[0].pid}): end that, or wait for its end")
+        raise UserError(f"{folder} is in use by process {going_on[0].pid}: end it, or wait for its end")
 
 
 def claim(sweep: Path) -> TextIO:
-    """Lock a sweep's folder until the lock is closed or the process ends; refuse one that another driver has."""
-    if lock := files.claim(sweep / ".lock"):  # trials may be on machines where they can't be seen
+    """Lock a sweep's folder until the lock is closed or this process ends.
+
+    Raises:
+        UserError: Another driver has the lock.
+    """
+    if lock := files.claim(sweep / ".lock"):  # a list of processes would miss trials on other machines
         return lock
-    raise UserError(f"{sweep} is at work: end that, or wait for its end")
+    raise UserError(f"{sweep} is in use by another sweep: end it, or wait for its end")
 
 
 def _folder(trial: psutil.Process) -> Path:
@@ -66,7 +77,7 @@ def _folder(trial: psutil.Process) -> Path:
 def _trials(which: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, ValueError):  # it is gone or just ended, without a command line; or another user's
+        with suppress(psutil.Error, ValueError):  # it just ended, or belongs to another user
             if MODULE in process.cmdline() and which(process):
                 found.append(process)
     return found

@@ -72,7 +72,7 @@ def test_a_number_of_workers_holds(given: int | None, launcher: dict[str, Any], 
     ("given", "launcher", "message"),
     [
         (3, {"_target_": JOBLIB, "n_jobs": 5}, "hydra.launcher.n_jobs = 5 has no effect: hydra.sweeper.workers = 3"),
-        (AUTO, {"_target_": SLURM}, "hydra.sweeper.workers = auto: with Slurm give the number"),
+        (AUTO, {"_target_": SLURM}, "hydra.sweeper.workers = auto: with Slurm, give the number"),
         (2, {"_target_": "mine.Launcher"}, "hydra.sweeper.workers = 2: the launcher mine.Launcher runs one trial"),
     ],
 )

@@ -12,7 +12,7 @@ from accord.sweep import app, effect
 from accord.sweep.processes import DRIVER
 
 CONF = Path(__file__).parents[3] / "conf"
-SHADOWED = "train.epochs = 3 has no effect on lstm, whose own train has it: set cell.train.epochs"
+SHADOWED = "train.epochs = 3 has no effect on lstm, whose own train sets it: set cell.train.epochs"
 
 
 def composed(folder: Path, *overrides: str) -> Any:
@@ -88,9 +88,9 @@ def test_values_of_a_search_are_known_as_overrides_but_for_hydras(root: Path) ->
     [
         (["+experiment=notebook"], "`dvc exp run -S experiment=notebook`"),
         (["+experiment=evidence", "seed=1"], "`dvc exp run -S experiment=evidence`"),
-        (["+cells.rnn.units=3"], "unknown or missing keys: cells; a trial has cell, "),
+        (["+cells.rnn.units=3"], "unknown or missing keys: cells; a trial has only cell, "),
         (["~seed"], "unknown or missing keys: seed; "),
-        (["~cell.type"], "cell has no key `type`: write the name of the option there, in the files of conf/cell"),
+        (["~cell.type"], "cell has no key `type`: add `type: <file's name>` to each file of conf/cell"),
         (["--config-name", "config"], "keys: cell, cells, seed, seeds, workers; "),
         (["tracking.experiment=${oc.env:HOME}"], "tracking.experiment: the environment's HOME"),
         (["train.epochs=${now:%j}"], "train.epochs: ${now:%j} gives another value"),

@@ -64,14 +64,14 @@ def test_all_trials_of_this_driver_are_ended_and_no_others(
 def test_a_sweep_whose_trials_go_on_is_refused(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_STOP_TIMEOUT_SECONDS", 0.1)
     trial = start(tmp_path / "sweep" / "0")
-    with pytest.raises(UserError, match=rf"sweep is at work \(process {trial.pid}\)"):
+    with pytest.raises(UserError, match=rf"sweep is in use by process {trial.pid}:"):
         processes.wait_for_trials(tmp_path / "sweep")
     processes.wait_for_trials(tmp_path / "another")
 
 
 def test_one_driver_at_a_time_has_a_sweep(tmp_path: Path) -> None:
     with processes.claim(tmp_path / "sweep"):
-        with pytest.raises(UserError, match="sweep is at work: end that"):
+        with pytest.raises(UserError, match="sweep is in use by another sweep: end it"):
             processes.claim(tmp_path / "sweep")
         processes.claim(tmp_path / "another").close()
     processes.claim(tmp_path / "sweep").close()
@@ -82,7 +82,7 @@ def test_a_trial_in_a_folder_of_its_own_is_waited_for(
 ) -> None:
     monkeypatch.setattr(processes, "_STOP_TIMEOUT_SECONDS", 0.1)
     start(tmp_path / "sweep" / "0")
-    with pytest.raises(UserError, match="0 is at work"):
+    with pytest.raises(UserError, match="0 is in use"):
         processes.wait_for_trials(tmp_path / "sweep" / "0")
     processes.wait_for_trials(tmp_path / "sweep" / "1")
 

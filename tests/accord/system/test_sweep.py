@@ -328,12 +328,15 @@ def test_values_that_follow_others_are_the_same_when_a_sweep_is_resumed(project:
         (["train.epochs=1,2", "seed=${train.rounds}"], "seed: Interpolation key 'train.rounds' not found"),
         (
             ["hydra.sweep.subdir=${model.type}"],
-            "hydra.sweep.subdir = ${model.type}: the folder of a trial is",
+            "hydra.sweep.subdir = ${model.type}: a trial's folder is named",
         ),
-        (["hydra.sweep.subdir=${hydra.job.override_dirname}"], "the folder of a trial is its number: leave it out"),
+        (["hydra.sweep.subdir=${hydra.job.override_dirname}"], "a trial's folder is named by its number: leave it out"),
         (["hydra.sweep.dir=sweeps/${hydra.job.num}"], "hydra.job.num"),
         (["hydra.sweep.dir=params.yaml/x"], "params.yaml/x: Not a directory"),
-        (["hydra.job.chdir=true"], "hydra.job.chdir = true: a trial works in its own folder anyway: leave it out"),
+        (
+            ["hydra.job.chdir=true"],
+            "hydra.job.chdir = true has no effect, since a trial works in its own folder: leave it out",
+        ),
     ],
 )
 def test_what_could_not_work_is_refused_before_the_first_trial(

@@ -1,6 +1,6 @@
-"""Driver of a sweep on Ray: connect, ship code and inputs, print how trials ended, stop them, disconnect.
+"""The driver's side of a sweep on Ray: connect, send code and inputs, print the trials' results, stop, disconnect.
 
-Hydra's launcher finds Ray connected, and hands it the trials as tasks, which see of it `accord.sweep.trial_hosts`.
+Hydra's launcher uses this connection and submits each trial as a task. The trial's side is `accord.sweep.trial_hosts`.
 """
 
 import logging
@@ -25,47 +25,64 @@ from accord.sweep.folders import SweepRequest
 from accord.sweep.ray import file_sync
 from accord.sweep.ray.file_exchange import FileExchange, Supplies
 
-NAME = "sweep of job {job}"  # of the exchange
-MISSING = "Ray is not here: activate an environment with accord[ray]"
+NAME = "sweep of job {job}"  # name of the actor that exchanges files; `job` is Ray's id of the driver's job
+MISSING = "Ray is not installed: activate an environment with accord[ray]"
 _KEY = "hydra.launcher.ray.init.address"
-# For each trial a sweep's folder of its own, which can be removed with it. TMPDIR is the node's, which resolves this.
+# A sweep's folder for each trial, so that it can be removed with the trial. The node resolves TMPDIR.
 _NODE_FOLDER = "${{oc.env:TMPDIR,/tmp}}/accord-{key}-${{hydra.job.num}}"
 _QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
 _TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (a variable's name)
 _CONNECT_TIMEOUT_SECONDS = 5.0
-_POLL_SECONDS = 0.5  # between looks for news
-_STOP_TIMEOUT_SECONDS = 60  # of trials; those on other nodes hear a second later that they shall end
+_POLL_SECONDS = 0.5  # poll interval for lines to print and for the end of trials
+_STOP_TIMEOUT_SECONDS = 60  # for trials to end; they poll once a second whether they shall
 
 
 class Cluster:
     """Connection of this process to the Ray cluster that a sweep runs on."""
 
     def __init__(self, init: Any) -> None:
-        """Connect to the cluster that a launcher's `ray.init` names, or start a local one."""
+        """Connect to the cluster that a launcher's `ray.init` names, or start a local one.
+
+        Raises:
+            UserError: Ray is not installed, or the cluster does not answer or refuses the connection.
+        """
         _connect(init)
         self._exchange: Any = None
         self._is_over = threading.Event()
         self._news = threading.Thread(target=self._print_news, daemon=True)
 
     def supply(self, sweep: Path, uri: str, request: SweepRequest) -> str:
-        """Supply the trials of a sweep with inputs, print how they end, and refuse a store that nodes can't reach.
+        """Start the exchange of files with trials, and the thread that prints their results.
 
-        It returns the override of Hydra's by which a trial has its folder on the node where it runs.
+        Args:
+            sweep: Absolute path of the sweep's folder.
+            uri: URI of the MLflow store.
+            request: Command of the sweep.
+
+        Returns:
+            Override for Hydra that places a trial's folder on the node where the trial runs.
+
+        Raises:
+            UserError: The nodes can't reach the store, or Ray fails.
         """
         import ray
 
         check_store(uri, sum(node["Alive"] for node in ray.nodes()))
-        with ray_errors():  # too small a store of objects, for one
+        with ray_errors():  # e.g. the inputs do not fit into Ray's object store
             self._exchange = _open_exchange(sweep, uri, request)
         self._news.start()
         return f"hydra.sweep.dir={_NODE_FOLDER.format(key=uuid.uuid4().hex)}"
 
     def leave(self, *, stopped: bool) -> None:
-        """Show the last news and disconnect; trials that are at work end first, and say so in MLflow."""
+        """Print the last results and disconnect.
+
+        Args:
+            stopped: Ask running trials to end, which end their MLflow runs, and wait for them until a timeout.
+        """
         import ray
 
         if self._exchange:
-            with suppress(ray.exceptions.RayError):  # the cluster may be what failed
+            with suppress(ray.exceptions.RayError):  # the cluster itself may have failed
                 if stopped:
                     ray.get(self._exchange.stop.remote())
                     until = time.monotonic() + _STOP_TIMEOUT_SECONDS
@@ -76,7 +93,7 @@ class Cluster:
         ray.shutdown()
 
     def _print_news(self) -> None:
-        """Print what trials tell: Ray itself would put the number of a process before each line."""
+        """Print the lines that trials send: Ray's own output would begin each with a process id."""
         import ray
 
         with suppress(ray.exceptions.RayError):
@@ -88,7 +105,7 @@ class Cluster:
 
 
 def _open_exchange(sweep: Path, uri: str, request: SweepRequest) -> Any:
-    """Return the exchange of a sweep, on this machine; it ends with this process."""
+    """Start the actor `FileExchange` of a sweep on this machine and return it; it ends with this process."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -108,7 +125,7 @@ def _open_exchange(sweep: Path, uri: str, request: SweepRequest) -> Any:
 
 @contextmanager
 def ray_errors() -> Iterator[None]:
-    """Turn what Ray raises while trials run into a `UserError` of one line."""
+    """Turn an exception of Ray into a `UserError` of one line."""
     try:
         yield
     except Exception as error:
@@ -118,7 +135,15 @@ def ray_errors() -> Iterator[None]:
 
 
 def check_store(uri: str, nodes: int) -> None:
-    """Refuse a store that is a database of this machine where there are other nodes."""
+    """Refuse a database file as the MLflow store of a cluster with several nodes.
+
+    Args:
+        uri: URI of the store.
+        nodes: Number of nodes of the cluster that are alive.
+
+    Raises:
+        UserError: The cluster has other nodes, and the store is no server.
+    """
     from accord.tracking.connection import is_server
 
     if nodes > 1 and not is_server(uri):
@@ -129,13 +154,13 @@ def check_store(uri: str, nodes: int) -> None:
 
 
 def _connect(init: dict[str, Any]) -> None:
-    """Connect to the cluster at the configured address, or start one; the project's code goes to its nodes."""
+    """Connect to the cluster at the configured address, or start one; Ray sends the project's code to its nodes."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     address = init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
-        os.environ.setdefault("RAY_worker_niceness", "0")  # else trials wait for all other work, which joblib's don't
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default gives its workers a low priority
         if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-            os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # other users of this machine reach its ports
+            os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # other users of this machine can reach the ports
     check_address(address)
     try:
         import ray
@@ -147,20 +172,27 @@ def _connect(init: dict[str, Any]) -> None:
     with _stderr_kept() as kept:
         try:
             ray.init(**_QUIET | init | {"address": address, "runtime_env": code})
-        except (Exception, SystemExit) as error:  # Ray ends the process where a cluster takes too long to answer
+        except (Exception, SystemExit) as error:  # Ray exits when a cluster takes too long to answer
             raise UserError(f"{_KEY} = {address}: {_why(error, kept)}") from None
         finally:
-            signal.signal(signal.SIGTERM, on_terminate)  # Ray replaces it
+            signal.signal(signal.SIGTERM, on_terminate)  # `ray.init` replaces the handler
 
 
 def packages(names: Iterable[str]) -> list[str]:
-    """Return the folders of packages that Ray ships to its nodes, that with this code among them."""
+    """Return the folders of accord and of the named packages, for Ray to send to its nodes."""
     own = __name__.partition(".")[0]
     return [str(Path(str(import_module(name).__file__)).parent) for name in dict.fromkeys([own, *names])]
 
 
 def check_address(address: str) -> None:
-    """Refuse at once what Ray would try for two minutes."""
+    """Refuse an address at which no Ray cluster answers, since Ray itself would try for two minutes.
+
+    Args:
+        address: `HOST:PORT`, `local` or `auto`.
+
+    Raises:
+        UserError: The address has another form, or the port can't be reached.
+    """
     if address in {"local", "auto"}:
         return
     if "://" in address:
@@ -174,7 +206,7 @@ def check_address(address: str) -> None:
 
 
 def _why(error: BaseException, kept: IO[bytes]) -> str:
-    """Return why Ray did not connect, by what it raised and printed."""
+    """Return why Ray did not connect, from its exception and its output on stderr."""
     kept.seek(0)
     if type(error).__name__ == "AuthenticationError" or b"InvalidAuthToken" in kept.read():
         return f"no token or a wrong one: set RAY_AUTH_MODE=token, and {_TOKEN} or ~/.ray/auth_token to the cluster's"
@@ -187,7 +219,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _stderr_kept() -> Iterator[IO[bytes]]:
-    """Have all that is written to stderr go to a file, also by Ray's C++, which knows no `sys.stderr`."""
+    """Redirect stderr to a file by its descriptor, since Ray's C++ code does not use `sys.stderr`."""
     before = os.dup(2)
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Exchange of files between the driver of a sweep and its trials: Ray makes the class an actor of the driver's."""
+"""Exchange of files between the driver of a sweep and its trials, as a Ray actor on the driver's machine."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -9,41 +9,41 @@ from accord.sweep.folders import Pruning, SweepRequest
 from accord.sweep.ray import file_sync
 from accord.sweep.ray.file_sync import Change, Files
 
-_SILENCE_SECONDS = 20  # a trial that is ending may have to wait for the tracking server
+_SILENCE_SECONDS = 20  # a trial that is ending may wait for the tracking server
 
 
 @dataclass(frozen=True)
 class Supplies:
-    """Inputs and settings that a trial starts with; all of a sweep are the same but for the last two."""
+    """Inputs and settings that a trial starts with; only `attempt` and `files` differ between trials of a sweep."""
 
-    sweep: str  # folder of the sweep on the driver's machine, absolute
+    sweep: str  # absolute path of the sweep's folder on the driver's machine
     request: SweepRequest
-    environment: dict[str, str]  # variables for the trials, in place of all others with MLflow's prefix
-    digest: str  # of the inputs' files: see `file_sync.digest`
-    inputs: list[Any]  # reference to these files in a list of one: Ray dereferences a bare one
-    attempt: int = 0  # starts of the trial before this one
-    files: Files = field(default_factory=dict)  # that earlier attempts left in its folder
+    environment: dict[str, str]  # environment variables for the trials, which replace all of MLflow's
+    digest: str  # digest of the inputs' files: see `file_sync.digest`
+    inputs: list[Any]  # ObjectRef of the inputs' files, wrapped in a list: Ray dereferences a bare one
+    attempt: int = 0  # number of earlier starts of the trial
+    files: Files = field(default_factory=dict)  # files that earlier attempts left in the trial's folder
 
 
 class FileExchange:
-    """Gives trials what they start with, takes what they make into the sweep's folder, and tells them to end.
+    """Exchange that sends trials their supplies, copies their files into the sweep's folder, and asks them to end.
 
-    Of a trial that Ray starts again only the last attempt is heard.
+    Where Ray starts a trial again, messages of its earlier attempts are ignored.
     """
 
     def __init__(self, supplies: Supplies) -> None:
-        """Serve a sweep."""
+        """Take the supplies of a sweep's trials."""
         self._supplies, self._is_stopped = supplies, False
-        self._attempts: dict[int, int] = {}  # by number of the trial
-        self._heard: dict[int, float] = {}  # of the trials at work, when
-        self._lines: list[str] = []
+        self._attempts: dict[int, int] = {}  # newest attempt, by number of the trial
+        self._heard: dict[int, float] = {}  # time of the last message of each running trial, in monotonic seconds
+        self._lines: list[str] = []  # lines to print
 
     def begin(self, number: int) -> Supplies | None:
-        """Return what a trial starts with; None if the sweep is being stopped."""
+        """Start an attempt of a trial: return its supplies, or None if the sweep is being stopped."""
         if self._is_stopped:
             return None
         if number in self._heard:
-            self._lines.append(f"#{number}: its worker is gone, and another goes on with it")
+            self._lines.append(f"#{number}: its worker is gone, and another one resumes it")
         self._heard[number] = time.monotonic()
         self._attempts[number] = attempt = self._attempts.get(number, -1) + 1
         folder = self._folder(number)
@@ -51,7 +51,16 @@ class FileExchange:
         return replace(self._supplies, attempt=attempt, files=file_sync.pack(folder, names))
 
     def take(self, number: int, attempt: int, change: Change) -> tuple[bool, Files]:
-        """Take what changed in a trial's folder; return whether it shall go on, and the file that says it is pruned."""
+        """Copy a change of a trial's folder into the sweep's folder.
+
+        Args:
+            number: Number of the trial.
+            attempt: Attempt that sends the change; one that is not the newest has no effect.
+            change: Files that were written or removed since the last message.
+
+        Returns:
+            Whether the trial shall go on, and pruned.json if the search has pruned it.
+        """
         if attempt != self._attempts[number]:
             return False, {}
         self._heard[number] = time.monotonic()
@@ -59,13 +68,13 @@ class FileExchange:
         return not self._is_stopped, file_sync.pack(self._folder(number), [str(Pruning.file)])
 
     def end(self, number: int, attempt: int, line: str) -> None:
-        """Note that a trial is over, and the line that tells the user of it."""
+        """Note that a trial is over, and the line to print about it."""
         if attempt == self._attempts[number]:
             del self._heard[number]
             self._lines.append(line)
 
     def lines(self) -> list[str]:
-        """Return the lines that the user was not told yet."""
+        """Return the lines that were not printed yet, and forget them."""
         lines, self._lines = self._lines, []
         return lines
 
@@ -74,7 +83,7 @@ class FileExchange:
         self._is_stopped = True
 
     def is_idle(self) -> bool:
-        """Return whether no trial is at work; one that is long silent has lost its worker or its machine."""
+        """Return whether no trial runs; a trial that is silent for long has lost its worker or machine."""
         return all(time.monotonic() - heard > _SILENCE_SECONDS for heard in self._heard.values())
 
     def _folder(self, number: int) -> Path:

@@ -1,1 +1,1 @@
-"""Sweeps whose trials are jobs of Slurm."""
+"""Sweeps whose trials are Slurm jobs."""

@@ -70,7 +70,7 @@ def test_errors_of_ray_are_told_in_a_line() -> None:
 def test_where_ray_is_not_installed_it_is_said_how(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that it is removed afterwards
     with (
-        pytest.raises(UserError, match=r"Ray is not here: activate an environment with accord\[ray\]"),
+        pytest.raises(UserError, match=r"Ray is not installed: activate an environment with accord\[ray\]"),
         app._user_errors(),
     ):
         raise MissingConfigException("Could not find 'hydra/launcher/ray'", missing_cfg_file="hydra/launcher/ray")

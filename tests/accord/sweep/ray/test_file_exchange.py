@@ -48,7 +48,7 @@ def test_of_a_trial_that_started_again_only_the_last_attempt_is_heard(exchange: 
     assert (tmp_path / "0/checkpoint").read_bytes() == b"after epoch 3"
     assert not exchange.is_idle()
     exchange.end(0, 1, "over")
-    assert exchange.lines() == ["#0: its worker is gone, and another goes on with it", "over"]
+    assert exchange.lines() == ["#0: its worker is gone, and another one resumes it", "over"]
     assert exchange.lines() == []
     assert exchange.is_idle()
 

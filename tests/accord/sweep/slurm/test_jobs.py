@@ -49,14 +49,14 @@ def test_jobs_of_this_sweep_alone_are_found_and_cancelled(sweep: Path, slurm: Pa
 
 def test_a_sweep_whose_jobs_go_on_is_not_started_again(sweep: Path, slurm: Path) -> None:
     (slurm / "queue").write_text("12\n7\n")
-    with pytest.raises(UserError, match=r"is at work in Slurm \(jobs 12 7\): wait for their end, or `scancel 12 7`"):
+    with pytest.raises(UserError, match=r"is in use by Slurm \(jobs 12 7\): wait for their end, or run `scancel 12 7`"):
         jobs.prepare(sweep)
 
 
 def test_a_machine_without_slurm_is_told_of(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
     assert jobs.queued(sweep) == []
-    with pytest.raises(UserError, match="there is no sbatch here"):
+    with pytest.raises(UserError, match="no command sbatch here"):
         jobs.prepare(sweep)
 
 
