@@ -1,4 +1,4 @@
-"""Trials of a sweep as their folders have them, and tables and figures of trials."""
+"""Tables, figures and rankings of a sweep's trials, and the trials' results as read from their folders."""
 
 import math
 import tempfile
@@ -21,9 +21,12 @@ _MAX_ROWS = 10  # trials in the printed table
 
 
 def record(sweep: Sweep, trials: Sequence[Trial], search: Path | None = None) -> None:
-    """Log the table of all trials, the figures, and the best trial to the sweep's own run.
+    """Log the table of all trials, the figures and the best trial to the sweep's own run.
 
-    A sweep that is a search has pictures of it, too: `search` is its folder.
+    Args:
+        sweep: The sweep's own run in MLflow.
+        trials: All trials of the sweep.
+        search: Folder of the sweep if it is a search, which adds the search's figures; None otherwise.
     """
     project, ranked = find_project(), best_first(trials)
     pruned = sum(trial.pruned is not None for trial in trials)
@@ -49,12 +52,12 @@ def record(sweep: Sweep, trials: Sequence[Trial], search: Path | None = None) ->
 
 
 def score(trial: Trial) -> float:
-    """Return what a finished trial reached by the project's metric."""
+    """Return a finished trial's best value of the project's metric."""
     return trial.metrics[SELECTED + find_project().metric]
 
 
 def shown() -> list[str]:
-    """Return the names of the metrics in tables, the project's own first."""
+    """Return the names of the metrics in tables, beginning with the project's metric."""
     project = find_project()
     return [project.metric, *project.reported]
 
@@ -64,7 +67,7 @@ def _selected(trial: Trial, metric: str) -> float | None:
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that were trained to their end, the best one first and the earlier one on ties."""
+    """Sort the trials that were trained to their end: best one first, on ties the one with the lower number."""
     selected = SELECTED + find_project().metric
     whole = (trial for trial in trials if trial.status == "FINISHED" and trial.pruned is None)
     finished = [trial for trial in whole if selected in trial.metrics]
@@ -72,14 +75,14 @@ def best_first(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def varied(trials: Sequence[Trial]) -> dict[str, list[Any]]:
-    """Return the parameters in which trials differ, with the value of each trial."""
+    """Return the parameters in which trials differ, each with its value in every trial; None where it is missing."""
     keys = dict.fromkeys(key for trial in trials for key in trial.parameters)
     columns = {key: [trial.parameters.get(key) for trial in trials] for key in keys}
     return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
 
 
 def configurations(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """Group the finished trials that differ in the seed alone; the group with the best mean comes first."""
+    """Group the finished trials that differ in nothing but the seed; the group with the best mean comes first."""
     groups: dict[str, list[Trial]] = {}
     for trial in best_first(trials):
         key = repr(sorted((name, value) for name, value in trial.parameters.items() if name != SEED))
@@ -88,7 +91,7 @@ def configurations(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def rows(trials: Sequence[Trial]) -> list[list[Any]]:
-    """Return a header and a row for each trial, by number."""
+    """Return the table for trials.csv: a header, and a row for each trial in the given order."""
     columns, metrics = varied(trials), [EPOCH, *shown()]
     table: list[list[Any]] = [["trial", "name", "status", *columns, *metrics, "minutes", "run_id", "error"]]
     for k, trial in enumerate(trials):
@@ -100,7 +103,7 @@ def rows(trials: Sequence[Trial]) -> list[list[Any]]:
 
 
 def table(trials: Sequence[Trial]) -> str:
-    """Return the best of trials by number, how many were pruned, and all that did not finish, as text in columns."""
+    """Return a table for the terminal: the best trials, the numbers of pruned ones, and the unfinished ones."""
     ranked = best_first(trials)
     width = max(len(trial.name) for trial in trials)
     heads = {metric: f" {metric.replace('.', ' '):>8}" for metric in shown()}
@@ -122,7 +125,7 @@ def _text(value: float | None, decimals: int) -> str:
 
 
 def trials_with_result(sweep: Path) -> list[Trial]:
-    """Return the trials that have a result, by number; MLflow alone knows their runs, minutes and parameters."""
+    """Return the trials that have a result, by number, without what only MLflow has: run, minutes and parameters."""
     trials = []
     for folder, result in _results(sweep):
         metrics = result.metrics
@@ -135,20 +138,20 @@ def trials_with_result(sweep: Path) -> list[Trial]:
 
 
 def pruned_at(sweep: Path) -> dict[int, int]:
-    """Return the epoch in which its search gave up on a trial, by the trial's number."""
+    """Return the epoch in which each pruned trial was pruned, by the trial's number."""
     results = ((int(folder.name), result) for folder, result in _results(sweep) if result.status == "PRUNED")
     return {number: result.epoch for number, result in results if result.epoch is not None}
 
 
 def forget_runs(sweep: Path) -> None:
-    """Note of each result that MLflow lacks it: the store does not have the sweep, and trials then send theirs."""
+    """Mark every result as not logged, so that trials log themselves again to a store that lacks the sweep."""
     for folder, result in _results(sweep):
         if result.is_logged:
             replace(result, is_logged=False).write(folder)
 
 
 def unsent(sweep: Path) -> int:
-    """Count the trials with a result that MLflow does not have all of."""
+    """Count the trials whose result is not completely in MLflow."""
     return sum(not result.is_logged for _, result in _results(sweep))
 
 

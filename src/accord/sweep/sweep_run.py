@@ -1,4 +1,4 @@
-"""The sweep's own run in MLflow, above those of its trials."""
+"""The sweep's own run in MLflow, which is the parent of the trials' runs."""
 
 import os
 import shlex
@@ -33,28 +33,33 @@ from accord.tracking.sweeps import COMMAND, Sweep, Trial
 
 
 class CallbackFailed(BaseException):
-    """The sweep can't start. No Exception: Hydra turns those of its callbacks into warnings."""
+    """Failed start of a sweep. A BaseException, because Hydra turns an Exception of a callback into a warning."""
 
     def __init__(self, error: Exception) -> None:
-        """Carry the exception of the callback to the application."""
+        """Take the exception of the callback, which the application raises again."""
         self.error = error
 
 
 class SweepRun(Callback):
-    """Starts the parent run before the first trial, in one process: that also makes a missing database.
+    """Callback of Hydra that starts the sweep's run in the driver, before the first trial.
 
-    Hydra calls `on_multirun_end` only where no job raised; `close` is called by the application whatever happened.
+    The start also makes a missing database, which trials must not make in parallel. The application calls `close` in
+    every case, whereas Hydra calls `on_multirun_end` only if no job raised.
     """
 
     _folder: ClassVar[Path]
     _uri: ClassVar[str]
-    _lock: ClassVar[TextIO]  # of the folder, from then on this driver's
+    _lock: ClassVar[TextIO]  # lock of the sweep's folder
     _sweep: ClassVar[Sweep | None] = None
     _cluster: ClassVar[Cluster | None] = None
     _is_search: ClassVar[bool] = False
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Start the run; refuse a sweep that is at work already, or whose data or store can't be used."""
+        """Check the sweep and start its run.
+
+        Raises:
+            CallbackFailed: A check failed, the folder is in use, or the inputs or the store can't be used.
+        """
         try:
             self._start(config)
         except Exception as error:
@@ -75,7 +80,7 @@ class SweepRun(Callback):
         run_tags = project.call("run_tags", params) or {}
         tracking = validate_tracking(OmegaConf.to_container(values.tracking, resolve=True), "conf")
         uri = tracking_uri(tracking)
-        values.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder_value(folder)}")  # one folder for all trials
+        values.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder_value(folder)}")  # the same for all trials
         wait_for_trials(folder)
         finished.check(values, folder, [*spaces, *overrides])
         if is_of(values.hydra.launcher, SLURM):
@@ -102,15 +107,19 @@ class SweepRun(Callback):
 
     @classmethod
     def wait_for_jobs(cls, *, cancelled: bool) -> None:
-        """Wait for the ends of all trials that are jobs of Slurm, or cancel them first."""
+        """Wait until the sweep's Slurm jobs have ended; if `cancelled`, cancel them first."""
         if cls._sweep:
             (jobs.cancel if cancelled else jobs.wait)(cls._folder)
 
     @classmethod
     def close(cls, *, stopped: bool) -> str:
-        """End the trials' hosts and the run, with the table and figures of its trials as far as the server is there.
+        """End the sweep: its jobs or cluster, and its run with the table and figures of its trials.
 
-        It returns the message for a user whose trials did not all finish, empty if they did.
+        Args:
+            stopped: The sweep was interrupted, so that trials may still run and the run ends as KILLED.
+
+        Returns:
+            Message for the user if some trials did not finish; empty otherwise.
         """
         if stopped:
             cls.wait_for_jobs(cancelled=True)
@@ -124,10 +133,11 @@ class SweepRun(Callback):
 
     @classmethod
     def _closed(cls, sweep: Sweep, *, stopped: bool) -> str:
+        """End the sweep's run, print the table of trials, and return the message of `close`."""
         name, resume = f"sweep {cls._folder.name}", own_command(f"resume {_shown(cls._folder)}")
         connection = StoreConnection(name, cls._uri, f"{resume} sends the rest")
         if unsent := summary.unsent(cls._folder):
-            print(f"{name}: MLflow has not all of {unsent} trials: {resume} sends the rest", flush=True)
+            print(f"{name}: MLflow lacks results of {unsent} trials: {resume} sends them", flush=True)
             connection.attempt(partial(sweep.end, "KILLED"))
             trials = None
         else:
@@ -149,7 +159,10 @@ class SweepRun(Callback):
 
     @classmethod
     def _recorded(cls, sweep: Sweep, *, stopped: bool) -> list[Trial]:
-        """End a sweep's run with the table and figures of its trials, which are returned; without any it is removed."""
+        """Log the table and figures of a sweep's trials, end its run, and return the trials.
+
+        A run without trials is removed.
+        """
         sweep.settle_stale()
         trials, pruned = sweep.trials(), summary.pruned_at(cls._folder)
         for k, trial in enumerate(trials):
@@ -165,9 +178,15 @@ class SweepRun(Callback):
 
 
 def check_inputs(values: DictConfig, params: dict[str, Any], overrides: list[str]) -> None:
-    """Refuse a sweep over inputs, and one over other inputs than those that are there, or where there are none.
+    """Check that all trials can read the inputs that are there.
 
-    `values` is the composed configuration, `overrides` are those of the sweep and its search spaces.
+    Args:
+        values: Composed configuration of the sweep.
+        params: Content of params.yaml.
+        overrides: Overrides of the sweep and its search spaces.
+
+    Raises:
+        UserError: The inputs are missing, were made with other values, or depend on a swept value.
     """
     inputs = find_project().inputs
     stage, sections = maker(inputs)
@@ -188,5 +207,5 @@ def check_inputs(values: DictConfig, params: dict[str, Any], overrides: list[str
 
 
 def _shown(folder: Path) -> str:
-    """Return a folder as a word of a command that the user can give: relative where it is in the project."""
+    """Return a folder quoted for a shell command, relative to the user's directory if it is in the project."""
     return shlex.quote(os.path.relpath(folder, standing()) if folder.is_relative_to(Path.cwd()) else str(folder))

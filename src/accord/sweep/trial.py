@@ -1,6 +1,6 @@
-"""The process of one trial: `python -m accord.sweep.trial FOLDER STARTER`, started by `accord.sweep.job`.
+"""Process of one trial: `python -m accord.sweep.trial FOLDER PARENT`, which `accord.sweep.job` starts.
 
-It works in the trial's folder as the train stage does in the repository's, and ends with the process of this number.
+It works in the trial's folder as the train stage does in the repository. It ends when the process PARENT has ended.
 """
 
 import math
@@ -29,7 +29,12 @@ from accord.tracking.sweeps import Sweep
 
 
 def main() -> None:
-    """Train what the folder named on the command line describes; if that was done, send what MLflow lacks of it."""
+    """Train the trial of the folder on the command line; if it has a result, log what MLflow lacks.
+
+    Raises:
+        UserError: A file of the folder or a value can't be used.
+        ServerAway: The trial has a result, but the tracking server does not answer.
+    """
     project = find_project()
     os.chdir(sys.argv[1])
     trial, params = TrialSettings.read(Path()), read_yaml(PARAMS)
@@ -49,15 +54,15 @@ def main() -> None:
         print(f"{trial.name}: pruned at epoch {pruned.epoch}")
         result = Result("PRUNED", sha256_file(PARAMS), None, pruned.epoch, is_logged=pruned.is_logged, curve=_curve())
         result.write(Path())
-        return  # its checkpoints stay, since they alone have its curves for another store
+        return  # keep the checkpoints: only they have the curves, for a store that lacks the run
     accuracy, epoch = metrics[SELECTED + project.metric], metrics[SELECTED + EPOCH]
     done = Result("FINISHED", sha256_file(PARAMS), accuracy, epoch, is_logged=is_logged, metrics=metrics)
     replace(done, curve=_curve()).write(Path())
-    shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # until now an interrupted trial needs them
+    shutil.rmtree(CHECKPOINTS, ignore_errors=True)  # only now: a trial interrupted before resumes from them
 
 
 def _curve() -> list[float | None]:
-    """Return the project's metric by epoch."""
+    """Return the project's metric by epoch, None for NaN."""
     values = (epoch[find_project().metric] for epoch in finished_epochs(CHECKPOINTS))
     return [None if math.isnan(value) else value for value in values]
 
@@ -68,7 +73,10 @@ def _pruned_at() -> int | None:
 
 
 def _request(trial: TrialSettings, tracking: Tracking, run_tags: Mapping[str, str]) -> RunRequest:
-    """Return how the trial's run is named, found and resumed, by what MLflow knows of its sweep."""
+    """Return the request for the trial's run: its name, its tags and the run to resume, as MLflow has its sweep.
+
+    If the tracking server does not answer, the request carries the error as `away`.
+    """
     if trial.sweep:
         command = own_command(f"resume {shlex.quote(trial.sweep)}")
     else:
@@ -90,6 +98,6 @@ def _request(trial: TrialSettings, tracking: Tracking, run_tags: Mapping[str, st
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that starts it ignores Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the parent ignores Ctrl-C, which is inherited
     end_when(lambda: os.getppid() != int(sys.argv[2]))
-    run_command(main, needs_project=False)  # a node of Ray has none
+    run_command(main, needs_project=False)  # a node of Ray has no project folder

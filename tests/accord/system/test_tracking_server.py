@@ -59,7 +59,7 @@ def test_a_sweep_goes_on_without_its_server_and_resume_sends_what_it_lacks(proje
     assert "Traceback" not in output
     assert "#1 sgd seed=2: validation accuracy" in output
     assert "(epoch 1), not all of it in MLflow" in output or "(epoch 0), not all of it in MLflow" in output
-    assert "sweep one: MLflow has not all of 1 trials: `digits resume sweeps/one` sends the rest" in output
+    assert "sweep one: MLflow lacks results of 1 trials: `digits resume sweeps/one` sends them" in output
     assert told((project.root / "sweeps/one/1/trial.log").read_text()) == ["sgd seed=2"]
     assert output.count("sgd seed=") == 4, "each trial's line, and the table"
     models = [project.root / f"sweeps/one/{number}/models/sgd/model.pickle" for number in range(2)]
