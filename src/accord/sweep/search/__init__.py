@@ -1,1 +1,1 @@
-"""Searches: sweeps in which Optuna chooses the values, by what trials before came to."""
+"""Searches: sweeps in which Optuna chooses the values of each trial by the results of earlier trials."""

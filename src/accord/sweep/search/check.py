@@ -1,4 +1,4 @@
-"""Refusals of searches that can't work, before anything is written."""
+"""Checks that a search can work, which run before anything is written."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from accord.sweep.search.spaces import Spaces, parse
 
 
 def spaces_of(settings: SearchSettings, overrides: Sequence[str]) -> Spaces:
-    """Return the spaces of the file of conf/search, which the command line's overrides replace."""
+    """Return the spaces from conf/search, where those of the command line replace others of the same key."""
     return parse([*spaces_in_file(settings.params), *overrides])
 
 
@@ -28,7 +28,7 @@ def check(config: DictConfig) -> None:
     """Refuse a search that can't work.
 
     Raises:
-        UserError: A setting or space is impossible or has no effect, or the folder has another search.
+        UserError: A setting or space is impossible or has no effect, or the folder has another search or sweep.
     """
     settings = settings_of(config)
     spaces = spaces_of(settings, as_typed(config.hydra.overrides.task))
@@ -40,7 +40,7 @@ def check(config: DictConfig) -> None:
 
 
 def _check_effects(settings: SearchSettings, overrides: Sequence[str]) -> None:
-    """Refuse a setting of the command line that others leave without effect."""
+    """Refuse a setting of the command line that has no effect with the chosen sampler and pruner."""
     learns, counts = settings.sampler in {"tpe", "gp"}, settings.pruner in {"median", "percentile"}
     has_effect = {
         "percentile": settings.pruner == "percentile",
@@ -54,8 +54,8 @@ def _check_effects(settings: SearchSettings, overrides: Sequence[str]) -> None:
 
 
 def _check_launcher(settings: SearchSettings, launcher: DictConfig) -> None:
-    """Refuse workers that a launcher can't have, and options of that on this machine, which the search does without."""
-    if not is_of(launcher, RAY):  # which must be connected before it knows
+    """Refuse a number of workers that the launcher can't have, and options of joblib's that a search does not use."""
+    if not is_of(launcher, RAY):  # Ray knows its cores only once it is connected
         cores.search_workers(settings.workers, launcher)
     if is_of(launcher, JOBLIB):
         usual: Any = ConfigStore.instance().load("hydra/launcher/joblib.yaml").node
@@ -66,7 +66,17 @@ def _check_launcher(settings: SearchSettings, launcher: DictConfig) -> None:
 
 
 def check_ends(config: DictConfig, spaces: Spaces) -> None:
-    """Refuse an end of a space that no trial could have, whichever ends the other values are at."""
+    """Refuse the lowest or highest value of a space, or a category, if no trial can have it.
+
+    Each is tried twice: with the first and with the last values of all other spaces.
+
+    Args:
+        config: Composed configuration of the search.
+        spaces: Spaces of the search.
+
+    Raises:
+        UserError: The project's checks refuse the value both times.
+    """
     ends = spaces.ends()
     others = [{key: values[end] for key, values in ends.items()} for end in (0, -1)]
     for key, value in ((key, value) for key, values in ends.items() for value in values):
@@ -77,7 +87,7 @@ def check_ends(config: DictConfig, spaces: Spaces) -> None:
 
 
 def _error(config: DictConfig, overrides: Sequence[str]) -> str:
-    """Return what is wrong with the trial of these overrides, empty if nothing is."""
+    """Return the error of the trial with these overrides, empty if it has none."""
     try:
         find_project().check_values(composed(config, overrides), "the search")
     except (CompactHydraException, UserError) as error:

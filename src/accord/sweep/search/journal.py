@@ -1,4 +1,4 @@
-"""The journal of a search: the file that Optuna keeps a study in, a line of JSON for each change of it."""
+"""The journal of a search: the file in which Optuna keeps the study, one line of JSON for each change."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from accord.errors import UserError
 
-NAME = "search"  # of the study: Hyperband deals trials out by it
+NAME = "search"  # name of the study, by which Hyperband assigns trials to its brackets
 _FILE = Path("study.journal")
-_LOCK = ".lock"  # is added to the name by Optuna's lock
-# Kinds of lines that asking for a trial writes, `op_code` in Optuna's source: a new trial, and one parameter of it.
+_LOCK = ".lock"  # suffix of the file that Optuna's lock makes
+# Optuna's `op_code` of the lines that asking for a trial writes: a new trial, and one parameter of it.
 _TRIAL, _PARAMETER = 4, 5
 
 
@@ -22,16 +22,26 @@ def open_journal(sweep: Path) -> JournalStorage:
 
 
 def is_there(sweep: Path) -> bool:
-    """Return whether a sweep's folder has a journal; one that is damaged, but not by a kill, is a `UserError`."""
+    """Return whether a sweep's folder has a journal.
+
+    Raises:
+        UserError: The journal is damaged, and not only by a killed process.
+    """
     path = sweep / _FILE
     return path.exists() and _intact(path, 0) >= 0
 
 
 def mend(sweep: Path, parameters: int) -> None:
-    """Remove what a kill left of the journal in a sweep's folder, which this process has claimed.
+    """Remove from a journal what a killed process left unfinished, so that the search can resume.
 
-    That is an unfinished last line, and a trial that was not asked for to its end: it is asked for again.
-    `parameters` is the number of values that each trial has.
+    This is a partial last line, and a last trial without all of its values, which the search then asks for again.
+
+    Args:
+        sweep: Folder of the sweep, which this process has locked.
+        parameters: Number of values that each trial has.
+
+    Raises:
+        UserError: The journal has other damage.
     """
     path = sweep / _FILE
     for lock in sweep.glob(f"{_FILE}{_LOCK}*"):
@@ -42,9 +52,10 @@ def mend(sweep: Path, parameters: int) -> None:
 
 
 def _intact(path: Path, parameters: int) -> int:
-    """Return the number of bytes of a journal before what a kill left; other damage is a `UserError`."""
+    """Return the number of bytes of a journal before what a killed process left unfinished."""
     content = path.read_bytes()
-    end, newest, values = 0, 0, parameters  # end of the intact lines, start of the newest trial, its parameters
+    # Offsets in bytes of the end of the intact lines and of the newest trial, and the number of its values.
+    end, newest, values = 0, 0, parameters
     for number, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             kind = json.loads(line)["op_code"] if line.endswith(b"\n") else None

@@ -1,4 +1,4 @@
-"""Pictures of a search, and which of its values mattered."""
+"""Figures of a search, and the importance of each searched key."""
 
 import math
 import warnings
@@ -20,11 +20,12 @@ _PARALLEL = "parallel_coordinates.png"
 
 
 def importances(sweep: Path) -> dict[str, float]:
-    """Return the share of each searched key in how the metric varied (PED-ANOVA, Watanabe et al. 2023), largest first.
+    """Return the importance of each searched key, largest first (PED-ANOVA, Watanabe et al. 2023).
 
-    It is empty where fewer than two trials were trained to their end, or all came to the same.
+    An importance is the key's share in the variation of the metric. The result is empty if fewer than two trials were
+    trained to their end, or if all reached the same value.
     """
-    if not is_there(sweep):  # it was refused
+    if not is_there(sweep):  # the search was refused before it wrote a journal
         return {}
     study = _study(sweep)
     values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
@@ -33,9 +34,11 @@ def importances(sweep: Path) -> dict[str, float]:
 
 
 def draw(sweep: Path, folder: Path) -> None:
-    """Draw the history of a search, importances if there are any, and the metric by each value, as PNG files.
+    """Draw the figures of a search as PNG files: history, slices, parallel coordinates, and importances if any.
 
-    The project's own parallel coordinates are kept, if it has drawn them into the folder.
+    Args:
+        sweep: Folder of the search.
+        folder: Folder for the figures. Parallel coordinates that the project has drawn there are kept.
     """
     from matplotlib import pyplot as plt
 
@@ -51,7 +54,7 @@ def draw(sweep: Path, folder: Path) -> None:
     plt.switch_backend("agg")
     for name, plot in wanted.items():
         with default_style(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Optuna's new features, and of axes with one value
+            warnings.simplefilter("ignore")  # Optuna warns of new features, Matplotlib of axes with one value
             plot(study, target_name=metric)
             plt.savefig(folder / name, bbox_inches="tight", dpi=150)
             plt.close("all")

@@ -1,4 +1,4 @@
-"""Optuna's samplers, which choose the values of trials, and its pruners, which give up on trials."""
+"""Optuna's samplers, which choose the values of trials, and its pruners, which end unpromising trials early."""
 
 from typing import Any
 
@@ -13,7 +13,11 @@ from accord.sweep.search.spaces import Spaces
 
 
 def check(settings: SearchSettings, spaces: Spaces) -> None:
-    """Refuse, with a `UserError`, spaces that the sampler can't choose from."""
+    """Check that the sampler can choose from the spaces.
+
+    Raises:
+        UserError: An interval has no grid, or CMA-ES has fewer than two spaces of numbers.
+    """
     if settings.sampler == "grid":
         spaces.grid()
     distributions = [one for one in spaces.distributions.values() if not one.single()]
@@ -23,10 +27,10 @@ def check(settings: SearchSettings, spaces: Spaces) -> None:
 
 
 def sampler(settings: SearchSettings, spaces: Spaces, number: int) -> BaseSampler:
-    """Return the sampler of a trial: it depends on the seed and the trial's number, not on draws before.
+    """Return the sampler of one trial, seeded by the search's seed and the trial's number.
 
-    A search that was interrupted goes on with the same values by that. Sequences and grids have one seed, and keep
-    their place in the study.
+    No earlier draws matter, so a resumed search draws the same values. QMC and grid samplers use the search's seed
+    alone: Optuna keeps their position in the study.
     """
     own = int(sha256_json([settings.seed, number])[:8], 16)
     match settings.sampler:
@@ -47,7 +51,7 @@ def sampler(settings: SearchSettings, spaces: Spaces, number: int) -> BaseSample
 
 
 def pruner(settings: SearchSettings) -> BasePruner:
-    """Return the pruner. Steps are epochs, from 0: a trial is judged after each epoch behind those of its warm-up."""
+    """Return the pruner, which judges a trial after each epoch behind the warm-up; its steps are epochs from 0."""
     options: dict[str, Any] = {
         "n_startup_trials": settings.n_startup_trials,
         "n_warmup_steps": settings.n_warmup_epochs,

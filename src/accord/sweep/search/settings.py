@@ -1,4 +1,4 @@
-"""Settings of a search, which are `hydra.sweeper` of a configuration with the sweeper `optuna`."""
+"""Settings of a search: the section `hydra.sweeper` of a configuration with the sweeper `optuna`."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -24,19 +24,19 @@ def _number_or_auto(value: Any) -> Any:
 
 
 class SearchSettings(Section):
-    """Number of trials, how their values are chosen, and when a trial is given up."""
+    """Settings of a search: the number of its trials, its sampler, its pruner and its spaces."""
 
     n_trials: Count = 20
-    timeout: Annotated[float, Field(gt=0)] | None = None  # seconds after which no further trial starts
-    direction: Literal["maximize"] = "maximize"  # the project's metric is best at its highest
+    timeout: Annotated[float, Field(gt=0)] | None = None  # seconds after which no other trial starts
+    direction: Literal["maximize"] = "maximize"  # a higher value of the project's metric is better
     sampler: Literal["tpe", "random", "cmaes", "qmc", "grid", "gp"] = "tpe"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    n_startup_trials: Annotated[int, Field(ge=0)] = 10  # drawn at random before tpe and gp learn
+    n_startup_trials: Annotated[int, Field(ge=0)] = 10  # random trials before tpe and gp learn
     pruner: Literal["median", "percentile", "hyperband", "none"] = "median"
-    percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0  # of trials that the pruner of this name keeps
-    n_warmup_epochs: Annotated[int, Field(ge=0)] = 1  # of each trial, in which it is not pruned
-    workers: Annotated[Count | None, BeforeValidator(_number_or_auto)] = None  # trials at a time; None is `auto`
-    params: dict[str, Any] | None = None  # spaces by key, which the command line may replace
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0  # of trials that the pruner `percentile` keeps
+    n_warmup_epochs: Annotated[int, Field(ge=0)] = 1  # first epochs of a trial, in which it is not pruned
+    workers: Annotated[Count | None, BeforeValidator(_number_or_auto)] = None  # parallel trials; None is `auto`
+    params: dict[str, Any] | None = None  # spaces by key, which the command line can replace
 
 
 def is_search(config: DictConfig) -> bool:
@@ -50,12 +50,16 @@ def spaces_in_file(params: Mapping[str, Any] | None) -> list[str]:
 
 
 def defaults() -> dict[str, Any]:
-    """Return the values of the option `optuna` of Hydra's group of sweepers."""
+    """Return the default values of the option `optuna` in Hydra's group `hydra/sweeper`."""
     return {"_target_": TARGET, **SearchSettings().model_dump(), "workers": "auto"}
 
 
 def settings_of(config: DictConfig) -> SearchSettings:
-    """Return the settings of a search; impossible ones, and packages that they lack, are a `UserError`."""
+    """Return the settings of a search.
+
+    Raises:
+        UserError: A setting is impossible, or needs a package that is not installed.
+    """
     given: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     del given["_target_"]
     settings = validated(SearchSettings, given, "conf", "hydra.sweeper")

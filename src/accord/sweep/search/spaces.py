@@ -1,4 +1,4 @@
-"""Spaces that a search chooses values from, as Hydra's overrides describe them."""
+"""Spaces from which a search chooses values, parsed from Hydra's overrides."""
 
 import math
 import re
@@ -14,21 +14,21 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from accord.errors import UserError
 
 Category = int | float | str
-_MOST_VALUES = 100_000  # of a range
-_BARE = r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./-]*"  # texts that need no quotes
+_MOST_VALUES = 100_000  # limit for the values of a range
+_BARE = r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./-]*"  # texts that need no quotes in an override
 
 
 @dataclass(frozen=True)
 class Spaces:
-    """The spaces of the searched keys, and the overrides that all trials share."""
+    """Spaces of the searched keys, and the overrides that all trials share."""
 
-    distributions: Mapping[str, BaseDistribution]  # by key
-    constant: Sequence[str]  # overrides
-    _texts: Mapping[str, Mapping[Category, str]]  # each category of a key as an override has it
-    _ranges: Mapping[str, Sequence[float]]  # Hydra's values of a range, which Optuna's differ from in the last digits
+    distributions: Mapping[str, BaseDistribution]  # Optuna's distributions, by key
+    constant: Sequence[str]  # overrides that all trials share
+    _texts: Mapping[str, Mapping[Category, str]]  # text of each category in an override, by key
+    _ranges: Mapping[str, Sequence[float]]  # Hydra's values of each range; Optuna's differ in the last digits
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
-        """Return the overrides of the trial with these values of the searched keys."""
+        """Return the overrides of a trial, given its values by searched key."""
         return [*self.constant, *(f"{key}={self._text(key, value)}" for key, value in values.items())]
 
     def _text(self, key: str, value: Any) -> str:
@@ -37,25 +37,32 @@ class Spaces:
         return repr(min(self._ranges.get(key, [value]), key=lambda one: abs(one - value)))
 
     def ends(self) -> dict[str, list[Any]]:
-        """Return the lowest and the highest value of each key, or its categories."""
+        """Return the lowest and the highest value of each key, or all of its categories."""
         return {key: _ends(distribution) for key, distribution in self.distributions.items()}
 
     def grid(self) -> dict[str, list[Any]]:
-        """Return all values of each key; a key that has no end of them is a `UserError`."""
+        """Return all values of each key.
+
+        Raises:
+            UserError: A key has an interval, which is not a finite set of values.
+        """
         return {key: _all_values(key, distribution) for key, distribution in self.distributions.items()}
 
 
 def parse(overrides: Iterable[str]) -> Spaces:
-    """Return the spaces of overrides, of which a later one of the same key replaces the earlier.
+    """Return the spaces that overrides describe.
 
-    `choice(...)` and `a,b` are categories, `interval(...)` and `range(...)` numbers, `tag(log, interval(...))` numbers
-    whose logarithm is drawn evenly.
+    `choice(...)` and `a,b` are categories. `interval(...)` and `range(...)` are numbers, and `tag(log, interval(...))`
+    are numbers whose logarithm is uniform.
+
+    Args:
+        overrides: Overrides as typed; a later one replaces an earlier one of the same key.
 
     Raises:
         UserError: A space is empty or can't be searched, or there is none.
     """
     hydra = GlobalHydra.instance().hydra
-    parser = OverridesParser.create(hydra.config_loader if hydra else None)  # which knows what a `glob` may be
+    parser = OverridesParser.create(hydra.config_loader if hydra else None)  # the loader resolves a `glob`
     newest = {one.get_key_element().lstrip("+"): one for one in parser.parse_overrides(list(overrides))}
     searched = {one.get_key_element(): one for one in newest.values() if one.is_sweep_override()}
     if not searched:
@@ -73,28 +80,28 @@ def parse(overrides: Iterable[str]) -> Spaces:
 
 
 def _categories(override: Override) -> dict[Category, str]:
-    """Return the categories of a choice, numbers or else texts, and how each stands in an override."""
+    """Return the categories of a choice, as finite numbers or texts, each with its text in an override."""
     _check_tags(override, set())
     if isinstance(choice := override.value(), ChoiceSweep):
-        choice.shuffle = False  # the order does not matter, but is a part of the study
+        choice.shuffle = False  # the order changes no result, but must be the same in a resumed study
     values: list[Any] = [one.text if isinstance(one, QuotedString) else one for one in override.sweep_iterator()]
     texts = list(map(_quoted, values, override.sweep_string_iterator()))
     plain = (isinstance(one, str) or (isinstance(one, int | float) and math.isfinite(one)) for one in values)
     found = {value if is_plain else text: text for value, text, is_plain in zip(values, texts, plain, strict=True)}
     if not found:
         raise UserError(f"{override.input_line}: the choice is empty")
-    return found if len(found) == len(set(texts)) else {text: text for text in texts}  # 1 and true are equal
+    return found if len(found) == len(set(texts)) else {text: text for text in texts}  # 1 and true are the same key
 
 
 def _quoted(value: Any, text: str) -> str:
-    """Return a category as an override has it: Hydra's own text lacks the quotes that it had in `choice`."""
+    """Return the text of a category in an override: Hydra's own text lacks the quotes that it had in `choice`."""
     if isinstance(value, str) and not re.fullmatch(_BARE, value):
         return QuotedString(value, Quote.single).with_quotes()
     return text
 
 
 def _range(override: Override) -> list[Any]:
-    """Return the values of a range, the lowest first."""
+    """Return the values of a range in ascending order."""
     _check_tags(override, set())
     given: Any = override.value()
     if not given.step or not all(map(math.isfinite, (given.start, given.stop, given.step))):
@@ -108,13 +115,13 @@ def _range(override: Override) -> list[Any]:
 
 
 def _stepped(values: Sequence[Any]) -> BaseDistribution:
-    """Return the distribution of values that have the same distance."""
+    """Return the distribution of evenly spaced, ascending values."""
     low, high, count = values[0], values[-1], len(values)
     if isinstance(low, int):
         return IntDistribution(low, high, step=values[1] - low if count > 1 else 1)
     if count == 1:
         return FloatDistribution(low, high, step=1)
-    # Optuna drops the last value unless the step divides the distance in decimals. Those of 15 digits are exact.
+    # Optuna drops the last value unless the step divides the range in decimals, so round to 15 significant digits.
     decimals = 14 - math.floor(math.log10(max(abs(low), abs(high))))
     low, step = round(low, decimals), round((high - low) / (count - 1), decimals)
     return FloatDistribution(low, round(low + (count - 1) * step, decimals), step=step)
@@ -157,7 +164,7 @@ def _all_values(key: str, distribution: BaseDistribution) -> list[Any]:
         return _ends(distribution)
     if distribution.step is None:
         raise UserError(
-            f"{key}: hydra.sweeper.sampler = grid needs a choice or range, an interval has no end of values"
+            f"{key}: hydra.sweeper.sampler = grid needs a choice or range; an interval has infinitely many values"
         )
     count = round((distribution.high - distribution.low) / distribution.step) + 1
     return [distribution.low + k * distribution.step for k in range(count)]

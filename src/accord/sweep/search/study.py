@@ -1,4 +1,4 @@
-"""A search as Optuna's study: which values come next, what trials came to, and which of them to give up."""
+"""A search as an Optuna study: ask for the next values, report results, and prune trials."""
 
 import math
 import warnings
@@ -24,14 +24,18 @@ from accord.sweep.search.samplers import pruner, sampler
 from accord.sweep.search.settings import SearchSettings
 from accord.sweep.search.spaces import Spaces
 
-_MAY_CHANGE = {"n_trials", "timeout", "workers", "params"}  # when a search goes on; spaces are compared by themselves
+_MAY_CHANGE = {"n_trials", "timeout", "workers", "params"}  # in a resumed search; spaces are compared separately
 
 
 def check(sweep: Path, settings: SearchSettings, spaces: Spaces) -> None:
-    """Refuse, with a `UserError`, a sweep's folder that has another search, or trials of no search."""
+    """Check that a sweep's folder is empty, or has the same search.
+
+    Raises:
+        UserError: The folder has another search, or trials of a sweep that is no search.
+    """
     noted = None
     if is_there(sweep):
-        with suppress(KeyError):  # the study was not made yet, or not noted what is searched
+        with suppress(KeyError):  # a kill came before the study was made, or before it had its identity
             noted = optuna.load_study(study_name=NAME, storage=open_journal(sweep)).user_attrs[NAME]
     if noted is None:
         if any(sweep.glob("[0-9]*/params.yaml")):
@@ -45,24 +49,24 @@ def check(sweep: Path, settings: SearchSettings, spaces: Spaces) -> None:
 
 
 def asked(sweep: Path, spaces: Spaces) -> list[list[str]]:
-    """Return the overrides of each trial that the search in a sweep's folder has asked for, by number."""
+    """Return the overrides of each trial that a search has asked for, by number."""
     if not is_there(sweep):
         return []
     trials = optuna.load_study(study_name=NAME, storage=open_journal(sweep)).trials
-    return [spaces.overrides(trial.params) for trial in trials if trial.params]  # a kill leaves a last one without any
+    return [spaces.overrides(trial.params) for trial in trials if trial.params]  # a kill can leave one without values
 
 
 def _identity(settings: SearchSettings, spaces: Spaces) -> dict[str, Any]:
-    """Return what must be the same when a search goes on."""
+    """Return the settings and spaces that must be the same when a search is resumed."""
     own = {key: distribution_to_json(one) for key, one in spaces.distributions.items()}
     return settings.model_dump(exclude=_MAY_CHANGE) | own | {"constant": sorted(spaces.constant)}
 
 
 class Search:
-    """The study in a sweep's folder. Its trials have the numbers of the sweep's."""
+    """Optuna study in a sweep's folder; its trials have the same numbers as the sweep's."""
 
     def __init__(self, sweep: Path, settings: SearchSettings, spaces: Spaces) -> None:
-        """Make the study, or go on with the one that the folder has, which `check` has found to be the same."""
+        """Make the study, or resume the one in the folder, which `check` has found to be the same."""
         self._sweep, self._settings, self._spaces = sweep, settings, spaces
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         mend(sweep, len(spaces.distributions))
@@ -75,18 +79,18 @@ class Search:
                 pruner=pruner(settings),
                 load_if_exists=True,
             )
-        self._judged: dict[int, int] = {}  # epochs of a trial that were judged, by its number
+        self._judged: dict[int, int] = {}  # number of judged epochs, by the trial's number
         size = math.prod(map(len, spaces.grid().values())) if settings.sampler == "grid" else settings.n_trials
         self.n_trials = min(settings.n_trials, size)
         self._study.set_user_attr(NAME, _identity(settings, spaces))
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:
-        """The trials that were asked for, by number."""
+        """Trials that were asked for, by number."""
         return self._study.get_trials(deepcopy=False)
 
     def unfinished(self) -> list[int]:
-        """Return the numbers of trials that have values and no result."""
+        """Return the numbers of trials that have values but no result."""
         return [trial.number for trial in self.trials if trial.state == TrialState.RUNNING]
 
     def ask(self) -> int:
@@ -100,9 +104,9 @@ class Search:
         return self._spaces.overrides(self.trials[number].params)
 
     def look(self, number: int) -> None:
-        """Report the epochs that a trial has finished; where one is too bad, decide that the trial ends with it.
+        """Report a trial's finished epochs to the study, and prune the trial at the first that the pruner rejects.
 
-        Each epoch is judged by itself and in order, so that nothing depends on when they are looked at.
+        Each epoch is judged by itself and in order, so that the decision does not depend on the time of the call.
         """
         folder, trial_id = self._sweep / str(number), self._trial_id(number)
         if Pruning.read(folder):
@@ -112,23 +116,23 @@ class Search:
             if epoch not in reported:
                 self._storage.set_trial_intermediate_value(trial_id, epoch, curve[epoch])
             self._judged[number] = epoch + 1
-            with _quiet():  # and a new pruner: Hyperband's keeps what it saw first, which another process lacks
+            with _quiet():  # a new pruner each time: Hyperband's state would differ in a resumed search
                 is_bad = pruner(self._settings).prune(self._study, self._storage.get_trial(trial_id))
             if is_bad:
                 Pruning(epoch, sha256_file(folder / PARAMS)).write(folder)
                 return
 
     def tell(self, number: int) -> None:
-        """Tell what a trial that ended came to. One that failed or was killed stays open, for a later command."""
+        """Tell the study the result of a trial that ended; one that failed or was killed stays open for a resume."""
         folder = self._sweep / str(number)
         self.look(number)
         result = Result.read(folder)
         if result is None or not result.is_over:
             return
         with _quiet():
-            self._study.sampler = RandomSampler()  # that of a grid would stop a loop, which is not there
+            self._study.sampler = RandomSampler()  # a grid's would stop Optuna's own loop, which does not run
             if pruning := Pruning.read(folder):
-                replace(result, status="PRUNED", epoch=pruning.epoch).write(folder)  # it may have ended before
+                replace(result, status="PRUNED", epoch=pruning.epoch).write(folder)  # the trial may have finished first
                 self._study.tell(number, state=TrialState.PRUNED)
             else:
                 accuracy = math.nan if result.accuracy is None else result.accuracy
@@ -139,7 +143,7 @@ class Search:
 
     @staticmethod
     def _curve(folder: Path) -> list[float]:
-        """Return the project's metric by epoch, of a trial that is at work or over."""
+        """Return the project's metric by epoch, of a trial that runs or has ended."""
         if (result := Result.read(folder)) and result.curve:
             return [math.nan if value is None else value for value in result.curve]
         return [epoch[find_project().metric] for epoch in finished_epochs(folder / CHECKPOINTS)]
@@ -147,7 +151,7 @@ class Search:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back warnings: Optuna's of features that may change, for which its version is bound, and NumPy's of NaN."""
+    """Hide warnings: Optuna's of experimental features, since its version is pinned, and NumPy's of NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

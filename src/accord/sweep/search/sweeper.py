@@ -1,4 +1,4 @@
-"""Hydra's sweeper of a search: it asks Optuna for the values of each trial, and tells it what the trial came to."""
+"""The sweeper for Hydra that runs a search: Optuna chooses the values of each trial and is told its result."""
 
 import shlex
 import time
@@ -18,33 +18,36 @@ from accord.sweep.launchers import JOBLIB, is_of
 from accord.sweep.search import trials
 from accord.sweep.search.settings import TARGET, SearchSettings, defaults, settings_of
 
-if TYPE_CHECKING:  # they import Optuna
+if TYPE_CHECKING:  # imports Optuna
     from accord.sweep.search.study import Search
 
 
 def register() -> None:
-    """Make Hydra know the sweeper, as the option `optuna` of its group of sweepers."""
-    Plugins.instance().register(OptunaSweeper)  # which loads all plugins before, also another one of this name
+    """Register the sweeper with Hydra, as the option `optuna` of its group `hydra/sweeper`."""
+    Plugins.instance().register(OptunaSweeper)  # loads all plugins first, so that no other `optuna` replaces ours
     ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=defaults(), provider="accord")
-    is_plugin = Plugins.is_in_toplevel_plugins_module  # Hydra would have a sweeper only from the package hydra_plugins
+    is_plugin = Plugins.is_in_toplevel_plugins_module  # Hydra takes sweepers only from the package hydra_plugins
     Plugins.is_in_toplevel_plugins_module = staticmethod(lambda name: name == TARGET or is_plugin(name))  # type: ignore[method-assign, assignment]
 
 
 class OptunaSweeper(Sweeper):
-    """Runs a search, as many trials at a time as there are workers."""
+    """Hydra sweeper that runs a search, with one trial at a time on each worker."""
 
     def __init__(self, **_settings: Any) -> None:
-        """Take the settings as Hydra gives them; they are read from the whole configuration."""
+        """Ignore the settings that Hydra gives; `sweep` reads them from the whole configuration."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what trials are started with."""
+        """Keep the context, the function and the configuration that trials are started with."""
         self._context, self._config, self._task = hydra_context, config, task_function
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials of a search, or those that its folder lacks.
 
+        Args:
+            arguments: Overrides of the command line.
+
         Raises:
-            UserError: The launcher can't run as many trials at a time as are wanted.
+            UserError: The launcher can't run the wanted number of parallel trials.
         """
         from accord.sweep.search.check import spaces_of
         from accord.sweep.search.study import Search
@@ -55,7 +58,7 @@ class OptunaSweeper(Sweeper):
         search = Search(Path(self._config.hydra.sweep.dir), settings, spaces)
         numbers = self._numbers(search, settings)
         if is_of(launcher, JOBLIB):
-            self._config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={workers}")  # by which trials get threads
+            self._config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={workers}")  # sets threads
             trials.run_one_by_one(search, numbers, workers, (self._context, self._config, self._task))
         else:
             plugin = Plugins.instance().instantiate_launcher(
@@ -64,7 +67,7 @@ class OptunaSweeper(Sweeper):
             trials.run_in_batches(search, numbers, workers, plugin)
 
     def _numbers(self, search: "Search", settings: SearchSettings) -> Iterator[int]:
-        """Yield the numbers of trials as workers want one: first those that were asked for, and did not end."""
+        """Yield the number of the next trial on demand: first the unfinished ones, then new ones until the timeout."""
         begin = time.monotonic()
 
         def has_time() -> bool:

@@ -1,4 +1,4 @@
-"""Trials of a search at work: one by one where that can be, else in batches."""
+"""Loops that run the trials of a search: one by one on this machine, in batches with other launchers."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,21 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from accord.sweep.search.study import Search  # imports Optuna
 
-_POLL_SECONDS = 0.25  # between looks at the epochs of trials
+_POLL_SECONDS = 0.25  # poll interval for finished epochs
 
 
 def run_one_by_one(
     search: "Search", numbers: Iterator[int], workers: int, job: tuple[HydraContext, DictConfig, TaskFunction]
 ) -> None:
-    """Run trials on this machine: when one ends, the next values are chosen by all that is known then."""
-    from hydra_plugins.hydra_joblib_launcher._core import execute_job  # what Hydra's launcher runs for a trial, too
+    """Run trials on this machine, and replace each one that ends by the next, chosen by all results so far.
+
+    Args:
+        search: The study.
+        numbers: Numbers of the trials; taking one may ask the study for a new trial.
+        workers: Number of parallel trials.
+        job: Arguments of Hydra's `execute_job` that all trials share.
+    """
+    from hydra_plugins.hydra_joblib_launcher._core import execute_job  # Hydra's joblib launcher runs trials by it
 
     executor = get_reusable_executor(max_workers=workers, reuse=False)
     running: dict[Future[Any], int] = {}
@@ -38,30 +45,38 @@ def run_one_by_one(
             for number in running.values():
                 search.look(number)
             for future in sorted(ended, key=lambda one: running[one]):
-                _ = future.result().return_value  # raises what ended the job, which should not raise itself
+                _ = future.result().return_value  # raises the job's exception, which is a bug: jobs never raise
                 search.tell(running.pop(future))
     finally:
         executor.shutdown(kill_workers=True)
 
 
 def run_in_batches(search: "Search", numbers: Iterator[int], workers: int, launcher: Launcher) -> None:
-    """Run as many trials as there are workers, wait for all of them, and go on: a launcher of Hydra's waits for all."""
+    """Run trials in batches of as many as there are workers, since a launcher waits for all of its trials.
+
+    Args:
+        search: The study.
+        numbers: Numbers of the trials; taking one may ask the study for a new trial.
+        workers: Number of trials in a batch.
+        launcher: Launcher of Hydra that runs a batch.
+    """
     while batch := list(islice(numbers, workers)):
-        for _, group in groupby(enumerate(batch), lambda one: one[1] - one[0]):  # it counts on from the first number
+        # A launcher numbers its trials consecutively, so each run of consecutive numbers is launched by itself.
+        for _, group in groupby(enumerate(batch), lambda one: one[1] - one[0]):
             trials = [number for _, number in group]
             with _watched(search, trials):
                 jobs = launcher.launch([search.overrides(number) for number in trials], initial_job_idx=trials[0])
             for job in jobs:
-                _ = job.return_value  # raises what ended a job
+                _ = job.return_value  # raises the job's exception
             for number in trials:
-                search.look(number)  # before any is told: no trial is compared with others of its batch
+                search.look(number)  # before any `tell`, so that no trial is compared with others of its batch
             for number in trials:
                 search.tell(number)
 
 
 @contextmanager
 def _watched(search: "Search", trials: Sequence[int]) -> Iterator[None]:
-    """Look at the epochs of trials while the block waits for them."""
+    """Report the epochs of trials to the study in a thread, until the block ends."""
     is_over = threading.Event()
 
     def watch() -> None:
