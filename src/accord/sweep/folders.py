@@ -1,12 +1,12 @@
 """Files in the folder of a sweep and in the folders of its trials.
 
-<sweep>/sweep.json           command of the sweep: `SweepRequest`
-<sweep>/study.journal        Optuna's study, if the sweep is a search
-<sweep>/<number>/params.yaml values of the trial, as those of a pipeline
-<sweep>/<number>/trial.json  settings of the trial's process: `TrialSettings`
-<sweep>/<number>/trial.log   output of the trial's process
-<sweep>/<number>/pruned.json decision of a search to end the trial early: `Pruning`
-<sweep>/<number>/result.json result of the trial: `Result`
+<sweep>/sweep.json           command of the sweep.
+<sweep>/study.journal        Optuna's study of a search.
+<sweep>/<number>/params.yaml values, as those of a pipeline.
+<sweep>/<number>/trial.json  settings of the trial's process.
+<sweep>/<number>/trial.log   output of the trial's process.
+<sweep>/<number>/pruned.json decision to end the trial early.
+<sweep>/<number>/result.json result of the trial.
 <sweep>/<number>/models, reports, checkpoints
 """
 

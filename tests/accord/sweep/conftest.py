@@ -3,5 +3,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The project is found from any working directory."""
+    """Make the project known from any working directory."""
     monkeypatch.setenv("ACCORD_PROJECT", "seqmnist.project:PROJECT")

@@ -44,7 +44,7 @@ def composed(*overrides: str) -> DictConfig:
     ],
     ids=" ".join,
 )
-def test_what_a_sweep_needs_may_be_called(overrides: list[str]) -> None:
+def test_a_sweep_may_call_what_it_needs(overrides: list[str]) -> None:
     assert forbidden(composed(*overrides)) is None
 
 
@@ -81,7 +81,7 @@ def test_what_a_sweep_needs_may_be_called(overrides: list[str]) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_nothing_else_may_be_called_wherever_it_stands(override: str, key: str) -> None:
+def test_any_other_call_is_refused_under_every_key(override: str, key: str) -> None:
     said = forbidden(composed(override))
     assert said is not None
     assert said.startswith(key)
@@ -94,7 +94,7 @@ def test_logging_calls_no_factory() -> None:
     assert str(forbidden(config)).startswith("hydra.job_logging.handlers.evil.() = os.system: ")
 
 
-def test_a_configuration_that_leads_back_to_itself_is_read_once() -> None:
+def test_a_configuration_that_refers_to_itself_is_read_once() -> None:
     config = OmegaConf.create({"a": {"b": "${a}", "c": {"_target_": "os.system"}}, "missing": "???", "bad": "${none}"})
     assert str(forbidden(config)).startswith("a.c._target_ = os.system")
 
@@ -112,11 +112,11 @@ def test_trials_are_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a link to conf/ alone."""
+    """Return the root of a project that has only a link to conf/."""
     (tmp_path / "conf").symlink_to(CONF)
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(DRIVER, "")  # so that it is removed afterwards
+    monkeypatch.setenv(DRIVER, "")  # removed after the test
     return tmp_path
 
 
@@ -124,7 +124,7 @@ MARK = "_target_: pathlib.Path.touch, self: {_target_: pathlib.Path, _args_: [ma
 
 
 @pytest.mark.parametrize("multirun", [[], ["-m"]], ids=["one trial", "sweep"])
-def test_the_command_refuses_it_before_anything_is_called(
+def test_the_command_refuses_a_forbidden_call_before_it_calls_anything(
     root: Path, monkeypatch: pytest.MonkeyPatch, multirun: list[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["seqmnist.sweep", *multirun, f"+hydra.callbacks.evil={{{MARK}}}"])
@@ -152,6 +152,6 @@ def test_a_pickled_run_is_not_run_again(root: Path, monkeypatch: pytest.MonkeyPa
     assert not (root / "marker").exists()
 
 
-def test_no_value_of_a_launcher_ends_a_line_of_a_script() -> None:
+def test_a_launcher_value_with_a_line_break_is_refused() -> None:
     config = OmegaConf.create({"hydra": {"launcher": {"comment": "a\nevil"}}})
     assert str(forbidden(config)).startswith("hydra.launcher.comment = 'a\\nevil': ")

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[3]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_options_that_cannot_go_together_are_a_line(
+def test_options_that_exclude_each_other_are_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
 ) -> None:
     monkeypatch.delenv("COMP_LINE", raising=False)
@@ -58,7 +58,7 @@ def test_options_that_cannot_go_together_are_a_line(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_hydra_can_show_it_shows(arguments: list[str], shown: str) -> None:
+def test_hydras_options_for_showing_a_configuration_work(arguments: list[str], shown: str) -> None:
     command = [sys.executable, "-m", "seqmnist.sweep", *arguments]
     environment = {"PYTHONPATH": "src", "PATH": ""}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -10,12 +10,12 @@ from accord.sweep.launchers import JOBLIB, RAY, SLURM
 from seqmnist.project import PROJECT
 
 AUTO = None
-HAS = 16  # cores
+HAS = 16  # cores of the machine
 
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of 16 cores, and a project whose trials can use four."""
+    """Simulate a machine with 16 cores, and a project whose trials can use four."""
 
     def effective(jobs: int) -> int:
         return jobs if jobs > 0 else HAS + 1 + jobs
@@ -32,7 +32,7 @@ def test_trials_side_by_side_share_the_cores_and_get_no_more_than_they_can_use(w
     assert cores.of_trial(OmegaConf.create({"_target_": JOBLIB, "n_jobs": workers})) == share
 
 
-def test_a_trial_on_its_own_has_what_it_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_without_a_sweep_has_the_cores_that_it_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cores.of_trial({}) == 4
     monkeypatch.setattr(cores, "find_project", lambda: replace(PROJECT, cores=None))
     assert cores.of_trial({}) == HAS
@@ -64,7 +64,7 @@ def test_a_search_runs_as_many_trials_as_half_the_cores_and_two_at_least(
         (1, {"_target_": "a launcher that runs one after another"}, 1),
     ],
 )
-def test_a_number_of_workers_holds(given: int | None, launcher: dict[str, Any], workers: int) -> None:
+def test_a_given_number_of_workers_is_used(given: int | None, launcher: dict[str, Any], workers: int) -> None:
     assert cores.search_workers(given, OmegaConf.create(launcher)) == workers
 
 

@@ -22,16 +22,16 @@ def composed(folder: Path, *overrides: str) -> Any:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a copy of conf/ alone."""
+    """Return the root of a project that has only a copy of conf/."""
     shutil.copytree(CONF, tmp_path / "conf")
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(DRIVER, "")  # so that it is removed afterwards
+    monkeypatch.setenv(DRIVER, "")  # removed after the test
     return tmp_path
 
 
 def plain(*overrides: str) -> Any:
-    """Plain values of a composed trial."""
+    """Return the plain values of a composed trial."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return OmegaConf.to_container(compose("sweep", overrides=list(overrides)), resolve=True)
 
@@ -73,7 +73,7 @@ def test_the_command_line_wins_over_a_search(root: Path) -> None:
     assert config.hydra.launcher._target_.endswith(".JoblibLauncher")
 
 
-def test_values_of_a_search_are_known_as_overrides_but_for_hydras(root: Path) -> None:
+def test_values_of_a_search_are_overrides_without_hydras_own(root: Path) -> None:
     search(root, FILE.replace("cell: {units: 9}", "cell: {units: 9}\ntrain: {shift: 2, clip_norm: null}"))
     values = effect.values_of_search(composed(root / "conf", "search=mine").hydra)
     assert values == ["seed=7", "cell.units=9", "train.shift=2", "train.clip_norm=None", "tracking.experiment=mine"]
@@ -100,7 +100,7 @@ def test_values_of_a_search_are_known_as_overrides_but_for_hydras(root: Path) ->
     ],
     ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )
-def test_what_a_trial_cannot_have_is_refused_in_a_line_before_any(
+def test_an_impossible_trial_is_refused_in_one_line_before_any_runs(
     root: Path, monkeypatch: pytest.MonkeyPatch, multirun: list[str], overrides: list[str], told: str
 ) -> None:
     (root / "conf/search/broken.yaml").write_text("# @package _global_\ntrain: [1\nnull: {\n")
@@ -122,7 +122,7 @@ def test_what_a_trial_cannot_have_is_refused_in_a_line_before_any(
         (["-m", "hydra.run.dir=x", "seed=1,2"], "hydra.run.dir=x has no effect with -m"),
     ],
 )
-def test_what_the_other_mode_uses_is_refused(
+def test_a_setting_without_effect_in_this_mode_is_refused(
     root: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["seqmnist.sweep", *arguments])
@@ -159,7 +159,7 @@ def test_values_that_have_an_effect_are_not_refused(overrides: list[str]) -> Non
     assert effect.replaced_value(plain(), [*overrides, "train.epochs=3"]) is None
 
 
-def test_values_of_a_search_are_looked_at_as_overrides_are() -> None:
+def test_values_of_a_search_are_checked_like_overrides() -> None:
     values = plain("+cell.train={epochs: 1, shift: 1}")
     searched = ["seed=2", "train.epochs=3", "train.shift=2"]
     assert effect.replaced_value(values, ["seed=1"], searched) == SHADOWED

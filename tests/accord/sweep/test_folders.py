@@ -9,7 +9,7 @@ from accord.files import sha256_file
 from accord.sweep.folders import Pruning, Result, SweepRequest, TrialSettings, former_folder
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_files_are_read_as_they_were_written(tmp_path: Path) -> None:
     request = SweepRequest(["cell=rnn,lstm"], ["hydra/launcher=basic"], {"uri": None, "experiment": "sweeps"})
     trial = TrialSettings("rnn seed=2", "/a folder", 3, "/data", 1)
     request.write(tmp_path)
@@ -107,8 +107,8 @@ def test_a_sweep_knows_the_folder_that_it_had_before(tmp_path: Path) -> None:
     assert former_folder(moved) is None
 
 
-def test_files_of_a_sweep_of_before_are_read(tmp_path: Path) -> None:
-    """As they were when sweeps were not yet a package of their own."""
+def test_files_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    """The files are those that accord wrote before sweeps were a package."""
     (tmp_path / "params.yaml").touch()
     tracking = {"uri": None, "experiment": "sweeps"}
     kinds: list[Any] = [SweepRequest, TrialSettings, Result]

@@ -21,7 +21,7 @@ from accord.sweep.folders import Result, TrialSettings
         (3, None, "FAILED", "exit code 3"),
     ],
 )
-def test_how_a_process_ended_says_why_the_trial_failed(
+def test_the_exit_code_and_output_say_why_a_trial_failed(
     tmp_path: Path, code: int, log: str | None, status: str, error: str
 ) -> None:
     if log is not None:
@@ -30,7 +30,7 @@ def test_how_a_process_ended_says_why_the_trial_failed(
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "PRUNED"])
-def test_a_trial_that_is_killed_when_it_has_done_all_is_over(tmp_path: Path, status: Any) -> None:
+def test_a_trial_killed_after_its_work_is_over(tmp_path: Path, status: Any) -> None:
     (tmp_path / "params.yaml").write_text("seed: 1\n")
     trial = TrialSettings("rnn", None, 0, "data", 1)
     digest = sha256_file(tmp_path / "params.yaml")
@@ -41,7 +41,7 @@ def test_a_trial_that_is_killed_when_it_has_done_all_is_over(tmp_path: Path, sta
     assert job._ended(tmp_path, trial, -signal.SIGTERM) == done
 
 
-def test_a_trials_values_stay_in_the_file_that_has_them(tmp_path: Path) -> None:
+def test_a_params_file_with_the_same_values_is_kept(tmp_path: Path) -> None:
     path, values = tmp_path / "params.yaml", {"train": {"epochs": 3}, "seeds": [1], "clip": None}
     path.write_text("clip:\n# an earlier version wrote them in another order\nseeds: [1]\ntrain: {epochs: 3}\n")
     before = path.read_bytes()
@@ -53,7 +53,7 @@ def test_a_trials_values_stay_in_the_file_that_has_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [None, b"", b"[1", b"\xff"])
-def test_a_broken_file_of_values_is_replaced(tmp_path: Path, broken: bytes | None) -> None:
+def test_a_broken_params_file_is_replaced(tmp_path: Path, broken: bytes | None) -> None:
     path = tmp_path / "params.yaml"
     if broken is not None:
         path.write_bytes(broken)

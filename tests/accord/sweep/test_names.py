@@ -34,7 +34,7 @@ def test_a_trial_is_named_by_its_cell_and_by_what_varies(overrides: list[str], c
 
 
 @pytest.mark.parametrize(("metric", "words"), [("val.accuracy", "validation accuracy"), ("test.loss", "test loss")])
-def test_a_metric_is_called_by_words(metric: str, words: str) -> None:
+def test_a_metric_is_named_in_words(metric: str, words: str) -> None:
     assert in_words(metric) == words
 
 

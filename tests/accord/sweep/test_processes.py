@@ -11,7 +11,7 @@ import pytest
 from accord.errors import UserError
 from accord.sweep import processes
 
-# A process that looks like a trial; it ends on SIGTERM.
+# A process with the command line of a trial; it ends on SIGTERM.
 TRIAL = "import sys; print(flush=True); sys.stdin.read()"
 
 Start = Callable[[Path], subprocess.Popen[bytes]]
@@ -19,8 +19,8 @@ Start = Callable[[Path], subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts trials of this driver, which are there when it returns and end at the test's end."""
-    monkeypatch.setenv(processes.DRIVER, "")  # so that it is removed afterwards
+    """Return a function that starts a trial of this driver; all trials end with the test."""
+    monkeypatch.setenv(processes.DRIVER, "")  # removed after the test
     processes.name_driver()
     started = []
 
@@ -69,7 +69,7 @@ def test_a_sweep_whose_trials_go_on_is_refused(start: Start, tmp_path: Path, mon
     processes.wait_for_trials(tmp_path / "another")
 
 
-def test_one_driver_at_a_time_has_a_sweep(tmp_path: Path) -> None:
+def test_only_one_driver_at_a_time_can_claim_a_sweep(tmp_path: Path) -> None:
     with processes.claim(tmp_path / "sweep"):
         with pytest.raises(UserError, match="sweep is in use by another sweep: end it"):
             processes.claim(tmp_path / "sweep")
@@ -77,9 +77,7 @@ def test_one_driver_at_a_time_has_a_sweep(tmp_path: Path) -> None:
     processes.claim(tmp_path / "sweep").close()
 
 
-def test_a_trial_in_a_folder_of_its_own_is_waited_for(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_without_a_sweep_is_waited_for(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_STOP_TIMEOUT_SECONDS", 0.1)
     start(tmp_path / "sweep" / "0")
     with pytest.raises(UserError, match="0 is in use"):

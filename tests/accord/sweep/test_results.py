@@ -12,9 +12,9 @@ from accord.sweep.folders import Result, TrialSettings
 
 @pytest.fixture
 def sweep(tmp_path: Path, tiny_values: dict[str, Any]) -> Path:
-    """Trials 10 and 11 are finished, 10 with metrics; 9 failed by an impossible value; 8 has no result yet.
+    """Make a sweep's folder: trials 10 and 11 finished, 9 failed by an impossible value, 8 has no result yet.
 
-    MLflow has not all of 10. An earlier version finished 11.
+    Trial 10 has metrics, and MLflow lacks a part of it. An earlier version wrote 11, without metrics.
     """
     (tmp_path / "not a trial").mkdir()
     for number, units, status in ((11, 4, "FINISHED"), (10, 4, "FINISHED"), (9, 0, "FAILED"), (8, 4, None)):
@@ -51,11 +51,11 @@ def test_a_trial_of_an_earlier_version_has_its_accuracy_and_epoch(sweep: Path) -
     assert (values["epoch"], values["val.accuracy"], values["test.accuracy"]) == (0, 0.5, None)
 
 
-def test_what_mlflow_lacks_is_counted(sweep: Path) -> None:
+def test_results_that_mlflow_lacks_are_counted(sweep: Path) -> None:
     assert summary.unsent(sweep) == 1
 
 
-def test_their_table_has_no_minutes(sweep: Path) -> None:
+def test_the_table_of_results_has_no_minutes(sweep: Path) -> None:
     _, line, earlier, _ = summary.table(summary.trials_with_result(sweep)).splitlines()
     assert line.split() == ["10", "rnn", "units=4", "0.6000", "0.5500", "-"]
     assert earlier.split() == ["11", "rnn", "units=4", "0.5000", "-", "-"]

@@ -35,7 +35,7 @@ def test_a_configuration_is_judged_by_the_mean_of_its_seeds() -> None:
     assert sorted(one.number for one in other) == [0, 1]
 
 
-def test_only_what_differs_is_a_column() -> None:
+def test_only_parameters_that_differ_are_columns() -> None:
     assert summary.varied([trial(0, 0.9, units=8, rate=0.1), trial(1, 0.8, units=8, rate=0.2)]) == {"rate": [0.1, 0.2]}
     assert summary.varied([trial(0, 0.9, a=None), trial(1, 0.8, a=1)]) == {"a": [None, 1]}
 
@@ -48,7 +48,7 @@ def test_every_trial_is_a_row() -> None:
     assert dict(zip(head, rows[4], strict=True))["error"] == "it diverged"
 
 
-def test_the_table_says_what_failed_and_leaves_out_the_many() -> None:
+def test_the_table_lists_failures_and_only_the_best_trials() -> None:
     lines = summary.table(TRIALS).splitlines()
     assert len(lines) == 1 + len(TRIALS)
     assert lines[0] == "trial           val accuracy  test accuracy  minutes"
@@ -92,7 +92,7 @@ def test_folders_say_which_trials_were_pruned(tmp_path: Path) -> None:
     results: list[tuple[Any, float | None, int | None]] = [
         ("FINISHED", 0.5, 1),
         ("PRUNED", None, 2),
-        ("PRUNED", 0.75, 0),  # it ended before its search gave up on it
+        ("PRUNED", 0.75, 0),  # it finished before its search pruned it
         ("FAILED", None, None),
     ]
     for number, (status, accuracy, epoch) in enumerate(results):

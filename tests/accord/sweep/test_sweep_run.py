@@ -21,7 +21,7 @@ def check(data: dict[str, Any], params: dict[str, Any], overrides: list[str]) ->
 
 @pytest.fixture(autouse=True)
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the inputs, which is there, in a project whose stage `prepare` makes it."""
+    """Return the existing folder of the inputs, in a project whose stage `prepare` makes it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     folder = Path("data/processed")
@@ -40,7 +40,7 @@ def test_inputs_cannot_be_swept(override: str) -> None:
     assert str(caught.value) == f"{override}: data can't be swept: all trials read data/processed"
 
 
-def test_inputs_that_are_missing_are_told_of(inputs: Path) -> None:
+def test_missing_inputs_are_refused_with_the_command_that_makes_them(inputs: Path) -> None:
     inputs.rmdir()
     with pytest.raises(UserError, match="processed is missing: run `dvc repro prepare`"):
         check(DATA, PARAMS, [])

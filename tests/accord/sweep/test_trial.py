@@ -48,13 +48,13 @@ MINE = replace(PROJECT, config=f"{__name__}:Config", functions=__name__, metric=
 
 @pytest.fixture
 def _mine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """The project trains nothing."""
+    """Use a project whose functions train nothing."""
     yield from as_project(f"{__name__}:MINE", monkeypatch)
 
 
 @pytest.fixture
 def folder(_mine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a trial on its own."""
+    """Return the folder of a trial without a sweep."""
     CALLS.clear()
     folder = tmp_path / "a trial"
     (folder / "checkpoints/one").mkdir(parents=True)
@@ -81,7 +81,7 @@ def test_the_outcome_of_a_training_is_the_result(folder: Path) -> None:
     assert not (folder / "checkpoints").exists()
 
 
-def test_what_mlflow_lacks_of_a_finished_trial_is_sent(folder: Path) -> None:
+def test_a_finished_trial_logs_what_mlflow_lacks(folder: Path) -> None:
     replace(finished(folder), metrics={}).write(folder)  # as an earlier version wrote it
     main()
     assert [(name, inputs) for name, _, inputs in CALLS] == [("restore", Path("/inputs"))]
@@ -89,7 +89,7 @@ def test_what_mlflow_lacks_of_a_finished_trial_is_sent(folder: Path) -> None:
 
 
 class Sweep:
-    """What MLflow knows of the sweep, whose trial 4 has a run."""
+    """Stand-in for `accord.tracking.sweeps.Sweep`, whose trial 4 has a run."""
 
     @classmethod
     def configured(cls, *_arguments: Any) -> "Sweep":
@@ -109,7 +109,7 @@ class Sweep:
 
 
 @pytest.mark.parametrize(("number", "resumed"), [(4, "an id"), (5, None)])
-def test_a_trial_of_a_sweep_goes_on_with_its_run(
+def test_a_trial_of_a_sweep_resumes_its_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, resumed: str | None
 ) -> None:
     monkeypatch.setattr(module, "Sweep", Sweep)
@@ -139,7 +139,7 @@ def test_while_the_server_is_away_a_trial_trains_and_sends_nothing(
     assert len(CALLS) == 1, "a finished trial has nothing else to do"
 
 
-def test_a_value_that_the_projects_model_refuses_is_told_of_before_anything_is_trained(folder: Path) -> None:
+def test_a_value_that_the_projects_model_refuses_stops_a_trial_before_training(folder: Path) -> None:
     (folder / "params.yaml").write_text("data: digits\nnonsense: 1\ntracking: {uri: null, experiment: mine}\n")
     with pytest.raises(UserError, match=r"\Aparams\.yaml: nonsense: unknown key"):
         main()

@@ -22,7 +22,7 @@ def test_other_nodes_need_a_tracking_server() -> None:
     assert "secret" not in str(told.value)
 
 
-def test_code_of_sweeps_and_of_the_project_is_shipped_once() -> None:
+def test_the_code_of_accord_and_of_the_project_is_sent_once() -> None:
     own = str(Path(accord.__file__).parent)
     assert cluster.packages(["accord"]) == [own]
     assert cluster.packages(["json"]) == [own, str(Path(json.__file__).parent)]
@@ -36,14 +36,14 @@ def test_code_of_sweeps_and_of_the_project_is_shipped_once() -> None:
     ],
     ids=["a driver of its own", "a name"],
 )
-def test_an_address_where_no_cluster_is_is_refused_at_once(address: str, message: str) -> None:
+def test_an_address_without_a_cluster_is_refused_at_once(address: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         cluster.check_address(address)
 
 
 def test_a_port_that_nothing_listens_on_is_refused_at_once() -> None:
     with socket.socket() as taken:
-        taken.bind((HOST, 0))  # which keeps other programs from it
+        taken.bind((HOST, 0))  # so that no other program takes the port
         address = f"{HOST}:{taken.getsockname()[1]}"
         with pytest.raises(UserError, match=r"no Ray cluster answers there \(Connection refused\)"):
             cluster.check_address(address)
@@ -59,7 +59,7 @@ def test_what_is_written_to_stderr_is_kept(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().err == "after"
 
 
-def test_errors_of_ray_are_told_in_a_line() -> None:
+def test_errors_of_ray_become_one_line() -> None:
     crashed = type("WorkerCrashedError", (Exception,), {"__module__": "ray.exceptions"})
     with pytest.raises(UserError, match=r"\ARay: the worker died\Z"), cluster.ray_errors():
         raise crashed("\nthe worker died\nin many lines")
@@ -67,8 +67,8 @@ def test_errors_of_ray_are_told_in_a_line() -> None:
         raise KeyError("a defect of ours")
 
 
-def test_where_ray_is_not_installed_it_is_said_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that it is removed afterwards
+def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # removed after the test
     with (
         pytest.raises(UserError, match=r"Ray is not installed: activate an environment with accord\[ray\]"),
         app._user_errors(),

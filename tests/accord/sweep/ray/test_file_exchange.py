@@ -21,7 +21,7 @@ def begun(exchange: FileExchange, number: int) -> Supplies:
     return start
 
 
-def test_a_trial_gets_what_came_of_it_before_but_for_hydras_files(exchange: FileExchange, tmp_path: Path) -> None:
+def test_a_trial_gets_the_files_of_its_earlier_attempt_but_not_hydras(exchange: FileExchange, tmp_path: Path) -> None:
     assert begun(exchange, 0).files == {}
     folder = tmp_path / "1"
     (folder / ".hydra").mkdir(parents=True)
@@ -31,14 +31,14 @@ def test_a_trial_gets_what_came_of_it_before_but_for_hydras_files(exchange: File
     assert (start.files, start.request, start.attempt) == ({"trial.log": b"epoch 0"}, REQUEST, 0)
 
 
-def test_what_a_trial_makes_is_in_the_sweeps_folder(exchange: FileExchange, tmp_path: Path) -> None:
+def test_files_of_a_trial_are_copied_into_the_sweeps_folder(exchange: FileExchange, tmp_path: Path) -> None:
     start = begun(exchange, 2)
     assert exchange.take(2, start.attempt, Change({"models/a": b"1", "old": b"2"}, [])) == (True, {})
     assert exchange.take(2, start.attempt, Change({}, ["old"])) == (True, {})
     assert [path.name for path in (tmp_path / "2").rglob("*")] == ["models", "a"]
 
 
-def test_of_a_trial_that_started_again_only_the_last_attempt_is_heard(exchange: FileExchange, tmp_path: Path) -> None:
+def test_only_the_last_attempt_of_a_restarted_trial_is_heard(exchange: FileExchange, tmp_path: Path) -> None:
     begun(exchange, 0)
     exchange.take(0, 0, Change({"checkpoint": b"after epoch 3"}, []))
     again = begun(exchange, 0)
@@ -53,7 +53,7 @@ def test_of_a_trial_that_started_again_only_the_last_attempt_is_heard(exchange: 
     assert exchange.is_idle()
 
 
-def test_a_trial_hears_that_its_search_gave_up_on_it(exchange: FileExchange, tmp_path: Path) -> None:
+def test_a_trial_receives_the_decision_that_it_is_pruned(exchange: FileExchange, tmp_path: Path) -> None:
     start = begun(exchange, 0)
     (tmp_path / "0").mkdir()
     (tmp_path / "0/pruned.json").write_text("at epoch 1")

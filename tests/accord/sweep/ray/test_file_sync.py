@@ -13,7 +13,7 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text)
 
 
-def test_only_what_changed_travels_and_makes_the_copy_the_same(tmp_path: Path) -> None:
+def test_only_changes_are_sent_and_make_the_copy_equal(tmp_path: Path) -> None:
     folder, copy = tmp_path / "folder", tmp_path / "copy"
     write(folder, a_txt="1", deep__b="2", deep__c="3")
     first = file_sync.stamps(folder)
@@ -28,7 +28,7 @@ def test_only_what_changed_travels_and_makes_the_copy_the_same(tmp_path: Path) -
     assert file_sync.pack(copy, file_sync.stamps(copy)) == {"a.txt": b"another", "d": b"4", "deep/c": b"3"}
 
 
-def test_files_that_are_being_written_stay(tmp_path: Path) -> None:
+def test_files_that_are_being_written_are_not_sent(tmp_path: Path) -> None:
     (tmp_path / ".a.half").write_text("x")
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra/config.yaml").write_text("x")
@@ -41,7 +41,7 @@ def test_a_file_that_is_gone_by_now_is_left_out(tmp_path: Path) -> None:
     assert file_sync.pack(tmp_path, ["a", "gone"]) == {"a": b"1"}
 
 
-def test_the_result_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     monkeypatch.setattr(Path, "write_bytes", lambda path, _: written.append(path.suffix))
     file_sync.unpack(tmp_path, Change({"result.json": b"", "a.h5": b"", "z.log": b""}, []))

@@ -34,7 +34,7 @@ Compose = Callable[..., DictConfig]
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_waiting_for_disks() -> Iterator[None]:
-    """Let a journal not wait until each line has reached the disk: the machine stays on."""
+    """Skip fsync of the journal, since no test depends on a power cut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _handle: None)
         yield
@@ -42,10 +42,10 @@ def _no_waiting_for_disks() -> Iterator[None]:
 
 @pytest.fixture
 def hydra(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hydra as it is before the sweeper is registered."""
+    """Bring Hydra into its state before the sweeper is registered."""
     state = Singleton.get_state()
     own = ("hydra_plugins.", "hydra._internal.core_plugins.")
-    original = staticmethod(lambda name: name.startswith(own))  # what Hydra says of a plugin's class
+    original = staticmethod(lambda name: name.startswith(own))  # Hydra's own check of a plugin's class
     monkeypatch.setattr(Plugins, "is_in_toplevel_plugins_module", original)
     monkeypatch.delitem(Plugins.instance().class_name_to_class, TARGET, raising=False)
     yield
@@ -54,7 +54,7 @@ def hydra(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def composed(hydra: None, flat: object, tmp_path: Path) -> Iterator[Compose]:
-    """Composes the configuration of a search, in a project that trains one model alone."""
+    """Yield a function that composes the configuration of a search, in a project that trains a single model."""
     del hydra, flat
     register()
     (tmp_path / "conf").mkdir()

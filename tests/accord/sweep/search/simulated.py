@@ -1,4 +1,4 @@
-"""Searches in this process: the training of a trial is a curve, the metric of each epoch."""
+"""Simulated searches in this process, where a trial's training is a list of metrics, one per epoch."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ METRIC = "val.accuracy"
 SPACES = ("train.rate=tag(log, interval(1e-4, 1))", "train.units=range(8, 65, 8)", "cell=lstm,gru")
 
 Curve = Sequence[float]
-Training = Callable[[FrozenTrial], Curve]  # what a trial would come to, epoch by epoch
+Training = Callable[[FrozenTrial], Curve]  # the metric of each epoch of a trial
 
 
 def search(sweep: Path, spaces: Sequence[str] = SPACES, **settings: Any) -> Search:
-    """Open the search in a folder, as far as it is not refused."""
+    """Check a search and open it in a folder."""
     given, parsed = SearchSettings(**{"n_startup_trials": 2, "n_warmup_epochs": 0, **settings}), parse(spaces)
     samplers.check(given, parsed)
     study.check(sweep, given, parsed)
@@ -31,7 +31,7 @@ def search(sweep: Path, spaces: Sequence[str] = SPACES, **settings: Any) -> Sear
 
 
 def prepare(sweep: Path, found: Search, number: int) -> Path:
-    """Make a trial's folder, as its job does before its training."""
+    """Make a trial's folder, as its job does before the training."""
     folder = sweep / str(number)
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text("\n".join(found.overrides(number)))
@@ -50,7 +50,7 @@ def add_epochs(folder: Path, curve: Curve, key: str = "key") -> None:
 
 
 def end(folder: Path, curve: Curve) -> None:
-    """Write the result of a training that came to its end, which removes its checkpoints."""
+    """Write the result of a finished training and remove its checkpoints."""
     best = max((value for value in curve if not math.isnan(value)), default=None)
     epoch = None if best is None else list(curve).index(best)
     stored = [None if math.isnan(value) else value for value in curve]
@@ -60,7 +60,7 @@ def end(folder: Path, curve: Curve) -> None:
 
 
 def end_pruned(folder: Path, epoch: int, curve: Curve) -> None:
-    """Write the result of a training that its search ended."""
+    """Write the result of a pruned training."""
     stored = [None if math.isnan(value) else value for value in curve]
     Result("PRUNED", sha256_file(folder / "params.yaml"), None, epoch, curve=stored).write(folder)
 
@@ -81,7 +81,7 @@ def run(sweep: Path, found: Search, number: int, curve: Curve) -> None:
 
 
 def go_on(sweep: Path, found: Search, training: Training) -> None:
-    """Run what a search lacks, one trial after another."""
+    """Run the remaining trials of a search, one after another."""
     for number in found.unfinished():
         run(sweep, found, number, training(found.trials[number]))
     while len(found.trials) < found.n_trials:
@@ -90,12 +90,12 @@ def go_on(sweep: Path, found: Search, training: Training) -> None:
 
 
 def smooth(trial: FrozenTrial) -> list[float]:
-    """Four epochs that are best with a rate of 0.01 and many units."""
+    """Return a curve of four epochs that is best with a rate of 0.01 and many units."""
     distance = abs(math.log10(trial.params["train.rate"]) + 2)
     height = 1 - distance / 4 + trial.params["train.units"] / 1000
     return [height * (1 - 0.5**epoch) for epoch in (1, 2, 3, 4)]
 
 
 def comparable(found: Search) -> list[tuple[object, ...]]:
-    """All of the trials but when they ran."""
+    """Return all fields of the trials but their times."""
     return [(one.number, one.state, one.params, one.values, one.intermediate_values) for one in found.trials]

@@ -19,7 +19,7 @@ Check = Callable[[Callable[[dict[str, Any]], bool]], list[dict[str, Any]]]
 
 @pytest.fixture
 def impossible(monkeypatch: pytest.MonkeyPatch) -> Check:
-    """Gives the project a rule of what is impossible; returns the values that it is asked for."""
+    """Return a function that sets the rule for impossible values, and returns the list of checked values."""
 
     def rule(is_impossible: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         asked: list[dict[str, Any]] = []
@@ -63,7 +63,7 @@ def test_an_option_of_joblib_without_effect_is_refused(composed: Compose, key: s
         (["hydra.sweeper.n_startup_trials=3", "hydra.sweeper.pruner=none"], False),
     ],
 )
-def test_a_setting_that_others_leave_without_effect_is_refused(
+def test_a_setting_without_effect_beside_others_is_refused(
     composed: Compose, overrides: list[str], is_refused: bool
 ) -> None:
     config = composed(*overrides)
@@ -148,7 +148,7 @@ def test_each_category_is_tried(composed: Compose, impossible: Check) -> None:
         (["model=a,b"], "model"),
     ],
 )
-def test_what_hydra_or_the_project_refuse_is_told_in_a_line(
+def test_errors_of_hydra_and_of_the_project_become_one_line(
     composed: Compose, overrides: list[str], message: str
 ) -> None:
     with pytest.raises(UserError) as caught:

@@ -28,12 +28,12 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 
 def short(trial: FrozenTrial) -> list[float]:
-    """Two epochs."""
+    """Return a curve of two epochs."""
     return smooth(trial)[:2]
 
 
 def finish(folder: Path, name: str) -> list[tuple[object, ...]]:
-    """Run what a search lacks; return all of its trials."""
+    """Run the remaining trials of a search; return all of its trials."""
     found = search(folder, n_trials=N_TRIALS, **SEARCHES[name])
     go_on(folder, found, short)
     return comparable(found)
@@ -41,7 +41,7 @@ def finish(folder: Path, name: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[bytes, list[tuple[object, ...]]]]:
-    """Gives the journal and the trials of a search that was never interrupted."""
+    """Return a function that gives the journal and the trials of an uninterrupted search."""
     known: dict[str, tuple[bytes, list[tuple[object, ...]]]] = {}
 
     def get(name: str) -> tuple[bytes, list[tuple[object, ...]]]:
@@ -55,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[
 
 
 def read(folder: Path) -> list[FrozenTrial]:
-    """The trials of a journal as Optuna reads it, none where it has no study."""
+    """Return the trials of a journal as Optuna reads them, none if it has no study."""
     try:
         return optuna.load_study(study_name=NAME, storage=open_journal(folder)).trials
     except KeyError:
@@ -116,12 +116,12 @@ def test_a_search_whose_journal_is_cut_in_any_line_ends_as_one_that_is_not(
 
 
 def asked(folder: Path) -> bytes:
-    """The journal of a search of which one trial is asked for."""
+    """Return the journal of a search that has asked for one trial."""
     search(folder).ask()
     return (folder / FILE).read_bytes()
 
 
-def test_a_trial_that_was_asked_for_to_its_end_stays_and_one_that_was_not_goes(tmp_path: Path) -> None:
+def test_a_trial_with_all_its_values_is_kept_and_one_without_is_removed(tmp_path: Path) -> None:
     content = asked(tmp_path)
     mend(tmp_path, len(SPACES))
     assert (tmp_path / FILE).read_bytes() == content
@@ -134,7 +134,7 @@ def test_a_trial_that_was_asked_for_to_its_end_stays_and_one_that_was_not_goes(t
     assert [one.state for one in read(tmp_path)] == [TrialState.RUNNING]
 
 
-def test_optunas_lines_are_of_the_kinds_that_are_counted(tmp_path: Path) -> None:
+def test_optuna_writes_lines_of_the_kinds_that_are_counted(tmp_path: Path) -> None:
     assert (JournalOperation.CREATE_TRIAL, JournalOperation.SET_TRIAL_PARAM) == (journal._TRIAL, journal._PARAMETER)
     found = search(tmp_path)
     for _ in range(3):
@@ -151,7 +151,7 @@ def test_a_broken_line_before_others_is_refused_and_nothing_is_changed(tmp_path:
     path = tmp_path / FILE
     damaged = b"".join([*lines[:2], broken, *lines[2:]])
     path.write_bytes(damaged)
-    for act in (lambda: mend(tmp_path, len(SPACES)), lambda: search(tmp_path)):  # one mends, one only looks
+    for act in (lambda: mend(tmp_path, len(SPACES)), lambda: search(tmp_path)):  # one repairs, one only reads
         with pytest.raises(UserError) as caught:
             act()
         remedy = "restore it, or search in another hydra.sweep.dir"
@@ -160,7 +160,7 @@ def test_a_broken_line_before_others_is_refused_and_nothing_is_changed(tmp_path:
 
 
 @pytest.mark.parametrize("end", [b"{", b'{"op_code":5', b"\0" * 50, b"\xff\xfe"])
-def test_whatever_a_kill_left_at_the_end_is_removed(tmp_path: Path, end: bytes) -> None:
+def test_an_unfinished_end_after_a_kill_is_removed(tmp_path: Path, end: bytes) -> None:
     content = asked(tmp_path)
     (tmp_path / FILE).write_bytes(content + end)
     assert search(tmp_path).ask() == 1
@@ -179,14 +179,14 @@ def test_a_lock_that_a_killed_search_left_does_not_block(tmp_path: Path, monkeyp
     with pytest.raises((AssertionError, RuntimeError)):
         optuna.load_study(study_name=NAME, storage=open_journal(tmp_path)).ask()
     lock.touch()
-    renamed = tmp_path / f"{FILE}.lock2f1c.rename"  # as the lock is called while it is released
+    renamed = tmp_path / f"{FILE}.lock2f1c.rename"  # name of the lock while Optuna releases it
     renamed.touch()
     assert search(tmp_path).ask() == 1
     assert not lock.exists()
     assert not renamed.exists()
 
 
-def test_a_folder_without_a_journal_needs_no_mending(tmp_path: Path) -> None:
+def test_a_folder_without_a_journal_needs_no_repair(tmp_path: Path) -> None:
     mend(tmp_path, 3)
     assert list(tmp_path.iterdir()) == []
 

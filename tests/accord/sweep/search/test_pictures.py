@@ -14,14 +14,14 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def searched(sweep: Path, curves: Sequence[Curve], spaces: Sequence[str] = SPACES, pruner: str = "none") -> None:
-    """Run a search whose trials come to these curves."""
+    """Run a search whose trials have these curves."""
     sweep.mkdir()
     found = search(sweep, spaces, sampler="random", pruner=pruner)
     for curve in curves:
         run(sweep, found, found.ask(), curve)
 
 
-def test_what_matters_is_first_and_shares_add_up_to_one(tmp_path: Path) -> None:
+def test_importances_are_sorted_and_add_up_to_one(tmp_path: Path) -> None:
     go_on(tmp_path, search(tmp_path, sampler="random", pruner="none", n_trials=20), smooth)
     shares = pictures.importances(tmp_path)
     assert next(iter(shares)) == "train.rate"
@@ -42,7 +42,7 @@ def test_what_matters_is_first_and_shares_add_up_to_one(tmp_path: Path) -> None:
     ],
     ids=["none", "one", "the same", "one number", "no number", "pruned"],
 )
-def test_without_two_results_nothing_is_important(tmp_path: Path, curves: Sequence[Curve], pruner: str) -> None:
+def test_without_two_results_there_are_no_importances(tmp_path: Path, curves: Sequence[Curve], pruner: str) -> None:
     searched(tmp_path / "sweep", curves, pruner=pruner)
     assert pictures.importances(tmp_path / "sweep") == {}
     pictures.draw(tmp_path / "sweep", tmp_path)
@@ -61,7 +61,7 @@ def test_without_two_results_nothing_is_important(tmp_path: Path, curves: Sequen
     ],
     ids=["two trials", "mixed kinds", "one category", "one number"],
 )
-def test_all_pictures_are_drawn_of_any_spaces(tmp_path: Path, spaces: Sequence[str], curves: Sequence[Curve]) -> None:
+def test_all_figures_are_drawn_for_any_spaces(tmp_path: Path, spaces: Sequence[str], curves: Sequence[Curve]) -> None:
     searched(tmp_path / "sweep", curves, spaces)
     backend, style = mpl.get_backend(), mpl.rcParams["axes.facecolor"]
     pictures.draw(tmp_path / "sweep", tmp_path)

@@ -20,7 +20,7 @@ def spaces_of(sampler: str) -> tuple[str, ...]:
 
 
 def params(folder: Path, count: int, **settings: Any) -> list[dict[str, Any]]:
-    """The values of a search's trials, which are run one after another in a new folder."""
+    """Run trials one after another in a new folder and return their values."""
     folder.mkdir()
     found = search(folder, spaces_of(settings["sampler"]), n_trials=count, **settings)
     go_on(folder, found, smooth)
@@ -52,8 +52,8 @@ def test_another_seed_gives_other_values(tmp_path: Path, sampler: str) -> None:
     assert params(tmp_path / "other", 3, sampler=sampler, seed=2) != one
 
 
-def test_trials_at_random_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
-    """Golden values: a search of an earlier version of Optuna or of ours goes on with these."""
+def test_random_trials_depend_only_on_seed_and_number(tmp_path: Path) -> None:
+    """Golden values: a search begun by an earlier version of Optuna or accord must resume with these."""
     expected = params(tmp_path / "alone", 3, sampler="random")
     folder = tmp_path / "at once"
     folder.mkdir()
@@ -97,7 +97,7 @@ def test_cmaes_needs_two_spaces_of_numbers(spaces: list[str]) -> None:
     samplers.check(SearchSettings(sampler="cmaes"), parse([*spaces, "a=interval(0, 1)", "b=range(3)"]))
 
 
-def test_a_grid_needs_spaces_that_end() -> None:
+def test_a_grid_needs_finite_spaces() -> None:
     spaces = parse(["a=1,2", "b=interval(0, 1)"])
     with pytest.raises(UserError, match=r"\Ab: hydra\.sweeper\.sampler = grid needs a choice or range"):
         samplers.check(SearchSettings(sampler="grid"), spaces)

@@ -12,20 +12,20 @@ SAMPLERS = ("tpe", "random", "cmaes", "qmc", "grid", "gp")
 
 
 def config(**values: Any) -> DictConfig:
-    """The composed configuration of a search, with some values of the sweeper."""
+    """Return the composed configuration of a search, with some values of the sweeper."""
     return OmegaConf.create({"hydra": {"sweeper": {**defaults(), **values}}})
 
 
 @pytest.fixture
 def packages(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Packages that seem to be missing; without any all seem to be there."""
+    """Return a set to which tests add packages that then seem to be missing."""
     missing: set[str] = set()
     monkeypatch.setattr(module, "find_spec", lambda name: None if name in missing else object())
     return missing
 
 
 def refusal(**values: Any) -> str:
-    """The one line by which settings are refused."""
+    """Return the one line that refuses the settings."""
     with pytest.raises(UserError) as caught:
         settings_of(config(**values))
     (line,) = str(caught.value).splitlines()
@@ -33,7 +33,7 @@ def refusal(**values: Any) -> str:
 
 
 @pytest.mark.usefixtures("packages")
-def test_the_defaults_are_valid_and_say_what_they_are() -> None:
+def test_the_defaults_are_valid() -> None:
     assert settings_of(config()) == SearchSettings()
     assert defaults() == {
         "_target_": "accord.sweep.search.sweeper.OptunaSweeper",
@@ -51,7 +51,7 @@ def test_the_defaults_are_valid_and_say_what_they_are() -> None:
     }
 
 
-def test_a_configuration_is_a_search_by_its_sweeper() -> None:
+def test_a_configuration_with_optunas_sweeper_is_a_search() -> None:
     assert is_search(config())
     other = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
     assert not is_search(OmegaConf.create({"hydra": {"sweeper": {"_target_": other}}}))
@@ -79,7 +79,7 @@ def test_a_configuration_is_a_search_by_its_sweeper() -> None:
         *(("pruner", name, name) for name in ("median", "percentile", "hyperband", "none")),
     ],
 )
-def test_possible_values_are_taken(key: str, value: Any, expected: Any) -> None:
+def test_valid_values_are_accepted(key: str, value: Any, expected: Any) -> None:
     assert getattr(settings_of(config(**{key: value})), key) == expected
 
 
@@ -162,7 +162,7 @@ def test_packages_of_other_samplers_are_not_needed(packages: set[str]) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_packages_that_are_there_are_found(sampler: str) -> None:
+def test_installed_packages_are_found(sampler: str) -> None:
     needed = module._NEEDED.get(sampler, ())
     if all(map(find_spec, needed)):
         assert settings_of(config(sampler=sampler)).sampler == sampler

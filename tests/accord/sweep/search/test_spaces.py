@@ -15,22 +15,22 @@ RANDOM = st.randoms(use_true_random=False)
 
 
 def space(text: str) -> BaseDistribution:
-    """The distribution of one space."""
+    """Return the distribution of one space."""
     return parse([f"{KEY}={text}"]).distributions[KEY]
 
 
 def read(override: str) -> Any:
-    """The value that Hydra gives a trial by its override."""
+    """Return the value that Hydra reads from an override."""
     return OverridesParser.create().parse_override(override).value()
 
 
 def hydras(text: str) -> list[Any]:
-    """The values that Hydra itself would run, in order."""
+    """Return the values that Hydra's own sweeper would run, in order."""
     return list(OverridesParser.create().parse_override(f"{KEY}={text}").sweep_iterator())
 
 
 def given_values(text: str) -> list[Any]:
-    """The values that trials have, of all that a space without an interval can draw."""
+    """Return every value that trials can get from a space without an interval."""
     spaces = parse([f"{KEY}={text}"])
     return [read(override) for value in spaces.grid()[KEY] for override in spaces.overrides({KEY: value})]
 
@@ -250,15 +250,15 @@ def test_a_search_without_a_space_is_refused(overrides: list[str]) -> None:
         parse(overrides)
 
 
-def test_a_grid_has_all_values_and_of_an_interval_there_is_none() -> None:
+def test_a_grid_has_all_values_and_an_interval_has_no_grid() -> None:
     spaces = parse(["a=range(0, 7, 3)", "b=range(0.0, 1, 0.5)", "c=x,y", "d=range(1)"])
     assert spaces.grid() == {"a": [0, 3, 6], "b": [0.0, 0.5], "c": ["x", "y"], "d": [0]}
-    with pytest.raises(UserError, match=r"\Aa: hydra\.sweeper\.sampler = grid needs a choice or range, .*\Z"):
+    with pytest.raises(UserError, match=r"\Aa: hydra\.sweeper\.sampler = grid needs a choice or range; .*\Z"):
         parse(["a=interval(0, 1)"]).grid()
 
 
 @given(random=RANDOM, low=st.integers(-50, 50), width=st.integers(0, 50), step=st.integers(1, 7))
-def test_whatever_is_drawn_of_a_range_is_a_value_of_hydras(random: Any, low: int, width: int, step: int) -> None:
+def test_every_value_drawn_from_a_range_is_one_of_hydras(random: Any, low: int, width: int, step: int) -> None:
     spaces = parse([f"{KEY}=range({low}, {low + width + 1}, {step})", "b=range(0.1, 1.05, 0.1)"])
     drawn = {key: random.choice(values) for key, values in spaces.grid().items()}
     first, second = map(read, spaces.overrides(drawn))

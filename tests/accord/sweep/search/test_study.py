@@ -35,7 +35,7 @@ def straight(sweep: Path, found: Search, number: int, curve: Curve) -> None:
 
 
 def at_once(sweep: Path, found: Search, number: int, curve: Curve) -> None:
-    """All epochs are there when the search looks for the first time."""
+    """Write all epochs before the search looks for the first time."""
     folder = prepare(sweep, found, number)
     add_epochs(folder, curve)
     found.look(number)
@@ -44,13 +44,13 @@ def at_once(sweep: Path, found: Search, number: int, curve: Curve) -> None:
 
 
 def after_the_end(sweep: Path, found: Search, number: int, curve: Curve) -> None:
-    """The training is over before the search looks at all."""
+    """End the training before the search looks at all."""
     end(prepare(sweep, found, number), curve)
     found.tell(number)
 
 
 def in_pieces(sweep: Path, found: Search, number: int, curve: Curve) -> None:
-    """The search looks often, at nothing or at several epochs, and is begun anew in between."""
+    """Look often, at no or several new epochs, and open the search again in between."""
     folder = prepare(sweep, found, number)
     for begin in range(0, len(curve), 2):
         found.look(number)
@@ -78,7 +78,7 @@ def play(sweep: Path, way: Way, curves: Sequence[Curve], **given: Any) -> Search
 
 
 def pruned(found: Search) -> list[int | None]:
-    """The epoch in which each trial was pruned, by its file; the study must say the same."""
+    """Return the epoch in which each trial was pruned, by its file; assert that the study has the same."""
     decisions = [Pruning.read(found._sweep / str(one.number)) for one in found.trials]
     states = [TrialState.PRUNED if one else TrialState.COMPLETE for one in decisions]
     assert [one.state for one in found.trials] == states
@@ -88,7 +88,7 @@ def pruned(found: Search) -> list[int | None]:
 
 
 def percentile(values: Sequence[float], percent: Fraction) -> Fraction:
-    """The percentile with linear interpolation, exact."""
+    """Return the exact percentile with linear interpolation."""
     ordered = sorted(map(Fraction, values))
     place = (len(ordered) - 1) * percent / 100
     low = math.floor(place)
@@ -97,7 +97,7 @@ def percentile(values: Sequence[float], percent: Fraction) -> Fraction:
 
 
 def expected(curves: Sequence[Curve], keep: int, n_startup: int, n_warmup: int) -> list[int | None]:
-    """The epochs in which trials are pruned that are not among the best `keep` percent, an own implementation.
+    """Return the epochs in which trials outside the best `keep` percent are pruned, by a second implementation.
 
     A trial counts with its best epoch so far, whole trials with the same epoch.
     """
@@ -129,7 +129,7 @@ CURVES = st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=2, max_size
     n_warmup=st.integers(0, 2),
     way=st.sampled_from(WAYS),
 )
-def test_trials_are_pruned_as_an_own_implementation_prunes_them(
+def test_trials_are_pruned_as_by_a_second_implementation(
     tmp_path_factory: pytest.TempPathFactory,
     curves: list[list[float]],
     keep: int | None,
@@ -173,7 +173,7 @@ def test_worse_trials_are_pruned_after_startup_and_warm_up(
     assert pruned(play(tmp_path / "sweep", straight, curves, **given)) == decisions
 
 
-def test_a_training_that_diverges_is_pruned_and_where_none_is_counts_as_the_worst(tmp_path: Path) -> None:
+def test_a_diverged_training_is_pruned_or_else_counts_as_the_worst(tmp_path: Path) -> None:
     diverged = [NAN] * 4
     assert pruned(play(tmp_path / "pruned", straight, [GOOD, GOOD, diverged])) == [None, None, 0]
     found = play(tmp_path / "whole", straight, [GOOD, diverged], pruner="none")
@@ -200,7 +200,7 @@ def test_a_trial_that_ended_before_it_was_pruned_keeps_its_metric_and_is_pruned(
     assert (result.status, result.accuracy, result.epoch, result.curve) == ("PRUNED", BAD[-1], 1, BAD)
 
 
-def test_a_trial_is_not_looked_at_any_more_once_it_is_pruned(tmp_path: Path) -> None:
+def test_a_pruned_trial_is_not_judged_again(tmp_path: Path) -> None:
     found = play(tmp_path, straight, [GOOD, GOOD])
     folder = prepare(tmp_path, found, number := found.ask())
     add_epochs(folder, BAD[:1])
@@ -214,7 +214,7 @@ def test_a_trial_is_not_looked_at_any_more_once_it_is_pruned(tmp_path: Path) -> 
     assert Pruning.read(folder) == Pruning(0, sha256_file(folder / "params.yaml"))
 
 
-def test_a_decision_that_a_kill_kept_from_being_written_is_made_again(tmp_path: Path) -> None:
+def test_a_pruning_lost_by_a_kill_is_decided_again(tmp_path: Path) -> None:
     found = play(tmp_path, straight, [GOOD, GOOD])
     folder = prepare(tmp_path, found, number := found.ask())
     add_epochs(folder, BAD)
@@ -226,7 +226,7 @@ def test_a_decision_that_a_kill_kept_from_being_written_is_made_again(tmp_path: 
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED", None])
-def test_a_trial_without_an_end_stays_open_and_is_told_of_when_it_has_one(tmp_path: Path, status: Any) -> None:
+def test_an_unfinished_trial_stays_open_until_it_has_a_result(tmp_path: Path, status: Any) -> None:
     found = play(tmp_path, straight, [GOOD])
     folder = prepare(tmp_path, found, number := found.ask())
     add_epochs(folder, GOOD[:2])
@@ -253,7 +253,7 @@ def test_results_of_other_values_do_not_count(tmp_path: Path) -> None:
     assert found.unfinished() == [number]
 
 
-def test_a_trial_that_has_not_begun_is_nothing_to_look_at(tmp_path: Path) -> None:
+def test_a_trial_that_has_not_begun_is_not_judged(tmp_path: Path) -> None:
     found = search(tmp_path)
     number = found.ask()
     found.look(number)
@@ -283,7 +283,7 @@ def test_a_trial_that_has_not_begun_is_nothing_to_look_at(tmp_path: Path) -> Non
         (SPACES, {"n_warmup_epochs": 3}, "n_warmup_epochs"),
     ],
 )
-def test_another_search_in_the_folder_is_refused_by_what_differs(
+def test_another_search_in_the_folder_is_refused_with_the_difference(
     tmp_path: Path, spaces: Sequence[str], given: dict[str, Any], key: str
 ) -> None:
     search(tmp_path).ask()

@@ -26,7 +26,7 @@ RATE, UNITS = "model.rate=interval(0.1, 0.9)", "model.units=range(1, 9)"
 
 
 def sweeper_of(config: DictConfig) -> OptunaSweeper:
-    """The sweeper as Hydra sets it up."""
+    """Return the sweeper as Hydra sets it up."""
     context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
     found = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=print)
     assert isinstance(found, OptunaSweeper)
@@ -58,7 +58,7 @@ def test_hydra_takes_no_other_class_from_outside_for_a_plugin(hydra: None) -> No
 
 
 class Clock:
-    """Seconds that pass where a test says so."""
+    """Clock whose time passes only where a test moves it."""
 
     now = 1000.0
 
@@ -86,9 +86,7 @@ def test_no_trial_starts_after_the_timeout(
     )
 
 
-def test_trials_without_an_end_come_first_and_then_those_that_are_lacking(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unfinished_trials_come_first_and_then_new_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = search(tmp_path, n_trials=5)
     for _ in range(3):
         found.ask()
@@ -102,7 +100,7 @@ def test_trials_without_an_end_come_first_and_then_those_that_are_lacking(
 
 @dataclass
 class FakeLauncher:
-    """A launcher whose trials are over at once; those of some numbers fail."""
+    """Launcher whose trials end at once; those of some numbers fail."""
 
     sweep: Path
     found: Any
@@ -132,7 +130,7 @@ def test_batches_have_as_many_trials_as_workers_and_keep_their_numbers(tmp_path:
     assert found.unfinished() == []
 
 
-def test_a_job_that_raised_ends_the_search_with_what_it_raised(tmp_path: Path) -> None:
+def test_an_exception_of_a_job_ends_the_search(tmp_path: Path) -> None:
     class Launcher(FakeLauncher):
         def launch(self, job_overrides: list[Any], initial_job_idx: int) -> list[JobReturn]:
             done, *_ = super().launch(job_overrides, initial_job_idx)

@@ -1,4 +1,4 @@
-"""What Slurm's commands say of a sweep, with other programs of their names; tests/cluster has the real ones."""
+"""Slurm jobs of a sweep, with stand-ins for Slurm's commands; tests/cluster uses the real ones."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from accord.sweep.slurm import jobs
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """A sweep whose trials were the array of jobs 7 and, when it was resumed, the job 12."""
+    """Make a sweep whose trials were the job array 7 and, after a resume, the job 12."""
     for name in ("7", "7_0", "7_1", "12"):
         (tmp_path / "sweep/.submitit" / name).mkdir(parents=True)
     return tmp_path / "sweep"
@@ -20,7 +20,7 @@ def sweep(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of commands, the only one in PATH: `squeue` answers what the file `queue` lists, by job."""
+    """Return a folder of stand-in commands, the only one in PATH: `squeue` lists the jobs in the file `queue`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "queue").touch()
@@ -37,7 +37,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_jobs_of_this_sweep_alone_are_found_and_cancelled(sweep: Path, slurm: Path) -> None:
+def test_only_jobs_of_this_sweep_are_found_and_cancelled(sweep: Path, slurm: Path) -> None:
     (slurm / "queue").write_text("7\n8\n")
     assert jobs.queued(sweep) == ["7"]
 
@@ -47,19 +47,19 @@ def test_jobs_of_this_sweep_alone_are_found_and_cancelled(sweep: Path, slurm: Pa
     assert jobs.queued(sweep) == []
 
 
-def test_a_sweep_whose_jobs_go_on_is_not_started_again(sweep: Path, slurm: Path) -> None:
+def test_a_sweep_whose_jobs_still_run_is_refused(sweep: Path, slurm: Path) -> None:
     (slurm / "queue").write_text("12\n7\n")
     with pytest.raises(UserError, match=r"is in use by Slurm \(jobs 12 7\): wait for their end, or run `scancel 12 7`"):
         jobs.prepare(sweep)
 
 
-def test_a_machine_without_slurm_is_told_of(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_slurm_is_refused(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
     assert jobs.queued(sweep) == []
     with pytest.raises(UserError, match="no command sbatch here"):
         jobs.prepare(sweep)
 
 
-def test_other_errors_than_submitits_go_on() -> None:
+def test_errors_that_are_not_submitits_are_raised_unchanged() -> None:
     with pytest.raises(ValueError, match="mine"), app._user_errors():
         raise ValueError("mine")
