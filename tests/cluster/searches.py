@@ -33,7 +33,7 @@ def study(sweep: Path) -> list[FrozenTrial]:
 
 
 def comparable(trial: FrozenTrial) -> tuple[object, ...]:
-    """Return all of a trial but when it ran."""
+    """Return all fields of a trial but its times."""
     return trial.number, trial.state, trial.params, trial.values, trial.intermediate_values
 
 

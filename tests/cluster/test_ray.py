@@ -34,7 +34,7 @@ SWEEP = ("python", "-m", "seqmnist.sweep", "-m")
 RAY = "hydra/launcher=ray"
 EPOCHS = 150
 SEARCHED = 6  # trials of a search
-MANY = 100_000  # epochs: a training that does not end while a test looks at it
+MANY = 100_000  # so many epochs that the training does not end within the test
 STARTED = "Ray runtime started"
 WAIT = 240.0  # seconds: other work may keep the cores busy
 # The second node: nothing of the folders named, and a TMPDIR and a cache of its own in the first of them.

@@ -1,4 +1,4 @@
-"""A repository with examples/digits in a folder of it, in which the real commands run."""
+"""Fixtures: a repository with examples/digits in one of its folders, where the real commands run."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pytest
 import accord.tracking  # noqa: F401  (before a test module imports MLflow: it turns MLflow's telemetry off)
 from tests.projects import EXAMPLE, Once, Project, clone
 
-BELOW = "team/digits"  # the project's folder in its repository
+BELOW = "team/digits"  # folder of the project in its repository
 
 
 @pytest.fixture(scope="session")
 def fresh(once: Once) -> Project:
-    """A project in which nothing has run, with three epochs. Tests copy it, they don't change it."""
+    """Return a project with three epochs in which nothing has run. Tests copy it and do not change it."""
 
     def make(target: Path) -> None:
         project = clone(target, EXAMPLE, BELOW)
@@ -24,17 +24,17 @@ def fresh(once: Once) -> Project:
 
 @pytest.fixture(scope="session")
 def reproduced(fresh: Project, once: Once) -> Project:
-    """A project after its first `dvc repro`, with its commit of the results. Tests copy it, they don't change it."""
+    """Return a project after `dvc repro` and a commit of the results. Tests copy it and do not change it."""
     return Project(once("reproduced digits", fresh.reproduce), BELOW)
 
 
 @pytest.fixture
 def project(reproduced: Project, tmp_path: Path) -> Project:
-    """A copy of the reproduced project, for one test to change."""
+    """Return a copy of the reproduced project, for one test to change."""
     return reproduced.copy(tmp_path / "clone")
 
 
 @pytest.fixture
 def unrun(fresh: Project, tmp_path: Path) -> Project:
-    """A copy of the project in which nothing has run, for one test to change."""
+    """Return a copy of the project in which nothing has run, for one test to change."""
     return fresh.copy(tmp_path / "clone")

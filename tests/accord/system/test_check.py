@@ -1,4 +1,4 @@
-"""Damage in a project, and what `digits check` and the next command make of it."""
+"""Damaged files in a project, and their repair by `digits check` and the next command."""
 
 import os
 
@@ -39,7 +39,7 @@ def test_outputs_that_were_restored_from_damaged_objects_are_found_and_made_agai
     assert "up to date" in project.succeed("dvc", "status").output
 
 
-def test_a_damaged_database_is_moved_away_and_filled_anew(project: Project) -> None:
+def test_a_damaged_database_is_moved_away_and_a_new_one_filled(project: Project) -> None:
     database = project.root / "mlflow.db"
     database.write_bytes(os.urandom(10_000))
     refused = project.run(*SYNC, PYTHONPATH="src")

@@ -1,4 +1,4 @@
-"""A mistake in the configuration stops everything before any work, in one line."""
+"""Mistakes in the configuration, which stop every command before any work with one line."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.projects import Project
     ],
     ids=["negative penalty", "negative epochs", "unknown key", "wrong type", "range", "choice", "group", "syntax"],
 )
-def test_mistake_is_told_in_one_line_and_changes_nothing(
+def test_a_mistake_gives_one_line_and_changes_nothing(
     project: Project, file: str, old: str, new: str, expected: list[str]
 ) -> None:
     project.refuses_edit(file, old, new, expected)
@@ -35,7 +35,7 @@ def test_experiment_with_an_impossible_value_is_refused(project: Project) -> Non
 
 
 @pytest.mark.slow
-def test_nothing_reports_to_its_makers(reproduced: Project) -> None:
+def test_analytics_and_telemetry_are_off(reproduced: Project) -> None:
     assert reproduced.succeed("dvc", "config", "core.analytics").output.strip() == "false"
     assert reproduced.succeed("dvc", "config", "core.check_update").output.strip() == "false"
     program = "import accord.tracking.store, mlflow.telemetry.utils as t; print(t.is_telemetry_disabled())"

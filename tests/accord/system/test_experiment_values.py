@@ -1,4 +1,4 @@
-"""What DVC composes itself, in its own process, is checked before DVC writes anything of it."""
+"""Checks of the values that DVC itself composes for an experiment, before DVC writes anything."""
 
 import os
 import shutil
@@ -10,18 +10,18 @@ from tests.projects import Project
 
 pytestmark = pytest.mark.slow
 
-TOKEN = "xK9-a-long-token"  # the value of a variable, which is to be found nowhere
+TOKEN = "xK9-a-long-token"  # secret value of a variable, which must appear nowhere
 
 
 def state(project: Project) -> tuple[str, str, str]:
-    """The workspace, what git and DVC's queue keep, and the working tree's text."""
+    """Return the state of the workspace, of git and DVC's queue, and of the working tree's text."""
     status = project.succeed("git", "status", "--porcelain").output
     kept = project.succeed("git", "for-each-ref", "refs/exps/[!e]*", "refs/stash").output
     return status, kept, (project.root / "params.yaml").read_text()
 
 
 def refused(project: Project, *arguments: str, cwd: str = ".", **environment: str) -> str:
-    """The one line with which `dvc exp run` refuses, having run no stage and written nothing."""
+    """Return the one line by which `dvc exp run` refuses; assert that no stage ran and nothing was written."""
     before = state(project)
     result = Project(project.root / cwd).run("dvc", "exp", "run", *arguments, TOKEN=TOKEN, **environment)
     assert result.code != 0
@@ -37,7 +37,7 @@ def refused(project: Project, *arguments: str, cwd: str = ".", **environment: st
 
 @pytest.fixture(scope="module")
 def team(fresh: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with an option whose address is a variable of the environment. Refusals leave it as it is."""
+    """Return a project with an option that reads an environment variable. Refused commands do not change it."""
     project = fresh.copy(tmp_path_factory.mktemp("team") / "clone")
     (project.root / "conf/tracking/team.yaml").write_text("uri: ${oc.env:TOKEN}\nexperiment: ours\n")
     project.succeed("git", "add", "--all")
@@ -95,7 +95,7 @@ def test_from_a_subdirectory_params_are_not_written_there(team: Project) -> None
     assert f"run it in the repository's root {team.root}" in refused(team, "-S", "train.epochs=1", cwd="conf")
 
 
-def test_at_gits_root_it_is_the_same(team: Project, tmp_path: Path) -> None:
+def test_an_experiment_is_refused_at_gits_root_too(team: Project, tmp_path: Path) -> None:
     project = Project(Path(shutil.copytree(team.root, tmp_path / "alone", symlinks=True)))
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Start"]):
         project.succeed("git", *command)
@@ -104,7 +104,7 @@ def test_at_gits_root_it_is_the_same(team: Project, tmp_path: Path) -> None:
     assert "run it in the repository's root" in refused(project, "-S", "train.epochs=1", cwd="conf")
 
 
-def test_the_check_is_of_this_tree_whatever_is_installed(team: Project, tmp_path: Path) -> None:
+def test_the_check_uses_the_code_of_this_tree_not_the_installed_one(team: Project, tmp_path: Path) -> None:
     project = team.copy(tmp_path / "clone")
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits" / "__init__.py").write_text("raise SystemExit('another tree')\n")
@@ -114,12 +114,12 @@ def test_the_check_is_of_this_tree_whatever_is_installed(team: Project, tmp_path
     assert "train.epochs = 6 is impossible" in refused(project, "-S", "train.epochs=6")
 
 
-def test_a_dvc_that_cannot_check_runs_no_experiment(team: Project, tmp_path: Path) -> None:
+def test_dvc_runs_no_experiment_if_it_cannot_check(team: Project, tmp_path: Path) -> None:
     (tmp_path / "pydantic.py").write_text("raise ImportError('no pydantic')\n")
     assert "no pydantic: this `dvc` lacks packages of the project" in refused(team, PYTHONPATH=str(tmp_path))
 
 
-def test_other_commands_of_dvc_do_not_read_the_check(unrun: Project) -> None:
+def test_other_commands_of_dvc_do_not_import_the_check(unrun: Project) -> None:
     for plugin in (unrun.root / "src/dvc_plugins/hydra_plugins").glob("*.py"):
         plugin.write_text("raise SystemExit('read')\n")
     for command in (["repro", "--dry", "compose"], ["status", "--no-updates"], ["params", "diff"]):

@@ -1,4 +1,4 @@
-"""DVC's experiments: a queued grid, its runs in MLflow by name, applied, and dropped by an edit of conf/."""
+"""DVC's experiments: a queued grid, its runs in MLflow, `dvc exp apply`, and a later edit of conf/."""
 
 import json
 
@@ -15,12 +15,12 @@ MOST_LOOKS = 300
 
 @pytest.fixture(scope="module")
 def queued(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project in which a grid of two experiments was queued, and has run, both at a time."""
+    """Return a project in which a queued grid of two experiments has run, both in parallel."""
     project = reproduced.copy(tmp_path_factory.mktemp("queued") / "clone")
     project.succeed("dvc", "exp", "run", "--queue", "-S", f"models.sgd.alpha={','.join(ALPHAS)}")
     assert project.succeed("dvc", "queue", "status").output.count("Queued") == len(ALPHAS)
     project.succeed("dvc", "queue", "start", "--jobs", str(len(ALPHAS)))
-    for _ in range(MOST_LOOKS):  # the queue's workers are in the background; a look takes DVC a second or more
+    for _ in range(MOST_LOOKS):  # workers run in the background; each poll takes a second or more
         status = project.succeed("dvc", "queue", "status").output
         if status.count("Success") == len(ALPHAS):
             return project
@@ -31,7 +31,7 @@ def queued(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 @pytest.fixture(scope="module")
 def names(queued: Project) -> dict[str, str]:
-    """The name that DVC gave each experiment, by its alpha."""
+    """Return the name that DVC gave each experiment, by its alpha."""
     table = json.loads(queued.succeed("dvc", "exp", "show", "--json").output)
     (baseline,) = [row for row in table if row["rev"] != "workspace"]
     names = {}

@@ -1,4 +1,4 @@
-"""A repository below a path that needs quoting, moved there or copied."""
+"""Repositories that were moved or copied to a path that needs quoting."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ SWEEP = ("python", "-m", "digits.sweep", "-m", "model=sgd", "seed=1,2", "train.e
 DIGITS = ("python", "-m", "digits")
 
 
-def test_a_copy_logs_to_itself_and_finds_all_that_it_had(project: Project, tmp_path: Path) -> None:
+def test_a_copy_logs_to_its_own_store_and_finds_its_results(project: Project, tmp_path: Path) -> None:
     project.succeed(*DIGITS, "sync", PYTHONPATH="src")
     project.succeed(*SWEEP, PYTHONPATH="src")
     before = sha256_files(project.repository)
@@ -38,8 +38,8 @@ def test_a_copy_logs_to_itself_and_finds_all_that_it_had(project: Project, tmp_p
 
     log = (root / "sweeps/x/1/trial.log").read_bytes()
     resumed = copy.succeed(*DIGITS, "resume", "sweeps/x", PYTHONPATH="src").output
-    assert "sgd seed=1" in resumed.partition("trial  ")[2]  # the table has what was trained before
-    assert (root / "sweeps/x/1/trial.log").read_bytes() == log  # and nothing is trained again
+    assert "sgd seed=1" in resumed.partition("trial  ")[2]  # the table has the trial trained before
+    assert (root / "sweeps/x/1/trial.log").read_bytes() == log  # no trial is trained again
     promoted = copy.succeed(*DIGITS, "promote", "sweeps/x", "--name", "found", PYTHONPATH="src").output
     assert promoted.startswith("conf/experiment/found.yaml:\n")
     (root / "sweeps/x/1/result.json").unlink()
@@ -48,7 +48,7 @@ def test_a_copy_logs_to_itself_and_finds_all_that_it_had(project: Project, tmp_p
     shutil.rmtree(root / "models")
     (root / "mlflow.db").unlink()
     copy.succeed("dvc", "checkout")
-    copy.succeed(*DIGITS, "sync", PYTHONPATH="src")  # a new store there
+    copy.succeed(*DIGITS, "sync", PYTHONPATH="src")  # makes a new store in the copy
     assert sha256_files(project.repository) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clone", "some where"]
     assert [path.name for path in target.parent.iterdir()] == [NAME]

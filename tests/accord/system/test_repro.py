@@ -1,4 +1,4 @@
-"""The pipeline of examples/digits as a user runs it, below the root of its repository."""
+"""The pipeline of examples/digits, run as a user does, in a subfolder of its repository."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_repro_again_skips_every_stage(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_edit_of_one_model_spares_the_other(project: Project) -> None:
+def test_an_edit_of_one_model_does_not_rerun_the_other(project: Project) -> None:
     project.edit("conf/model/mlp.yaml", "alpha: 0.0001", "alpha: 0.001")
     result = project.succeed("dvc", "repro")
     assert result.stages_run == ["compose", "train@mlp", "evaluate"]
@@ -69,7 +69,7 @@ def test_a_clone_without_data_shows_what_would_run(reproduced: Project, tmp_path
     assert "failed to reproduce 'train@sgd'" in dry.output, "DVC shows now what comes after: docs/scale-remotes.md"
 
 
-def test_what_editors_and_systems_leave_makes_no_stage_stale(project: Project) -> None:
+def test_temporary_files_of_editors_and_systems_make_no_stage_stale(project: Project) -> None:
     folders = ("conf", "conf/train", "data/prepared", "models", "models/mlp", "reports/train", "reports/train/sgd")
     names = (".DS_Store", "._default.yaml", ".learner.py.swo", "default.yaml~", "learner.py.bak", "learner.py.swp")
     for folder in (project.root / name for name in (*folders, "src/digits")):

@@ -1,4 +1,4 @@
-"""Trainings that were killed, interrupted or changed, and what the same command makes of them."""
+"""Trainings that were killed, interrupted or changed, and their resume by the same command."""
 
 import fcntl
 import re
@@ -11,7 +11,7 @@ from tests.projects import Once, Project
 from tests.trainings import Training
 
 EPOCHS = 60
-MANY = 2000  # a training that does not end while a test looks at it
+MANY = 2000  # so many that the training does not end within the test
 LINE = "  epoch {}  "
 MLP = Training("mlp", "digits", "train@mlp", f"train@mlp{LINE}", EPOCHS)
 SGD = Training("sgd", "digits", "train@sgd", f"train@sgd{LINE}", EPOCHS)
@@ -20,7 +20,7 @@ TRAIN = ("python", "-m", "digits.train", "mlp")
 
 @pytest.fixture(scope="module")
 def straight(reproduced: Project, once: Once) -> Project:
-    """A project in which both models were trained for many epochs without a break."""
+    """Return a project in which both models were trained for many epochs without interruption."""
 
     def make(target: Path) -> None:
         project = reproduced.copy(target)
@@ -32,7 +32,7 @@ def straight(reproduced: Project, once: Once) -> Project:
 
 @pytest.fixture
 def long(project: Project) -> Project:
-    """A project that is to train the same."""
+    """Return a project that will train the same epochs."""
     lengthen(project)
     return project
 
@@ -42,7 +42,7 @@ def lengthen(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_bits_in_the_same_run(long: Project, straight: Project) -> None:
+def test_a_killed_training_resumes_in_the_same_run_with_the_same_bits(long: Project, straight: Project) -> None:
     checkpoints = MLP.kill(long, epoch=10)
     assert len(checkpoints) == 2
 
@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_costs_one_epoch(long: Project, straight: Project) 
 
 
 @pytest.mark.slow
-def test_two_damaged_checkpoints_let_the_training_start_anew(long: Project, straight: Project) -> None:
+def test_with_two_damaged_checkpoints_the_training_starts_anew(long: Project, straight: Project) -> None:
     before, newest = SGD.kill(long, epoch=10)
     state = before / "learner.pickle"
     state.write_bytes(state.read_bytes()[:1000])
@@ -87,7 +87,7 @@ def test_two_damaged_checkpoints_let_the_training_start_anew(long: Project, stra
 
 
 @pytest.mark.slow
-def test_another_configuration_starts_anew_and_clears_up(long: Project) -> None:
+def test_another_configuration_starts_anew_and_removes_old_checkpoints(long: Project) -> None:
     checkpoints = SGD.kill(long, epoch=5)
     assert checkpoints
     long.edit("conf/train/default.yaml", f"epochs: {EPOCHS}", "epochs: 3")
@@ -105,7 +105,7 @@ def test_another_configuration_starts_anew_and_clears_up(long: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
-def test_a_stopped_training_is_killed_in_mlflow_and_says_how_to_go_on(
+def test_a_stopped_training_is_killed_in_mlflow_and_says_how_to_resume(
     project: Project, signal_: signal.Signals
 ) -> None:
     project.edit("params.yaml", "epochs: 3", f"epochs: {MANY}")
@@ -129,7 +129,7 @@ def test_a_second_process_leaves_the_checkpoints_of_a_living_one_alone(project: 
     project.edit("conf/train/default.yaml", "epochs: 3\n", f"epochs: {MANY}\n")
     checkpoints = MLP.kill(project, epoch=5)
     with (checkpoints[0].parent / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # as if the first process lived
+        fcntl.flock(held, fcntl.LOCK_EX)  # as a running first process does
 
         process = project.start(*TRAIN, PYTHONPATH="src")
         result = project.interrupt(process, MLP.printed(1), signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Searches by the real command: values, pruning, interruption, and what MLflow and Optuna say of them."""
+"""Searches by the real command: values, pruning, interruption, and their records in MLflow and Optuna."""
 
 import csv
 import random
@@ -21,7 +21,7 @@ from tests.projects import Once, Project, Result
 SWEEP = ("python", "-m", "digits.sweep", "-m", "search=optuna")
 EPOCHS = 10
 FEW = ("hydra.sweeper.n_trials=6", "hydra.sweeper.n_startup_trials=3", f"train.epochs={EPOCHS}")
-# With this seed four rates are above 0.001, and after them two below 0.0001, by which ten epochs learn nothing.
+# With this seed the first four rates are above 0.001. The last two are below 0.0001: ten epochs learn nothing.
 RATES = ("hydra.sweeper.seed=347", "hydra.sweeper.sampler=random", "model.learning_rate=tag(log, interval(1e-6, 0.1))")
 FOLDER = "hydra.sweep.dir=sweeps/mine"
 
@@ -31,24 +31,24 @@ def search(project: Project, *overrides: str) -> Result:
 
 
 def parent_and_trials(project: Project) -> tuple[Run, dict[int, Run]]:
-    """The one search's own run, and those of its trials by number."""
+    """Return the search's own run, and the runs of its trials by number."""
     parent, trials = mlflow_store.parent_and_trials(project, "digits-sweeps")
     return parent, {int(run.data.tags["sweep.trial"]): run for run in trials.values()}
 
 
 def study(project: Project, name: str = "mine") -> list[FrozenTrial]:
-    """The trials of a search as Optuna reads them."""
+    """Return the trials of a search as Optuna reads them."""
     return optuna.load_study(study_name=NAME, storage=open_journal(project.root / "sweeps" / name)).trials
 
 
 def comparable(trial: FrozenTrial) -> tuple[object, ...]:
-    """All of a trial but when it ran."""
+    """Return all fields of a trial but its times."""
     return trial.number, trial.state, trial.params, trial.values, trial.intermediate_values
 
 
 @pytest.fixture(scope="module")
 def searched(reproduced: Project, once: Once) -> Project:
-    """A project after a search, which the tests of this module read."""
+    """Return a project after a search. Tests read it and do not change it."""
 
     def make(target: Path) -> None:
         project = reproduced.copy(target)
@@ -59,7 +59,7 @@ def searched(reproduced: Project, once: Once) -> Project:
     return Project(once("searched digits", make), reproduced.below)
 
 
-def test_each_trial_has_values_of_its_own_and_what_it_came_to_is_told(searched: Project) -> None:
+def test_each_trial_has_its_own_values_and_its_result_is_printed(searched: Project) -> None:
     parent, runs = parent_and_trials(searched)
     trials = study(searched)
     assert sorted(runs) == [trial.number for trial in trials] == list(range(6))
@@ -75,7 +75,7 @@ def test_each_trial_has_values_of_its_own_and_what_it_came_to_is_told(searched: 
             assert len(trial.intermediate_values) == EPOCHS
 
 
-def test_bad_trials_are_pruned_and_never_the_best(searched: Project) -> None:
+def test_bad_trials_are_pruned_and_never_ranked_best(searched: Project) -> None:
     parent, runs = parent_and_trials(searched)
     pruned = {one.number: max(one.intermediate_values) for one in study(searched) if one.state == TrialState.PRUNED}
     assert pruned
@@ -98,7 +98,7 @@ def test_bad_trials_are_pruned_and_never_the_best(searched: Project) -> None:
     assert f"pruned: {', '.join(map(str, sorted(pruned)))}\n" in output
 
 
-def test_a_search_shows_what_mattered(searched: Project) -> None:
+def test_a_search_shows_importances(searched: Project) -> None:
     output = (searched.root / "output.txt").read_text()
     found = re.findall(r"^importance of (\S+): (\d\.\d\d)$", output, re.MULTILINE)
     assert {key for key, _ in found} == {"model.learning_rate", "model.alpha", "train.batch_size"}
@@ -112,7 +112,7 @@ def test_a_search_shows_what_mattered(searched: Project) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_command_runs_nothing_again_and_more_trials_go_on(searched: Project, tmp_path: Path) -> None:
+def test_the_same_command_runs_only_additional_trials(searched: Project, tmp_path: Path) -> None:
     project = searched.copy(tmp_path / "clone")
     before = list(map(comparable, study(project)))
     result = search(project, "hydra.sweeper.n_trials=7")
@@ -124,13 +124,13 @@ def test_the_same_command_runs_nothing_again_and_more_trials_go_on(searched: Pro
 
 
 @pytest.mark.slow
-def test_a_search_that_was_killed_ends_as_one_that_was_not(reproduced: Project, tmp_path: Path) -> None:
+def test_a_killed_search_is_resumed_with_the_same_trials(reproduced: Project, tmp_path: Path) -> None:
     one = ("hydra.sweeper.workers=1", "hydra.sweeper.n_trials=7", "hydra.sweeper.sampler=tpe")
     straight, killed = reproduced.copy(tmp_path / "straight"), reproduced.copy(tmp_path / "killed")
     assert search(straight, *one).code == 0
     moments = random.Random(3)
     process = killed.start(*SWEEP, *FEW, *RATES, FOLDER, *one, PYTHONPATH="src")
-    while not (killed.root / "sweeps/mine/sweep.json").exists():  # before, there is nothing to resume
+    while not (killed.root / "sweeps/mine/sweep.json").exists():  # without this file there is nothing to resume
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.1)
     for _ in range(4):
@@ -153,7 +153,7 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(reproduced: Project, 
 
 
 @pytest.mark.slow
-def test_searches_at_once_do_not_meet(reproduced: Project, tmp_path: Path) -> None:
+def test_parallel_searches_do_not_disturb_each_other(reproduced: Project, tmp_path: Path) -> None:
     project = reproduced.copy(tmp_path / "clone")
     few = ("hydra.sweeper.n_trials=3", "hydra.sweeper.pruner=none", "train.epochs=2")
     processes = [project.start(*SWEEP, *few, f"hydra.sweeper.seed={seed}", PYTHONPATH="src") for seed in range(3)]
@@ -171,8 +171,8 @@ def test_searches_at_once_do_not_meet(reproduced: Project, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["cmaes", "grid"])  # all are asked in tests/accord/sweep/search
-def test_every_sampler_finds_values_and_goes_on(reproduced: Project, tmp_path: Path, sampler: str) -> None:
+@pytest.mark.parametrize("sampler", ["cmaes", "grid"])  # tests/accord/sweep/search has all samplers
+def test_every_sampler_finds_values_and_resumes(reproduced: Project, tmp_path: Path, sampler: str) -> None:
     project = reproduced.copy(tmp_path / "clone")
     spaces = ["model.learning_rate=0.01,0.1", "model.alpha=0.001,0.01,0.1", "train.batch_size=64"]
     given = [*(spaces if sampler == "grid" else []), f"hydra.sweeper.sampler={sampler}", "train.epochs=2"]

@@ -1,4 +1,4 @@
-"""Commands that are given below the project's root, and what MLflow then has."""
+"""Commands run in a subfolder of the project, and their runs in MLflow."""
 
 import json
 import os
@@ -17,12 +17,12 @@ TO_ROOT = "../.."
 
 
 def succeed(project: Project, *command: str) -> str:
-    """Run a command in a folder of a project, with the code of that project; return what it prints."""
+    """Run a command in a subfolder of a project, with the project's code; return its output."""
     below = Project(project.repository, os.path.join(project.below, FOLDER))  # noqa: PTH118  (below may be "")
     return below.succeed(*command, PYTHONPATH=f"{TO_ROOT}/src").output
 
 
-def test_commands_below_the_root_work_there_and_take_paths_from_where_they_are_given(project: Project) -> None:
+def test_commands_in_a_subfolder_work_on_the_project_and_take_paths_relative_to_it(project: Project) -> None:
     def folders() -> set[Path]:
         return {path for path in project.repository.rglob("*") if path.is_dir()}
 

@@ -1,4 +1,4 @@
-"""Sweeps by the real command: trials, failures, interruption, and what MLflow says of them."""
+"""Sweeps by the real command: trials, failures, interruption, and their records in MLflow."""
 
 import contextlib
 import csv
@@ -20,7 +20,7 @@ from tests.projects import Once, Project, Result
 
 SWEEP = ("python", "-m", "digits.sweep", "-m")
 EPOCHS = 40
-MANY = 4000  # epochs: a training that does not end while a test looks at it
+MANY = 4000  # so many epochs that the training does not end within the test
 LINE = r"^#\d (sgd|mlp) lr=\S+: validation accuracy 0\.\d+ \(epoch \d\)$"
 
 
@@ -29,7 +29,7 @@ def runs(project: Project) -> list[Run]:
 
 
 def parent_and_trials(project: Project) -> tuple[Run, dict[str, Run]]:
-    """The one sweep's own run, and those of its trials by name."""
+    """Return the sweep's own run, and the runs of its trials by name."""
     return mlflow_store.parent_and_trials(project, "digits-sweeps")
 
 
@@ -43,7 +43,7 @@ def sweep(project: Project, *overrides: str) -> Result:
 
 
 def processes_in(project: Project) -> list[psutil.Process]:
-    """The processes of trials of this project."""
+    """Return the processes of this project's trials."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -57,7 +57,7 @@ def processes_in(project: Project) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def swept(reproduced: Project, once: Once) -> Project:
-    """A project after a sweep over models and learning rates, which the tests of this module read."""
+    """Return a project after a sweep over models and learning rates. Tests read it and do not change it."""
 
     def make(target: Path) -> None:
         project = reproduced.copy(target)
@@ -80,7 +80,7 @@ def test_each_combination_is_a_trial_named_by_what_was_swept(swept: Project) -> 
         assert len(run.outputs.model_outputs) == 1
 
 
-def test_a_trial_with_the_pipelines_values_has_its_very_model(swept: Project) -> None:
+def test_a_trial_with_the_pipelines_values_has_the_same_model(swept: Project) -> None:
     _, trials = parent_and_trials(swept)
     for model, rate in (("sgd", "0.1"), ("mlp", "0.01")):
         number = trials[f"{model} lr={rate}"].data.tags["sweep.trial"]
@@ -113,7 +113,7 @@ def test_the_terminal_shows_each_trial_and_the_best(swept: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_whose_store_and_a_result_were_lost_is_completed_by_resume(swept: Project, tmp_path: Path) -> None:
+def test_resume_completes_a_sweep_that_lost_its_store_and_a_result(swept: Project, tmp_path: Path) -> None:
     project = swept.copy(tmp_path / "clone")
     assert not (project.root / "mlflow.db").exists()
     folder = sweep_folder(project)
@@ -136,7 +136,7 @@ def test_a_sweep_whose_store_and_a_result_were_lost_is_completed_by_resume(swept
 
 
 @pytest.mark.slow
-def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swept: Project, tmp_path: Path) -> None:
+def test_a_promoted_trial_gives_the_same_accuracy_in_the_pipeline(swept: Project, tmp_path: Path) -> None:
     project = swept.copy(tmp_path / "clone")
     for name in ("mlflow.db", "mlartifacts"):
         assert not (project.root / name).exists()
@@ -168,7 +168,7 @@ def test_the_winner_goes_back_into_the_pipeline_and_gives_the_same_accuracy(swep
 
 
 @pytest.mark.slow
-def test_of_a_whole_sweep_the_best_configuration_is_promoted(swept: Project, tmp_path: Path) -> None:
+def test_the_best_configuration_of_a_sweep_is_promoted(swept: Project, tmp_path: Path) -> None:
     parent, _ = parent_and_trials(swept)
     folder = sweep_folder(swept)
     written: list[str] = []
@@ -191,7 +191,7 @@ def test_of_a_whole_sweep_the_best_configuration_is_promoted(swept: Project, tmp
         (["resume", "conf"], "conf is not the folder of a sweep"),
     ],
 )
-def test_a_wrong_source_is_told_in_one_line(swept: Project, arguments: list[str], message: str) -> None:
+def test_a_wrong_source_is_refused_in_one_line(swept: Project, arguments: list[str], message: str) -> None:
     result = swept.run("python", "-m", "digits", *arguments, PYTHONPATH="src")
     assert result.code == 1
     (line,) = result.output.splitlines()
@@ -251,7 +251,7 @@ def test_a_killed_trial_is_killed_in_mlflow_and_resume_finishes_it_from_its_chec
 
 
 def wait_for_epochs(project: Project, process: subprocess.Popen[str], trials: int = 2) -> Path:
-    """The sweep's folder, when this many trials have trained for some epochs."""
+    """Wait until this many trials have trained for some epochs; return the sweep's folder."""
     while True:
         logs = list((project.root / "sweeps").glob("*/*/trial.log"))
         if len([log for log in logs if "  epoch 3  " in log.read_text()]) == trials:
@@ -262,7 +262,7 @@ def wait_for_epochs(project: Project, process: subprocess.Popen[str], trials: in
 
 
 def exact_epochs(project: Project, epochs: int) -> int:
-    """How many trials there are, each of which must have every metric once an epoch."""
+    """Return the number of trials; assert that each has every metric once per epoch."""
     _, trials = parent_and_trials(project)
     for run in trials.values():
         for metric in ("train.loss", "val.accuracy", "test.accuracy", "test.loss"):
@@ -292,7 +292,7 @@ def test_ctrl_c_ends_the_trials_and_closes_the_sweep(project: Project, launcher:
 
 
 @pytest.mark.slow
-def test_values_that_follow_others_are_the_same_when_a_sweep_is_resumed(project: Project) -> None:
+def test_interpolated_values_are_the_same_when_a_sweep_is_resumed(project: Project) -> None:
     words = ["model=mlp", "train.epochs=1,2", "seed=${train.epochs}", "model.alpha=${model.learning_rate}"]
     assert sweep(project, *words, "hydra.sweep.dir=sweeps/${model.type}").code == 0
     folder = sweep_folder(project)
@@ -339,7 +339,7 @@ def test_values_that_follow_others_are_the_same_when_a_sweep_is_resumed(project:
         ),
     ],
 )
-def test_what_could_not_work_is_refused_before_the_first_trial(
+def test_a_sweep_with_an_impossible_value_is_refused_before_the_first_trial(
     project: Project, words: list[str], message: str
 ) -> None:
     result = sweep(project, "model=sgd,mlp", *words)
@@ -363,7 +363,7 @@ def test_trials_end_when_the_sweep_is_killed(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_eight_trials_at_once_lose_no_metric(project: Project) -> None:
+def test_eight_parallel_trials_lose_no_metric(project: Project) -> None:
     result = sweep(project, "model=mlp", "seed=range(0,8)", "train.epochs=5", "hydra.launcher.n_jobs=8")
     assert result.code == 0, result.output
     assert exact_epochs(project, 5) == 8
@@ -386,7 +386,7 @@ def test_the_folder_of_another_machines_sweep_is_refused_in_their_common_store(p
 
 
 @pytest.mark.slow
-def test_without_m_it_is_one_trial_that_shows_its_epochs(project: Project) -> None:
+def test_without_m_one_trial_runs_and_shows_its_epochs(project: Project) -> None:
     result = project.run("python", "-m", "digits.sweep", "model=mlp", "model.alpha=0.0001", PYTHONPATH="src")
     assert result.code == 0, result.output
     assert "mlp alpha=0.0001  epoch 0  validation accuracy " in result.output
@@ -415,7 +415,7 @@ def test_without_m_it_is_one_trial_that_shows_its_epochs(project: Project) -> No
         (["+train._target_=os.mkdir,os.rmdir"], "error: train._target_ = os.mkdir: "),
     ],
 )
-def test_a_sweep_that_cannot_work_leaves_nothing(project: Project, overrides: list[str], message: str) -> None:
+def test_a_refused_sweep_leaves_no_files(project: Project, overrides: list[str], message: str) -> None:
     result = sweep(project, *overrides)
     assert result.code == 1
     assert message in result.output
@@ -423,7 +423,7 @@ def test_a_sweep_that_cannot_work_leaves_nothing(project: Project, overrides: li
     assert runs(project) == []
 
 
-def test_a_sweep_needs_the_data(unrun: Project) -> None:
+def test_a_sweep_without_data_is_refused(unrun: Project) -> None:
     result = sweep(unrun, "model=sgd,mlp")
     assert result.code == 1
     assert result.output.splitlines()[-1] == "error: data/prepared is missing: run `dvc repro prepare`"

@@ -1,4 +1,4 @@
-"""MLflow agrees with what DVC skipped or restored from its cache."""
+"""Sync: MLflow gets the runs of stages that DVC skipped or restored from its cache."""
 
 import shutil
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_an_empty_store_is_filled_from_the_outputs_once(project: Project, reprod
     assert {run.info.run_id for run in after.values()} == {run.info.run_id for run in made.values()}
 
 
-def test_the_runs_of_a_repro_are_found_not_made_again(reproduced: Project, tmp_path: Path) -> None:
+def test_sync_finds_the_runs_of_a_repro_and_makes_no_others(reproduced: Project, tmp_path: Path) -> None:
     project = Project(shutil.copytree(reproduced.repository, tmp_path / "clone", symlinks=True), reproduced.below)
     before = runs_by_name(reproduced, "digits")
 
@@ -58,7 +58,7 @@ def test_the_runs_of_a_repro_are_found_not_made_again(reproduced: Project, tmp_p
 
 
 def _placeless(run: Run) -> dict[str, str]:
-    """Return the tags of a run without the path of the program, which follows the copy."""
+    """Return the tags of a run without the program's path, which differs in a copy."""
     return {key: value for key, value in run.data.tags.items() if key != "mlflow.source.name"}
 
 
@@ -86,7 +86,7 @@ def test_a_skipped_training_belongs_to_both_configurations(project: Project) -> 
     assert len(of(second, "prepare")) == 1
 
 
-def test_sync_before_the_pipeline_ran_says_so(unrun: Project) -> None:
+def test_sync_before_the_pipeline_has_run_says_so(unrun: Project) -> None:
     result = unrun.run(*SYNC, PYTHONPATH="src")
     assert result.code == 1
     (line,) = result.output.splitlines()

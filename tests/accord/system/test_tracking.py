@@ -113,7 +113,7 @@ def test_diverged_training_ends_at_once_as_failed(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_shell_has_for_other_programs_of_mlflows_has_no_effect(project: Project) -> None:
+def test_variables_for_other_programs_of_mlflow_have_no_effect(project: Project) -> None:
     stale = {
         "MLFLOW_ACTIVE_MODEL_ID": "m-0123",
         "_MLFLOW_ACTIVE_MODEL_ID": "m-0123",

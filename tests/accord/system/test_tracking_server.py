@@ -1,4 +1,4 @@
-"""A tracking server that dies while the real commands run, and what MLflow has when it is back."""
+"""A tracking server that dies while the real commands run, and the runs in MLflow once it is back."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from tests.servers import Server, kill_when, told
 
 pytestmark = pytest.mark.slow
 
-ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # a slow machine has time
+ENVIRONMENT = {"PYTHONPATH": "src", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # long enough for a slow machine
 SYNC = ("python", "-m", "digits", "sync")
 SWEEP = ("python", "-m", "digits.sweep", "-m", "hydra.sweep.dir=sweeps/one")
 MODELS = ("sgd", "mlp")
 
 
-def test_a_pipeline_goes_on_without_its_server_and_sync_sends_what_it_lacks(
+def test_a_pipeline_continues_without_its_server_and_sync_sends_the_rest(
     unrun: Project, reproduced: Project, server: Server
 ) -> None:
     environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": server.uri}
@@ -50,7 +50,7 @@ def test_a_pipeline_goes_on_without_its_server_and_sync_sends_what_it_lacks(
     assert {run.info.run_id for run in server.runs("digits")} == {run.info.run_id for run in runs.values()}
 
 
-def test_a_sweep_goes_on_without_its_server_and_resume_sends_what_it_lacks(project: Project, server: Server) -> None:
+def test_a_sweep_continues_without_its_server_and_resume_sends_the_rest(project: Project, server: Server) -> None:
     environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": server.uri}
     command = [*SWEEP, "model=sgd", "seed=1,2", "train.epochs=2", "hydra/launcher=basic"]
 

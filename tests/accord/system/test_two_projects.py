@@ -1,4 +1,4 @@
-"""Two DVC projects in folders of one git repository: what they share, and what each has for itself."""
+"""Two DVC projects in folders of one git repository: shared experiments, separate queues and runs."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ RECIPE = "conf/train/default.yaml"
 
 @dataclass(frozen=True)
 class Pair:
-    """A git repository and its two projects, copies of one."""
+    """Git repository with two projects that are copies of one."""
 
     repository: Project
     first: Project
@@ -27,7 +27,7 @@ class Pair:
         return pair(self.repository.copy(target))
 
     def changed(self) -> list[str]:
-        """The files that differ from git's."""
+        """Return the files that differ from git's."""
         return self.repository.succeed("git", "diff", "--name-only").output.split()
 
 
@@ -41,13 +41,13 @@ def experiment(project: Project, name: str, alpha: float, *options: str) -> None
 
 
 def listed(project: Project) -> set[str]:
-    """The names of the experiments that DVC lists."""
+    """Return the names of the experiments that DVC lists."""
     return set(project.succeed("dvc", "exp", "list", "--name-only").output.split()) - {"master:", "main:"}
 
 
 @pytest.fixture(scope="module")
 def ready(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Two projects in which nothing has changed. Tests copy it."""
+    """Return two projects in which nothing has changed. Tests copy them."""
     repository = Project(tmp_path_factory.mktemp("two") / "clone")
     two = pair(repository)
     for one in (two.first, two.second):
@@ -59,7 +59,7 @@ def ready(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Pair
 
 @pytest.fixture(scope="module")
 def two(ready: Pair, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """After two experiments of the first project, in its workspace and in a tree of its own.
+    """Return two projects after two experiments of the first, one in its workspace and one in a separate tree.
 
     Before the second experiment a file of the second project is edited. Tests that change anything copy it.
     """
@@ -83,7 +83,7 @@ def test_each_lists_the_experiments_of_both_with_its_own_values(two: Pair) -> No
         assert params["data"]["models"]["sgd"]["alpha"] == alpha
 
 
-def test_a_queue_is_of_its_project(ready: Pair, tmp_path: Path) -> None:
+def test_each_project_has_its_own_queue(ready: Pair, tmp_path: Path) -> None:
     copied = ready.copy(tmp_path / "clone")
     experiment(copied.first, "waiting", 0.004, "--queue")
     experiment(copied.second, "other", 0.005, "--queue")
@@ -135,7 +135,7 @@ def test_apply_in_one_writes_the_files_of_both(two: Pair, tmp_path: Path) -> Non
     assert "up to date" in copied.first.succeed("dvc", "status").output
 
 
-def test_a_name_is_of_both_and_remove_in_one_takes_it_from_both(two: Pair, tmp_path: Path) -> None:
+def test_experiment_names_are_shared_and_removed_from_both(two: Pair, tmp_path: Path) -> None:
     copied = two.copy(tmp_path / "clone")
     taken = copied.second.run("dvc", "exp", "run", "--name", "here", "-S", "models.sgd.alpha=0.005")
     assert taken.code != 0
@@ -148,8 +148,8 @@ def test_a_name_is_of_both_and_remove_in_one_takes_it_from_both(two: Pair, tmp_p
     assert copied.changed() == []
 
 
-def test_each_runs_its_own_experiments_in_trees_of_their_own(ready: Pair, tmp_path: Path) -> None:
-    """One after the other: started side by side, DVC may take the one project's experiment for the other's."""
+def test_each_runs_its_own_experiments_in_separate_trees(ready: Pair, tmp_path: Path) -> None:
+    """Run them one after the other: in parallel, DVC may confuse the two projects' experiments."""
     copied = ready.copy(tmp_path / "clone")
     for one, name in ((copied.first, "left"), (copied.second, "right")):
         experiment(one, name, 0.006, "--temp")
@@ -158,7 +158,7 @@ def test_each_runs_its_own_experiments_in_trees_of_their_own(ready: Pair, tmp_pa
     assert copied.changed() == []
 
 
-def test_both_reproduce_and_check_for_themselves(ready: Pair, tmp_path: Path) -> None:
+def test_each_project_reproduces_and_checks_by_itself(ready: Pair, tmp_path: Path) -> None:
     copied = ready.copy(tmp_path / "clone")
     copied.second.edit("conf/model/sgd.yaml", "alpha: 0.0001", "alpha: 0.001")
     assert copied.second.succeed("dvc", "repro").stages_run == ["compose", "train@sgd", "evaluate"]

@@ -33,7 +33,7 @@ def refusal(**values: Any) -> str:
 
 
 @pytest.mark.usefixtures("packages")
-def test_the_defaults_are_valid() -> None:
+def test_the_defaults_are_valid_and_keep_their_values() -> None:
     assert settings_of(config()) == SearchSettings()
     assert defaults() == {
         "_target_": "accord.sweep.search.sweeper.OptunaSweeper",
