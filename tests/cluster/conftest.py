@@ -1,4 +1,4 @@
-"""Real servers and schedulers on this machine; what one lacks is named, never passed over."""
+"""Fixtures for real servers and schedulers on this machine; a missing program fails a test, and never skips it."""
 
 import os
 import shutil
@@ -21,18 +21,18 @@ PACKAGES = {
     "unshare": "util-linux",
     "initdb": "postgresql",
 }
-_PATIENCE = 30  # seconds that a process has to end itself in
+_STOP_TIMEOUT_SECONDS = 30  # for a process to end itself
 
 
 def need(*programs: str) -> None:
-    """Fail where a program is missing, or the right to start servers as other users."""
+    """Fail the test if a program is missing, and name its package."""
     missing = sorted({PACKAGES.get(name, name) for name in programs if shutil.which(name) is None})
     if missing:
         pytest.fail(f"missing: {', '.join(missing)}: `apt-get install {' '.join(missing)}` as root", pytrace=False)
 
 
 def need_root(why: str) -> None:
-    """Fail where the tests don't run as root."""
+    """Fail the test unless it runs as root."""
     if os.geteuid() != 0:
         pytest.fail(f"these tests must run as root: {why}", pytrace=False)
 
@@ -45,14 +45,14 @@ def running(
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a server, wait until it is ready, and end it and all that it started.
+    """Run a server, wait until it is ready, and end it with all processes that it started.
 
     Args:
-        command: in the foreground: the server must not detach itself.
-        log: takes what it prints.
-        wait: returns when the server is ready, and raises when it never will be.
-        environment: of the process; this one's if None.
-        cwd: its working directory.
+        command: Command of a server that stays in the foreground.
+        log: File to which the output is appended.
+        wait: Function that returns when the server is ready, and raises if it never will be.
+        environment: Environment of the process; None inherits this one's.
+        cwd: Working directory of the process.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -68,14 +68,14 @@ def running(
     finally:
         process.terminate()
         try:
-            process.wait(_PATIENCE)
+            process.wait(_STOP_TIMEOUT_SECONDS)
         finally:
             kill_group(process.pid)
             process.wait()
 
 
 def kill_group(number: int) -> None:
-    """Kill what is left of a process group."""
+    """Kill the remaining processes of a process group."""
     try:
         os.killpg(number, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""A search that prunes trials while they are at work, and what must be true of it on every launcher of a cluster."""
+"""A search that prunes running trials, and assertions that hold on every launcher of a cluster."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from accord.sweep.search.journal import NAME, open_journal
 
-EPOCHS = 600  # many more than pass until a trial hears that it is pruned
-_WARM_UP = 30  # epochs, in which the good trials get all images right
+EPOCHS = 600  # many more than run before a trial learns that it is pruned
+_WARM_UP = 30  # epochs in which the good trials classify all images correctly
 # With this seed the learning rates of trials 0, 1 and 3 are near 0.01. Those of the others are below 0.00001.
 PRUNED = (2, 4, 5)
 SEARCH = (
@@ -40,14 +40,14 @@ def comparable(trial: FrozenTrial) -> tuple[object, ...]:
 def assert_searched(
     sweep: Path, count: int, parent: Run, runs: Sequence[Run], epochs_of: Callable[[Run], list[int]]
 ) -> None:
-    """Assert that a search has so many trials and ended some early, and that MLflow and Optuna say the same of it.
+    """Assert that a search has this many trials and pruned some, and that MLflow and Optuna agree.
 
     Args:
         sweep: Folder of the search on the driver's machine.
-        count: Number of its trials.
+        count: Expected number of trials.
         parent: MLflow run of the search.
-        runs: MLflow runs of its trials.
-        epochs_of: Returns the epochs that a run has the validation accuracy of, in the order of logging.
+        runs: MLflow runs of the trials.
+        epochs_of: Function that returns the epochs whose validation accuracy a run has, in the order of logging.
     """
     by_number = {int(run.data.tags["sweep.trial"]): run for run in runs}
     trials = study(sweep)
@@ -66,7 +66,7 @@ def assert_searched(
         if trial.number in pruned:
             last = max(trial.intermediate_values)
             assert run.data.tags["pruned"] == str(last)
-            assert _WARM_UP <= last < len(epochs) < EPOCHS, "it ended at work"
+            assert _WARM_UP <= last < len(epochs) < EPOCHS, "it was pruned while it ran"
         else:
             assert trial.state == TrialState.COMPLETE
             assert "pruned" not in run.data.tags

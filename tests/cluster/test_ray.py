@@ -1,4 +1,4 @@
-"""Sweeps on Ray: one that the sweep starts, and a cluster of two nodes, of which one sees nothing of the project."""
+"""Sweeps on Ray, started by the sweep or as a cluster of two nodes, where one node has no access to the project."""
 
 import contextlib
 import os
@@ -36,8 +36,8 @@ EPOCHS = 150
 SEARCHED = 6  # trials of a search
 MANY = 100_000  # so many epochs that the training does not end within the test
 STARTED = "Ray runtime started"
-WAIT = 240.0  # seconds: other work may keep the cores busy
-# The second node: nothing of the folders named, and a TMPDIR and a cache of its own in the first of them.
+WAIT_SECONDS = 240.0  # other work may keep the cores busy
+# The second node does not see the given folders; its TMPDIR and cache are in the first of them.
 HIDDEN_NODE = """
 set -e
 for folder in "$HIDDEN" "$SESSIONS" "$SOURCE"; do mount -t tmpfs none "$folder"; done
@@ -50,12 +50,12 @@ exec ray start --block --address="$ADDRESS" --node-ip-address=127.0.0.2 --num-cp
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster, and MLflow's server for its sweeps."""
+    """Running cluster with an MLflow server for its sweeps."""
 
     address: str
     token: str
-    hidden: Path  # what the second node does not see, and has its own folders in
-    node: psutil.Process  # the second one
+    hidden: Path  # folder that the second node sees empty, and has its own folders in
+    node: psutil.Process  # second node
     server: Server
 
     @property
@@ -68,7 +68,7 @@ class Cluster:
         }
 
     def seen_by_node(self, path: Path) -> Path:
-        """A path as the second node has it."""
+        """Return a path as this process sees the second node's."""
         return Path(f"/proc/{self.node.pid}/root{path}")
 
     def sweep(self, project: Any, name: str, *overrides: str) -> Any:
@@ -80,7 +80,7 @@ class Cluster:
         return [*SWEEP, RAY, address, f"hydra.sweep.dir=sweeps/{name}", "cell=rnn", *overrides]
 
     def runs(self, name: str) -> tuple[Run, dict[str, Run]]:
-        """The own run of the sweep in a folder, and those of its trials by name."""
+        """Return the sweep's own run, and the runs of its trials by name."""
         runs = self.server.runs("seqmnist-sweeps")
         (parent,) = [run for run in runs if run.info.run_name == f"sweep {name}"]
         trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
@@ -89,10 +89,10 @@ class Cluster:
 
 
 def log_has(log: Path, text: str) -> Callable[[subprocess.Popen[bytes]], None]:
-    """Waits until a server has logged a text."""
+    """Return a function that waits until a server has logged a text."""
 
     def wait(process: subprocess.Popen[bytes]) -> None:
-        until = time.monotonic() + WAIT
+        until = time.monotonic() + WAIT_SECONDS
         while text not in log.read_text(encoding="utf-8"):
             assert process.poll() is None, log.read_text(encoding="utf-8")
             assert time.monotonic() < until, log.read_text(encoding="utf-8")
@@ -102,7 +102,7 @@ def log_has(log: Path, text: str) -> Callable[[subprocess.Popen[bytes]], None]:
 
 
 def source() -> Path:
-    """The code that this environment has without PYTHONPATH: the second node must not have it."""
+    """Return the folder of the code installed in this environment, which the second node must not have."""
     command = [sys.executable, "-P", "-c", "import seqmnist; print(seqmnist.__path__[0])"]
     found = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=True)
     return Path(found.stdout.strip()).parent
@@ -110,7 +110,7 @@ def source() -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(fresh: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A clone with the data that sweeps read, and no models. Tests copy it, they don't change it."""
+    """Return a clone with the data that sweeps read, and no models. Tests copy it and do not change it."""
     project = fresh.copy(tmp_path_factory.mktemp("prepared") / "clone")
     project.succeed("dvc", "repro", "preprocess")
     return project
@@ -118,9 +118,9 @@ def prepared(fresh: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def project(prepared: Any, tmp_path: Path) -> Any:
-    """A copy of the prepared clone, for one test to change."""
+    """Return a copy of the prepared clone, for one test to change."""
     project = prepared.copy(tmp_path / "clone")
-    project.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")  # that of who runs the tests stays as it is
+    project.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")  # the user's own cache is not touched
     return project
 
 
@@ -132,7 +132,7 @@ def cluster(prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     token, port = secrets.token_hex(32), free_port()
     base = prepared.environment | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     base["XDG_CACHE_HOME"] = str(folder / "cache")
-    base["RAY_worker_niceness"] = "0"  # by default trials wait for all else on a machine that has other work
+    base["RAY_worker_niceness"] = "0"  # Ray's default gives trials a low priority
     sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # a socket's path has to be short
     head = ["ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
     head += ["--object-store-memory=100000000", f"--temp-dir={sessions}"]
@@ -154,7 +154,7 @@ def cluster(prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def processes(word: str) -> list[psutil.Process]:
-    """The processes with a word in their command line."""
+    """Return the processes that have a word in their command line."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -164,13 +164,13 @@ def processes(word: str) -> list[psutil.Process]:
 
 
 def trials() -> list[psutil.Process]:
-    """The processes of trials on nodes of Ray's."""
+    """Return the processes of trials on Ray's nodes."""
     return [one for one in processes(MODULE) if "/accord-" in one.cmdline()[-2]]
 
 
 def wait_for_epochs(sweep: Path, process: subprocess.Popen[str], count: int = 2) -> None:
-    """Wait until the folders of this many trials show some epochs, which came from where they run."""
-    until = time.monotonic() + WAIT
+    """Wait until the driver's folders of this many trials have received some epochs."""
+    until = time.monotonic() + WAIT_SECONDS
     while len([log for log in sweep.glob("*/trial.log") if " 3/" in log.read_text()]) < count:
         assert time.monotonic() < until
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -179,18 +179,18 @@ def wait_for_epochs(sweep: Path, process: subprocess.Popen[str], count: int = 2)
 
 
 def weights(sweep: Path) -> dict[str, str]:
-    """The SHA-256 of the weights in a sweep's folder, by seed."""
+    """Return the SHA-256 of the weights in a sweep's folder, by seed."""
     return {path.name: sha256_file(path) for path in sweep.glob("*/models/rnn/*.weights.h5")}
 
 
 def node_folder(sweep: Path, number: int) -> str:
-    """Where Hydra ran a trial."""
+    """Return the folder in which Hydra ran a trial."""
     values = yaml.safe_load((sweep / str(number) / ".hydra/hydra.yaml").read_text())
     return str(values["hydra"]["runtime"]["output_dir"])
 
 
 def local_runs(project: Any) -> list[Run]:
-    """All runs of sweeps in the clone's own database."""
+    """Return all runs of sweeps in the clone's own database."""
     client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     experiment = client.get_experiment_by_name("seqmnist-sweeps")
     return list(client.search_runs([experiment.experiment_id]))
@@ -206,7 +206,7 @@ def assert_each_epoch_once(server: Server, runs: dict[str, Run], epochs: int) ->
 
 @pytest.fixture(scope="module")
 def swept(cluster: Cluster, prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A clone after a sweep of six trials on both nodes, and the same on joblib, which tests read."""
+    """Return a clone after the same sweep of six trials on both nodes and by joblib. Tests only read it."""
     project = prepared.copy(tmp_path_factory.mktemp("swept") / "clone")
     result = cluster.sweep(project, "ray", "seed=range(0,6)")
     assert result.code == 0, result.output
@@ -217,7 +217,7 @@ def swept(cluster: Cluster, prepared: Any, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def searched(cluster: Cluster, prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A clone after a search on both nodes, which tests read."""
+    """Return a clone after a search on both nodes. Tests only read it."""
     project = prepared.copy(tmp_path_factory.mktemp("searched") / "clone")
     result = cluster.sweep(project, "search", *SEARCH, f"hydra.sweeper.n_trials={SEARCHED}", "hydra.sweeper.workers=2")
     assert result.code == 0, result.output
@@ -237,7 +237,7 @@ def test_the_second_node_sees_nothing_of_the_project(cluster: Cluster, swept: An
     assert not [*cluster.seen_by_node(source()).iterdir()]
 
 
-def test_trials_on_both_nodes_have_the_very_weights_of_joblibs(cluster: Cluster, swept: Any) -> None:
+def test_trials_on_both_nodes_have_the_same_weights_as_joblibs(cluster: Cluster, swept: Any) -> None:
     sweep = swept.root / "sweeps/ray"
     is_hidden = [node_folder(sweep, number).startswith(str(cluster.hidden)) for number in range(6)]
     assert set(is_hidden) == {True, False}
@@ -246,7 +246,7 @@ def test_trials_on_both_nodes_have_the_very_weights_of_joblibs(cluster: Cluster,
     assert not [*cluster.seen_by_node(cluster.hidden / "tmp").iterdir()], "nothing is left there"
 
 
-def test_data_are_in_the_nodes_cache_by_their_content(cluster: Cluster, swept: Any) -> None:
+def test_the_nodes_cache_names_the_data_by_their_digest(cluster: Cluster, swept: Any) -> None:
     processed = swept.root / "data/processed"
     files = file_sync.pack(processed, file_sync.stamps(processed))
     (cached,) = cluster.seen_by_node(cluster.hidden / "cache/accord/inputs").iterdir()
@@ -342,7 +342,7 @@ def test_trials_end_with_a_killed_driver_and_can_be_resumed(cluster: Cluster, pr
     assert all("resuming at epoch" in log.read_text() for log in sweep.glob("*/trial.log"))
 
 
-def test_a_search_prunes_trials_at_work_on_both_nodes(cluster: Cluster, searched: Any) -> None:
+def test_a_search_prunes_running_trials_on_both_nodes(cluster: Cluster, searched: Any) -> None:
     sweep = searched.root / "sweeps/search"
     assert_search_is_whole(cluster, sweep)
     folders = [Path(node_folder(sweep, number)).parent for number in PRUNED]
@@ -383,7 +383,7 @@ def test_a_search_whose_driver_is_killed_goes_on_as_if_it_had_not_been(
     ],
     ids=["another token", "no token", "no authentication", "a local database"],
 )
-def test_a_cluster_that_cannot_be_used_is_told_in_one_line(
+def test_an_unusable_cluster_is_refused_in_one_line(
     cluster: Cluster, project: Any, environment: dict[str, str], message: str
 ) -> None:
     result = project.run(*cluster.command("refused", "seed=1,2"), **cluster.environment | environment)
@@ -394,7 +394,7 @@ def test_a_cluster_that_cannot_be_used_is_told_in_one_line(
     assert not (project.root / "sweeps").exists()
 
 
-def test_no_cluster_at_an_address_is_told_at_once(project: Any) -> None:
+def test_an_address_without_a_cluster_is_refused_at_once(project: Any) -> None:
     address = f"127.0.0.1:{free_port()}"
     result = project.run(*SWEEP, RAY, f"hydra.launcher.ray.init.address={address}", "seed=1,2", PYTHONPATH="src")
     assert result.code == 1

@@ -1,4 +1,4 @@
-"""DVC remotes of three kinds: a folder, a real sshd, and the protocol of S3 as moto's server speaks it."""
+"""DVC remotes of three kinds: a folder, a real sshd, and moto's server for the S3 protocol."""
 
 import getpass
 import json
@@ -22,13 +22,13 @@ from tests.projects import Project
 
 KINDS = ("folder", "ssh", "s3")
 BUCKET = "seqmnist"
-START = 60  # seconds that a server has to answer in
+START_SECONDS = 60  # timeout for a server to answer
 pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass
 class Remote:
-    """A place to push to; keys are names of objects below `storage`."""
+    """DVC remote; keys are names of objects below `storage`."""
 
     url: str
     read: Callable[[str], bytes]
@@ -38,7 +38,7 @@ class Remote:
     stop: Callable[[], None] | None = None
 
     def damage(self, key: str) -> bytes:
-        """Change a byte of an object, and return what it is now."""
+        """Change a byte of an object, and return its new content."""
         content = bytearray(self.read(key))
         content[len(content) // 2] ^= 1
         self.write(key, bytes(content))
@@ -47,7 +47,7 @@ class Remote:
 
 @pytest.fixture(params=KINDS)
 def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Remote]:
-    """A remote of each kind, empty and for one test."""
+    """Yield an empty remote of each kind, for one test."""
     with {"folder": in_folder, "ssh": by_ssh, "s3": in_s3}[request.param](tmp_path) as place:
         yield place
 
@@ -64,7 +64,7 @@ def in_folder(tmp: Path) -> Iterator[Remote]:
 
 @contextmanager
 def by_ssh(tmp: Path) -> Iterator[Remote]:
-    """An sshd with a host key and a user's key of its own."""
+    """Yield a remote on an sshd with its own host key and user key."""
     need("sshd", "ssh")
     need_root("sshd changes to the user who logs in")
     Path("/run/sshd").mkdir(exist_ok=True)
@@ -123,10 +123,10 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 def answering(port: int, log: Path) -> Callable[[subprocess.Popen[bytes]], None]:
-    """Waits until a server takes connections, and fails with its log when it never does."""
+    """Return a function that waits until a server takes connections, or fails with the server's log."""
 
     def wait(process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             with socket.socket() as client:
                 if client.connect_ex(("127.0.0.1", port)) == 0:
@@ -144,7 +144,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def pushed(project: Project, remote: Remote) -> Project:
-    """A clone that has pushed all it has, with the remote in the configuration that is in git."""
+    """Return a clone that has pushed all outputs to a remote in the configuration in git."""
     project.environment |= remote.environment
     project.succeed("dvc", "remote", "add", "--default", "storage", remote.url)
     for name, value in {"verify": "true", **remote.settings}.items():
@@ -170,7 +170,7 @@ def check(project: Project, *arguments: str, code: int) -> str:
 
 
 def weights(project: Project) -> tuple[str, str]:
-    """The path and the remote's key of a model's weights."""
+    """Return the path and the remote's key of a model's weights."""
     name = project.output_hashes()["models/rnn"]
     listed = json.loads((project.root / ".dvc/cache/files/md5" / name[:2] / name[2:]).read_text())
     (found,) = (part for part in listed if part["relpath"].endswith(".weights.h5"))
@@ -178,7 +178,7 @@ def weights(project: Project) -> tuple[str, str]:
 
 
 def contents(project: Project) -> set[bytes]:
-    """All that is in a clone's outputs and cache."""
+    """Return the contents of all files in a clone's outputs and cache."""
     folders = (project.root / name for name in (".dvc/cache", "data", "models", "reports"))
     return {path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
@@ -198,7 +198,7 @@ def test_another_clone_pulls_all_and_runs_nothing(pushed: Project, tmp_path: Pat
     assert "preprocess" in other.succeed("dvc", "repro", "preprocess").stages_run
     path.write_text(before)
     result = other.succeed("dvc", "repro")
-    assert set(result.stages_run) <= {"compose"}  # the only one whose output DVC doesn't cache
+    assert set(result.stages_run) <= {"compose"}  # the only stage whose output DVC does not cache
     assert "preprocess" in result.stages_restored
     assert other.output_hashes() == pushed.output_hashes()
 
@@ -209,7 +209,7 @@ def test_a_damaged_object_is_refused_named_and_sent_again(pushed: Project, remot
 
     careless = clone_of(pushed, tmp_path / "careless")
     careless.succeed("dvc", "remote", "modify", "--local", "storage", "verify", "false")
-    careless.succeed("dvc", "pull")  # in silence: why verify is set
+    careless.succeed("dvc", "pull")  # no error without `verify`, which is why it is set
     assert (careless.root / path).read_bytes() == damaged
     assert "remote storage lacks `verify`" in check(careless, "--quick", code=0)
 
@@ -229,7 +229,7 @@ def test_a_damaged_object_is_refused_named_and_sent_again(pushed: Project, remot
 
 
 @pytest.mark.parametrize("remote", ["ssh", "s3"], indirect=True)
-def test_a_server_that_is_away_is_told_of_in_a_line(pushed: Project, remote: Remote) -> None:
+def test_an_unreachable_server_gives_one_line(pushed: Project, remote: Remote) -> None:
     assert remote.stop is not None
     remote.stop()
     told = check(pushed, "--remote", "--repair", code=1)
@@ -238,9 +238,7 @@ def test_a_server_that_is_away_is_told_of_in_a_line(pushed: Project, remote: Rem
 
 
 @pytest.mark.parametrize("remote", ["ssh"], indirect=True)
-def test_a_server_with_another_key_gets_nothing_by_way_of_openssh(
-    pushed: Project, remote: Remote, tmp_path: Path
-) -> None:
+def test_openssh_refuses_a_server_with_another_key(pushed: Project, remote: Remote, tmp_path: Path) -> None:
     home = tmp_path / "home"
     port = remote.url.partition("127.0.0.1:")[2].partition("/")[0]
     known = home / ".ssh/known_hosts"
@@ -253,4 +251,4 @@ def test_a_server_with_another_key_gets_nothing_by_way_of_openssh(
     known.write_text(" ".join([known.read_text().split()[0], (home / "user.pub").read_text()]))
     check(pushed, "--remote", code=1)
     (home / ".ssh/config").unlink()
-    check(pushed, "--remote", code=0)  # DVC's own client asks for no host key: why OpenSSH goes between
+    check(pushed, "--remote", code=0)  # DVC's own client checks no host key, so OpenSSH is used

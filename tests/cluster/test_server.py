@@ -1,4 +1,4 @@
-"""A team's tracking server by deploy/server.sh on PostgreSQL, its check, and moving a store to it."""
+"""A team's tracking server on PostgreSQL, started by deploy/server.sh: its check, and a store moved to it."""
 
 import json
 import os
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.timeout(540)
 
 
 class Postgres:
-    """PostgreSQL on a port of its own, which can be stopped and started."""
+    """PostgreSQL server on its own port, which can be stopped and started."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,14 +65,14 @@ class Postgres:
     def start(self) -> None:
         options = f"-p {DATABASE_PORT} -c listen_addresses={HOST} -c unix_socket_directories='' -c max_connections=200"
         log = str(self.folder / "log")
-        # Its output goes to the log, not to a pipe of this process, which would never end.
+        # Output goes to the log: a pipe would stay open as long as the server runs.
         self._run("pg_ctl", "start", "-w", "-D", str(self.folder / "data"), "-l", log, "-o", options)
 
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.folder / "data"))
 
     def create(self, name: str) -> str:
-        """Make an empty database; its address."""
+        """Make an empty database and return its address."""
         import psycopg
 
         with psycopg.connect(f"{self.uri}/postgres", autocommit=True) as connection:
@@ -86,7 +86,7 @@ def postgres() -> Iterator[Postgres]:
     need_root("PostgreSQL is started as the user postgres")
     if not list(Path("/usr/lib/postgresql").glob("*/bin")):
         pytest.fail("missing: postgresql: `apt-get install postgresql` as root", pytrace=False)
-    folder = Path("/tmp") / f"postgres-{secrets.token_hex(4)}"  # pytest's folders are this user's alone
+    folder = Path("/tmp") / f"postgres-{secrets.token_hex(4)}"  # other users can't read pytest's folders
     folder.mkdir()
     server = Postgres(folder)
     try:
@@ -99,7 +99,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 def settings(backend: str, folder: Path, **more: str) -> dict[str, str]:
-    """The environment of deploy/server.sh."""
+    """Return the environment for deploy/server.sh."""
     ours = {"BACKEND": backend, "ARTIFACTS": str(folder / "artifacts"), "STATE": str(folder / "state")}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     rest = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
@@ -125,7 +125,7 @@ def server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def login(server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of a client with an account, also of this process."""
+    """Set the environment of a client with an account in this process, and return it."""
     account = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
     for name, value in account.items():
         monkeypatch.setenv(name, value)
@@ -155,7 +155,7 @@ def test_a_server_by_deploy_passes_its_check(server: str, login: dict[str, str])
 
 @pytest.fixture
 def proxy(server: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A proxy before the server that speaks TLS and takes a token for a password; its address and its certificate."""
+    """Yield the address and certificate of a TLS proxy before the server, which takes a token for a password."""
     need("openssl")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=proxy"]
@@ -216,7 +216,7 @@ def test_the_check_takes_a_token_and_a_team_s_own_certificate(proxy: tuple[str, 
         ({}, "set MLFLOW_TRACKING_USERNAME"),
     ],
 )
-def test_a_wrong_or_missing_password_is_told_in_a_line(
+def test_a_wrong_or_missing_password_gives_one_line(
     project: Project, server: str, account: dict[str, str], remedy: str, tmp_path: Path
 ) -> None:
     user = {"MLFLOW_TRACKING_USERNAME": USER} if account else {}
@@ -294,7 +294,7 @@ def test_a_second_account_logs_into_the_first_one_s_experiment(
     added = [run for run in runs_of(server, "seqmnist-sweeps") if run.info.run_id not in first]
     assert [run.info.status for run in added] == ["FINISHED"] * 3
 
-    # The experiment is the first one's, who alone may delete in it: the parent of a sweep without a trial stays.
+    # Only the experiment's owner may delete in it, so the parent run of a sweep without trials stays.
     refused = project.run(
         "python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/three", "train.epochs=0", **second
     )
@@ -357,7 +357,7 @@ def test_the_script_refuses_a_port_that_is_taken(tmp_path: Path) -> None:
 
 
 def refusal(folder: Path, **change: str) -> str:
-    """What the script prints that doesn't start a server."""
+    """Return the output of the script when it refuses to start a server."""
     environment = settings(f"postgresql://nobody@{HOST}:1/none", folder, **change)
     command = [str(ROOT / "deploy/server.sh")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -391,7 +391,7 @@ def test_the_check_finds_a_mistake(options: list[str], wrong: list[str], tmp_pat
 
 
 @pytest.mark.parametrize("rest", ["host:port/name", "[host/name"])
-def test_an_address_that_cannot_be_read_is_told_without_its_password(rest: str, tmp_path: Path) -> None:
+def test_an_unreadable_address_is_shown_without_its_password(rest: str, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
     command = [*COMMAND, "move-store", f"postgresql://ann:secret@{rest}", str(tmp_path / "artifacts")]
     everything = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -418,7 +418,7 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
     (line,) = absent.output.splitlines()
     assert "connection failed" in line
 
-    # Killed in the middle, it can be tried again.
+    # A move that was killed can be run again.
     with project.start(*move, **environment) as process:
         deadline = time.monotonic() + SECONDS
         while not artifacts.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -466,4 +466,4 @@ def test_a_store_is_moved(postgres: Postgres, project: Project, tmp_path: Path) 
         assert int(champion.version) == int(old.get_model_version_by_alias("seqmnist-tiny", "champion").version)
         script = "import mlflow; print(mlflow.keras.load_model('models:/seqmnist-tiny@champion').count_params())"
         assert int(project.succeed("python", "-c", script, **login).output.splitlines()[-1]) > 0
-        client.create_run(client.create_experiment("after"), run_name="after")  # the sequences go on
+        client.create_run(client.create_experiment("after"), run_name="after")  # the sequences of ids continue

@@ -23,14 +23,14 @@ pytestmark = pytest.mark.timeout(300)
 SCRIPT = Path(__file__).parents[2] / "deploy/slurm.sh"
 SWEEP = ("python", "-m", "seqmnist.sweep", "-m", "hydra.sweep.dir=sweeps/one")
 SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.mem_gb=null")
-MANY = 3500  # epochs, of a training that is longer than a job
-ENDING = 20  # seconds in which what is left of a job on its node is gone
+MANY = 3500  # epochs of a training that is longer than a job
+ENDING_SECONDS = 20  # until a job's last processes on its node are gone
 RESUME = ("python", "-m", "seqmnist", "resume", "sweeps/one")
 
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[dict[str, str]]:
-    """The environment of Slurm's commands."""
+    """Start Slurm and yield the environment for its commands."""
     need("slurmctld", "slurmd", "munged")
     need_root("Slurm's daemons start jobs as their users")
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:
@@ -47,12 +47,12 @@ def logs(folder: Path) -> str:
 
 
 def command(slurm: dict[str, str], *words: str) -> str:
-    """What a command of Slurm's prints."""
+    """Run a command of Slurm and return its output."""
     return subprocess.run(words, env=os.environ | slurm, check=True, capture_output=True, text=True).stdout
 
 
 def runs(project: Any, sweep: str = "one") -> tuple[Any, list[Any]]:
-    """The run of a sweep, and those of its trials."""
+    """Return the run of a sweep, and the runs of its trials."""
     client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     found = client.search_runs([client.get_experiment_by_name("seqmnist-sweeps").experiment_id])
     (parent,) = [run for run in found if run.info.run_name == f"sweep {sweep}"]
@@ -70,7 +70,7 @@ def weights(project: Any, sweep: str) -> dict[str, str]:
 
 
 def wait_for_epoch(project: Any, number: int) -> None:
-    """Return when the log of the first trial has an epoch; the test's time-out ends it."""
+    """Wait until the log of the first trial has an epoch; the test's timeout limits it."""
     log = project.root / "sweeps/one/0/trial.log"
     while not (log.exists() and re.search(rf"^rnn.* {number}/", log.read_text(), re.MULTILINE)):
         time.sleep(0.2)
@@ -99,8 +99,8 @@ def test_a_sweep_is_one_array_of_jobs_on_both_nodes(project: Any, slurm: dict[st
 
 
 @pytest.mark.timeout(1800)
-def test_a_job_that_is_out_of_time_goes_on_from_its_checkpoint(project: Any, slurm: dict[str, str]) -> None:
-    """Slurm counts in minutes, and may signal a minute early."""
+def test_a_job_that_is_out_of_time_resumes_from_its_checkpoint(project: Any, slurm: dict[str, str]) -> None:
+    """Slurm counts time in minutes, and may signal a minute early."""
     limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=30", "hydra.launcher.max_num_timeout=9")
     values = ("cell=rnn", "seed=1", f"train.epochs={MANY}")
     with ExitStack() as ending:
@@ -124,7 +124,7 @@ def test_a_job_that_is_out_of_time_goes_on_from_its_checkpoint(project: Any, slu
 
 
 def begin_again_sooner(process: Any, slurm: dict[str, str]) -> int:
-    """Wait for the end of a sweep of one job; how often it was requeued, which Slurm would begin after two minutes."""
+    """Wait for the end of a sweep of one job, start requeued jobs at once, and return how often it was requeued."""
     job = command(slurm, "squeue", "--noheader", "--format=%F").strip()
     requeued, since = 0, None
     while process.poll() is None:
@@ -132,7 +132,7 @@ def begin_again_sooner(process: Any, slurm: dict[str, str]) -> int:
             since = None
         elif since is None:
             requeued, since = requeued + 1, time.monotonic()
-        elif time.monotonic() - since > ENDING:
+        elif time.monotonic() - since > ENDING_SECONDS:
             command(slurm, "scontrol", "update", f"JobId={job}", "StartTime=now")
         time.sleep(0.5)
     return requeued
@@ -143,7 +143,7 @@ def project_history(project: Any) -> list[str]:
     return lines[1:]
 
 
-def test_ctrl_c_cancels_the_jobs_and_resume_goes_on(project: Any, slurm: dict[str, str]) -> None:
+def test_ctrl_c_cancels_the_jobs_and_resume_continues(project: Any, slurm: dict[str, str]) -> None:
     with project.start(*SWEEP, *SLURM, "cell=rnn", "seed=1,2", "train.epochs=400", **slurm) as process:
         wait_for_epoch(project, 5)
         process.send_signal(signal.SIGINT)
@@ -162,7 +162,7 @@ def test_ctrl_c_cancels_the_jobs_and_resume_goes_on(project: Any, slurm: dict[st
     assert "rnn seed=1: resuming at epoch " in (project.root / "sweeps/one/0/trial.log").read_text()
 
 
-def test_a_job_that_is_killed_is_told_of_and_the_others_go_on(project: Any, slurm: dict[str, str]) -> None:
+def test_a_killed_job_is_reported_and_the_others_continue(project: Any, slurm: dict[str, str]) -> None:
     with project.start(*SWEEP, *SLURM, "cell=rnn", "seed=1,2", "train.epochs=100", **slurm) as process:
         wait_for_epoch(project, 1)
         job = command(slurm, "squeue", "--noheader", "--format=%F").split()[0]
@@ -179,7 +179,7 @@ def test_a_job_that_is_killed_is_told_of_and_the_others_go_on(project: Any, slur
 
 
 def test_a_sweep_whose_driver_is_gone_is_not_started_twice(project: Any, slurm: dict[str, str]) -> None:
-    """A job that waits in Slurm has no process that would end itself."""
+    """The jobs wait in Slurm, so that no process of a trial exists that could end itself."""
     hold = command(slurm, "sbatch", "--parsable", "--nodes=2", "--output=/dev/null", "--wrap=sleep 250").strip()
     with project.start(*SWEEP, *SLURM, "cell=rnn", "seed=1,2", **slurm) as process:
         while not command(slurm, "squeue", "--noheader", "--states=PENDING", "--name=sweep"):
@@ -199,8 +199,8 @@ def test_a_sweep_whose_driver_is_gone_is_not_started_twice(project: Any, slurm: 
 
 
 @pytest.mark.timeout(600)
-def test_a_search_prunes_jobs_at_work(project: Any, slurm: dict[str, str]) -> None:
-    """It waits for two batches of jobs, and submitit looks at each up to half a minute late."""
+def test_a_search_prunes_running_jobs(project: Any, slurm: dict[str, str]) -> None:
+    """The search waits for two batches of jobs, and submitit sees each end up to half a minute late."""
     count = 4
     given = ("cell=rnn", *SEARCH, f"hydra.sweeper.n_trials={count}", "hydra.sweeper.workers=2")
     output = project.succeed(*SWEEP, *SLURM, *given, **slurm).output
@@ -217,7 +217,7 @@ def test_a_search_prunes_jobs_at_work(project: Any, slurm: dict[str, str]) -> No
     )
 
 
-def test_a_search_must_say_how_many_jobs_it_has_at_a_time(project: Any, slurm: dict[str, str]) -> None:
+def test_a_search_needs_the_number_of_parallel_jobs(project: Any, slurm: dict[str, str]) -> None:
     refused = project.run(*SWEEP, *SLURM, "cell=rnn", *SEARCH, **slurm)
 
     assert refused.code == 1

@@ -1,4 +1,4 @@
-"""A trial without its training: what it would send to the tracking server, by the project's own way to it."""
+"""A simulated trial that logs to the tracking server as a training does, but trains nothing."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from seqmnist import config
 
 
 def main(experiment: str, epochs: int, number: int) -> None:
-    """Log parameters, a call of metrics for each epoch and a file of 1 MB; print when, and the slowest call."""
+    """Log parameters, metrics of each epoch and a file of 1 MB; print the times and the slowest call."""
     tracking = config.load().tracking.model_copy(update={"experiment": experiment})
     file = Path("load", str(number), "big.bin")
     file.parent.mkdir(parents=True)

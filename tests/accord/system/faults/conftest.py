@@ -1,4 +1,4 @@
-"""Faults in a clone, counted; a whole campaign (`--campaign`) writes the counts to docs.
+"""Fixtures that inject and count faults in a clone; a whole campaign (`--campaign`) writes the counts to docs.
 
 tests/system/faults has the same fixtures for seqmnist.
 """
@@ -25,25 +25,25 @@ from tests.projects import Once, Project
 
 ROOT = Path(__file__).parents[4]
 SOURCES = ("src", "examples/digits/src")
-EPOCHS = 60  # of the campaign: training is then about as long as what comes before and after it
-CASES = pytest.StashKey[dict[str, Any]]()  # by the test's name
+EPOCHS = 60  # in a campaign: training then takes about as long as the rest of the command
+CASES = pytest.StashKey[dict[str, Any]]()  # cases by name of the test
 STARTED = pytest.StashKey[float]()
-KEPT = "faults/campaign"  # in pytest's cache
+KEPT = "faults/campaign"  # key in pytest's cache
 
 
 class Fault:
-    """The fault that a test injects; it is lost unless the test passes."""
+    """Fault that a test injects; it counts as lost unless the test passes."""
 
     def __init__(self, properties: list[tuple[str, object]]) -> None:
         self._properties = properties
 
     def inject(self, fault: str, where: str = "") -> None:
-        """Count a fault, from now on as recovered if the test passes."""
+        """Count a fault, as recovered if the test passes."""
         assert fault in report.PLAN, fault
         self._properties.append(("fault", asdict(Case(fault, "recovered", where))))
 
     def refused(self) -> None:
-        """Count it as refused if the test passes."""
+        """Count the fault as refused if the test passes."""
         ((_, case),) = [one for one in self._properties if one[0] == "fault"]
         assert isinstance(case, dict)
         case["outcome"] = "refused"
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of a campaign what an earlier, interrupted one has done."""
+    """Leave out the tests that an earlier, interrupted part of the campaign has done."""
     done = _earlier(config)["cases"] if config.getoption("campaign") else {}
     left_out = [one for one in items if one.nodeid in done]
     items[:] = [item for item in items if item.nodeid not in done]
@@ -79,8 +79,8 @@ class _Counting:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Write what the campaign came to until now; the same command goes on where it was interrupted."""
-    if hasattr(config, "workerinput") or not config.getoption("campaign"):  # pytest-xdist's processes only run tests
+    """Write the campaign's results so far; the same command resumes an interrupted campaign."""
+    if hasattr(config, "workerinput") or not config.getoption("campaign"):  # pytest-xdist's workers only run tests
         return
     earlier = _earlier(config)
     cases = earlier["cases"] | config.stash[CASES]
@@ -89,15 +89,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     kept = {name: case for name, case in cases.items() if case["outcome"] != "lost"}
     lost, planned = len(cases) - len(kept), sum(report.PLAN.values())
     terminalreporter.write_line(f"{len(cases)} of {planned} faults were injected, {lost} lost")
-    if len(cases) >= report.injected(ROOT):  # a part takes no larger one's place
+    if len(cases) >= report.injected(ROOT):  # do not replace the results of a larger campaign
         report.write(ROOT, counted, minutes, len(os.sched_getaffinity(0)))
     if len(kept) == planned:
-        kept, minutes = {}, 0.0  # the next one begins anew
+        kept, minutes = {}, 0.0  # the next campaign starts anew
     config.cache.set(KEPT, {"code": _code(), "cases": kept, "minutes": minutes})
 
 
 def _earlier(config: pytest.Config) -> dict[str, Any]:
-    """Return the cases and minutes of earlier parts of this campaign, with the same code."""
+    """Return the cases and minutes of earlier parts of this campaign that had the same code."""
     kept: dict[str, Any] = config.cache.get(KEPT, {})
     return kept if kept.get("code") == _code() else {"cases": {}, "minutes": 0.0}
 
@@ -114,13 +114,13 @@ def is_campaign(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def package() -> str:
-    """The name of the project's package, whose modules are its commands, and of its experiment in MLflow."""
+    """Return the name of the project's package, which is also the name of its MLflow experiment."""
     return "digits"
 
 
 @pytest.fixture(scope="session")
 def base(reproduced: Project, is_campaign: bool, package: str, once: Once) -> Project:
-    """The undisturbed clone. In a campaign its training is long enough to be hit in its midst."""
+    """Return the undisturbed clone. In a campaign its training is long enough to be hit in the middle."""
 
     def make(target: Path) -> None:
         project = reproduced.copy(target)
@@ -129,7 +129,7 @@ def base(reproduced: Project, is_campaign: bool, package: str, once: Once) -> Pr
         project.succeed("dvc", "repro")
         assert yaml.safe_load((project.root / "params.yaml").read_text())["train"]["epochs"] == EPOCHS
         project.succeed("git", "add", "--all")
-        # A half-written dvc.lock goes back to this commit.
+        # The commit to which a half-written dvc.lock is restored.
         project.succeed("git", "commit", "--quiet", "--message", "Train longer")
 
     return Project(once(f"longer {package}", make), reproduced.below) if is_campaign else reproduced
@@ -137,18 +137,18 @@ def base(reproduced: Project, is_campaign: bool, package: str, once: Once) -> Pr
 
 @pytest.fixture(scope="session")
 def expected(base: Project) -> dict[str, str]:
-    """The SHA-256 of each file of the undisturbed clone's outputs."""
+    """Return the SHA-256 of each output file of the undisturbed clone."""
     return outputs(base)
 
 
 @pytest.fixture
 def victim(base: Project, tmp_path: Path) -> Project:
-    """A copy of the undisturbed clone for one test to damage."""
+    """Return a copy of the undisturbed clone, for one test to damage."""
     return base.copy(tmp_path / "clone")
 
 
 def outputs(project: Project) -> dict[str, str]:
-    """The SHA-256 of each file of all outputs, by path; a file too many counts too."""
+    """Return the SHA-256 of each file of all outputs by path, including unexpected files."""
     files: list[Path] = []
     for name in project.output_hashes():
         path = project.root / name
@@ -158,7 +158,7 @@ def outputs(project: Project) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def forget() -> Callable[[Project, str], None]:
-    """Makes a clone as if a stage had not run: no outputs, no entry in dvc.lock, nothing of it in the cache."""
+    """Return a function that undoes a stage in a clone: its outputs, its entry in dvc.lock, its cached files."""
 
     def run(project: Project, stage: str) -> None:
         path = project.root / "dvc.lock"
@@ -178,7 +178,7 @@ def forget() -> Callable[[Project, str], None]:
 
 
 def remove_from_cache(cache: Path, digest: str) -> None:
-    """Remove a file's entry, or a folder's and those of its files."""
+    """Remove the cache object of a file, or those of a folder and its files."""
     path = cache / digest[:2] / digest[2:]
     if digest.endswith(".dir"):
         for one in json.loads(path.read_text()):
@@ -188,7 +188,7 @@ def remove_from_cache(cache: Path, digest: str) -> None:
 
 @pytest.fixture(scope="session")
 def repair(package: str) -> Callable[..., None]:
-    """Runs `check --repair`, as a user does where files may be damaged; `make repro` begins with that and `--quick`."""
+    """Return a function that runs `check --repair`; `make repro` begins with the same and `--quick`."""
 
     def run(project: Project, *options: str) -> None:
         project.succeed("python", "-m", package, "check", "--repair", *options, PYTHONPATH="src")
@@ -198,7 +198,7 @@ def repair(package: str) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def assert_same(expected: dict[str, str], base: Project) -> Callable[[Project], None]:
-    """Compares a clone with the undisturbed one: the bytes of all outputs, and what DVC noted of them."""
+    """Return a function that asserts that a clone has the outputs and the dvc.lock of the undisturbed one."""
 
     def check(project: Project) -> None:
         assert project.output_hashes() == base.output_hashes()
@@ -209,7 +209,7 @@ def assert_same(expected: dict[str, str], base: Project) -> Callable[[Project], 
 
 @pytest.fixture(scope="session")
 def runs(package: str) -> Callable[..., list[Run]]:
-    """The runs of a clone's store. Strictly: it must hold each metric once a step, and none may be RUNNING."""
+    """Return a function that gives the runs of a clone; `strictly` asserts one value a step and no RUNNING run."""
 
     def read(project: Project, experiment: str = package, *, strictly: bool = False) -> list[Run]:
         every = mlflow_store.runs(project, experiment)
@@ -225,14 +225,14 @@ def runs(package: str) -> Callable[..., list[Run]]:
 
 @pytest.fixture(scope="session")
 def one_line() -> Callable[[Any], str]:
-    """Gives the line that says why a command failed: `error: ...` of this project's or `ERROR: ...` of DVC's."""
+    """Return a function that gives the one line of a failed command: `error: ...`, or DVC's `ERROR: ...`."""
 
     def read(result: Any) -> str:
         assert result.code not in {0, -9}, result.output
         assert "Traceback" not in result.output, result.output
         lines = re.findall(r"^(?:error|ERROR): .+", result.output, re.MULTILINE)
         own = [line for line in lines if line.startswith("error")]
-        # Of a stage that said why, DVC adds only that it failed.
+        # After a stage's own error line, DVC only adds that the stage failed.
         assert len(own or lines) == 1, result.output
         return str((own or lines)[0])
 

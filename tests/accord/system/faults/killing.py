@@ -1,4 +1,4 @@
-"""Commands that are killed at a drawn moment, and what of them was hit."""
+"""Commands that are killed at a random moment, and the process and phase that each kill hit."""
 
 import os
 import random
@@ -17,19 +17,19 @@ from tests.projects import Project
 
 SEED = 20260
 SWEEPS = ("sweep", "search")
-LOG = "killed.txt"  # in the clone's .git, which no command looks at
-STAGE = "python -m "  # begins the command line of every stage
-_END_SECONDS = 600  # for what was not hit to come to its end: other work may keep the cores busy
+LOG = "killed.txt"  # in the clone's .git, which no command reads
+STAGE = "python -m "  # start of the command line of every stage
+_END_SECONDS = 600  # timeout for the processes that were not hit; other work may keep the cores busy
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A kill.
+    """Planned kill of a command.
 
     Attributes:
         stage: Stage of the pipeline, `sweep` or `search`.
         victim: DVC, its stage or both of a pipeline; driver, worker or trial of a sweep or search.
-        moment: Moment as a part of the command's duration, 0 to 1.
+        moment: Moment as a share of the command's duration, 0 to 1.
         number: Number of the kill among those of its stage.
     """
 
@@ -40,12 +40,12 @@ class Draw:
 
 
 def draws(stage: str, count: int, of: int) -> list[Draw]:
-    """The first kills of a stage, the same ones each time.
+    """Return the first planned kills of a stage, the same ones each time.
 
     Args:
         stage: Stage of the pipeline, `sweep` or `search`.
         count: Number of kills to return.
-        of: Number of kills planned: each of so many equal parts of the command's duration has one moment.
+        of: Number of planned kills. The command's duration is divided into as many equal parts, with a kill in each.
     """
     source = random.Random(f"{SEED} {stage}")
     victims = ("driver", "worker", "trial") if stage in SWEEPS else ("DVC", "stage", "both")
@@ -59,7 +59,7 @@ def draws(stage: str, count: int, of: int) -> list[Draw]:
 
 
 def parametrize_draws(metafunc: pytest.Metafunc, kills: Mapping[str, int], few: Mapping[str, int]) -> None:
-    """Give a test that asks for `draw` so many kills of each stage, in a campaign `kills`, else the first `few`."""
+    """Parametrize a test by `draw`: `kills` has the number of kills by stage in a campaign, `few` otherwise."""
     if "draw" in metafunc.fixturenames:
         wanted = kills if metafunc.config.getoption("campaign") else few
         every = [draw for stage, count in wanted.items() for draw in draws(stage, count, of=kills[stage])]
@@ -68,10 +68,10 @@ def parametrize_draws(metafunc: pytest.Metafunc, kills: Mapping[str, int], few: 
 
 @dataclass(frozen=True)
 class Hit:
-    """The process that a kill hit, and when.
+    """Process that a kill hit, and the phase in which it was.
 
     Attributes:
-        victim: Victim as in `Draw`; the command's first process where the drawn one was not there.
+        victim: Victim as in `Draw`; the command's first process if the drawn one did not run.
         phase: Progress of the command, in words.
     """
 
@@ -79,12 +79,12 @@ class Hit:
     phase: str
 
     def __str__(self) -> str:
-        """Return the words by which it is counted."""
+        """Return the words under which the hit is counted."""
         return f"{self.victim} {self.phase}"
 
 
 class Command:
-    """A command in a session of its own, whose output goes to a file: what a kill orphans may go on writing."""
+    """Command in its own session; its output goes to a file, since orphaned processes may still write."""
 
     def __init__(self, project: Project, command: list[str], log: str = LOG) -> None:
         self._log = Path(project.repository, ".git", log)
@@ -111,7 +111,7 @@ class Command:
         return self._log.read_text()
 
     def runs_for(self, seconds: float) -> bool:
-        """Return whether it is still at work after this time."""
+        """Return whether the command still runs after this time."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -119,7 +119,7 @@ class Command:
         return False
 
     def below(self, part: str) -> list[psutil.Process]:
-        """Its processes with this in their command line."""
+        """Return the command's processes that have a text in their command line."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
@@ -159,7 +159,7 @@ class Command:
 
 
 def phase_of(output: str, stage: str, epochs: int, *, lives: bool) -> str:
-    """Say how far `dvc repro <stage>` was, by what it had printed and whether the stage's process lives."""
+    """Return the phase of `dvc repro <stage>`, from its output and whether the stage's process lives."""
     if f"Running stage '{stage}'" not in output:
         return "before the stage"
     if not lives:

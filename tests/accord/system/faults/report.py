@@ -1,4 +1,4 @@
-"""The plan of the campaign and its results: docs/reliability.json and the table in docs/reliability.md."""
+"""The plan of the campaign and its results, written to docs/reliability.json and docs/reliability.md."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from accord.files import write_json, write_text
 JSON, PAGE = Path("docs/reliability.json"), Path("docs/reliability.md")
 OUTCOMES = ("recovered", "refused", "lost")
 KILLS = {"compose": 10, "prepare": 10, "train@sgd": 10, "train@mlp": 20, "evaluate": 10, "sweep": 20, "search": 10}
-KILLS_OF_CELLS = {"train@rnn": 10, "train@lstm": 10}  # seqmnist's trainings, whose weights must be the same bits too
+KILLS_OF_CELLS = {"train@rnn": 10, "train@lstm": 10}  # trainings of seqmnist, whose weights must also be the same bits
 
 # How many of each fault a whole campaign injects, in the table's order.
 PLAN = {f"SIGKILL: {command}": count for command, count in {**KILLS, **KILLS_OF_CELLS}.items()} | {
@@ -42,7 +42,7 @@ Outcome = Literal["recovered", "refused", "lost"]
 
 @dataclass(frozen=True)
 class Case:
-    """One injected fault.
+    """Injected fault and its outcome.
 
     Attributes:
         fault: a key of `PLAN`.
@@ -57,7 +57,7 @@ class Case:
 
 
 def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
-    """Counts of each fault in the plan's order: planned, injected, the outcomes, and how often what was hit."""
+    """Count each fault in the plan's order: planned, injected, outcomes, and hits by process and phase."""
     cases = list(cases)
     counted = {}
     for fault in PLAN:
@@ -76,7 +76,7 @@ def summary(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The counts as Markdown, with their sums."""
+    """Return the counts and their sums as a Markdown table."""
     faults = results["faults"]
     columns = ("planned", "injected", *OUTCOMES)
     lines = [f"| fault | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
@@ -86,7 +86,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def surroundings(results: dict[str, Any]) -> str:
-    """Return a Markdown table of the surroundings that were tried: what had no effect, and what got a line."""
+    """Return a Markdown table of the tested surroundings: those without effect, and those refused by a line."""
     lines = ["| kind | without effect | refused in a line |", "| --- | --- | --- |"]
     for fault, one in results["faults"].items():
         if fault.startswith(_SURROUNDINGS):
@@ -97,7 +97,7 @@ def surroundings(results: dict[str, Any]) -> str:
 
 
 def with_tables(text: str, results: dict[str, Any]) -> str:
-    """A page with the tables between its marks `<!-- faults: ... -->` and `<!-- end -->` made of the results."""
+    """Return a page whose tables between `<!-- faults: ... -->` and `<!-- end -->` are made from the results."""
     made_of = {"outcomes": table(results), "surroundings": surroundings(results)}
     for title, made in made_of.items():
         text = re.sub(rf"(<!-- faults: {title} -->\n).*?(<!-- end -->)", rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)

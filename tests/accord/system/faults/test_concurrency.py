@@ -1,4 +1,4 @@
-"""Several commands at once, a store that others use, and a clock that goes back."""
+"""Parallel commands, a locked store, and a clock that is set back."""
 
 import shutil
 import sqlite3
@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def stored(victim: Project, forget: Any) -> Project:
-    """A clone with a store, in which prepare has not run."""
+    """Return a clone with a store, in which prepare has not run."""
     forget(victim, "prepare")
     victim.succeed("dvc", "repro", "prepare")
     forget(victim, "prepare")
@@ -101,7 +101,7 @@ def test_an_experiment_beside_the_pipeline_leaves_its_bytes_alone(
 
 
 def ended_well(commands: list[Command], one_line: Any) -> None:
-    """Each did its work, or says in one line why not; one did."""
+    """Assert that each command succeeded or says in one line why not, and that at least one succeeded."""
     codes = [command.process.wait() for command in commands]
     for command in commands:
         if command.process.returncode != 0:
@@ -111,7 +111,7 @@ def ended_well(commands: list[Command], one_line: Any) -> None:
 
 @pytest.fixture
 def clock() -> list[str]:
-    """Before a command: its time of day is another, its timers are not."""
+    """Return a command prefix that changes the time of day but not timers."""
     if shutil.which("faketime") is None:
         skip("no faketime on this machine: the clock can't be set back")
     return ["faketime", "-m", "--exclude-monotonic", "-f"]

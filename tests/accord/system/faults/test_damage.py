@@ -1,4 +1,4 @@
-"""Damaged files are made again with the same bytes, or named in one line."""
+"""Damaged files, which are made again with the same bytes or named in one line."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.projects import Project
 
 pytestmark = pytest.mark.slow
 
-# An output, what is done to it, and whether it is tried in every test run.
+# Output, damage, and whether every test run has the case.
 OUTPUTS = [
     ("models/sgd/model.pickle", "flip", True),
     ("models/mlp/model.pickle", "halve", False),
@@ -26,7 +26,7 @@ OUTPUTS = [
 CACHED = ["data/prepared/train.npy", "models/sgd/model.pickle", "reports/metrics.json"]
 CACHE_DAMAGES = ["flip", "halve"]
 STORES = ["overwrite the start", "halve", "overwrite pages"]
-KILLED_AT = 20  # the epoch
+KILLED_AT = 20  # epoch
 POLL_SECONDS = 0.05
 
 
@@ -69,7 +69,7 @@ def test_a_damaged_entry_of_the_cache_is_found_and_made_again(
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", ".dvc/tmp/rwlock"])
-def test_a_half_written_file_of_dvc_is_mended(
+def test_a_half_written_file_of_dvc_is_repaired(
     name: str, victim: Project, repair: Any, fault: Any, assert_same: Any
 ) -> None:
     path = victim.root / name
@@ -83,7 +83,7 @@ def test_a_half_written_file_of_dvc_is_mended(
     assert_same(victim)
 
 
-@pytest.mark.campaign  # it needs many epochs; test_resume.py damages the newest
+@pytest.mark.campaign  # needs many epochs; test_resume.py damages the newest one
 def test_damaged_checkpoints_cost_epochs_and_no_bits(
     checkpoints: int, victim: Project, fault: Any, forget: Any, assert_same: Any, runs: Any
 ) -> None:
@@ -95,7 +95,7 @@ def test_damaged_checkpoints_cost_epochs_and_no_bits(
     stage.kill()
     command.process.wait()
     files = sorted((victim.root / "checkpoints/train@sgd").glob("*/after-*"))
-    assert len(files) >= 2  # 3 where the kill fell before the oldest was removed
+    assert len(files) >= 2  # 3 if the kill came before the oldest was removed
     damaged = files[-1:] if checkpoints == 1 else files
     for path in damaged:
         damage_file(path / "learner.pickle", "flip")

@@ -1,4 +1,4 @@
-"""Whatever is killed at whatever moment, the same command gives the same bytes, and MLflow one run a stage."""
+"""Kills at random moments, after which the same command gives the same bytes and MLflow has one run a stage."""
 
 import re
 import time
@@ -19,8 +19,15 @@ from tests.projects import Project
 
 pytestmark = pytest.mark.slow
 
-FEW = ("compose", "prepare", "train@mlp", "sweep", "search")  # where one is killed in every test run
-USUAL_SECONDS = {"compose": 2, "prepare": 4, "train@mlp": 6, "sweep": 12, "search": 25, "train@rnn": 12}  # when idle
+FEW = ("compose", "prepare", "train@mlp", "sweep", "search")  # commands that are killed once in every test run
+USUAL_SECONDS = {
+    "compose": 2,
+    "prepare": 4,
+    "train@mlp": 6,
+    "sweep": 12,
+    "search": 25,
+    "train@rnn": 12,
+}  # on an idle machine
 PARENT = "mlflow.parentRunId"
 SWEEP = ["python", "-m", "digits.sweep", "-m", "model=sgd,mlp"]
 TRIALS = 6
@@ -38,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def seconds(base: Project, is_campaign: bool, tmp_path_factory: pytest.TempPathFactory, forget: Any) -> Any:
-    """Gives how long a command takes when nothing disturbs it, in a campaign measured once."""
+    """Return a function that gives the duration of an undisturbed command in seconds; a campaign measures it once."""
     known: dict[str, float] = {} if is_campaign else {**USUAL_SECONDS}
 
     def measure(stage: str) -> float:
@@ -59,7 +66,7 @@ def command(stage: str) -> list[str]:
 
 
 def kill(make: Callable[[], Project], draw: Draw, seconds: float) -> tuple[Project, Hit, list[psutil.Process]]:
-    """Kill a command of a clone at the drawn moment; where it was over by then, earlier in another clone.
+    """Kill a command of a clone at the drawn moment; if the command had ended, try earlier in another clone.
 
     Returns:
         The clone, what was hit, and the processes that the command had.
@@ -75,7 +82,7 @@ def kill(make: Callable[[], Project], draw: Draw, seconds: float) -> tuple[Proje
         moment *= 0.8
 
 
-def test_a_killed_stage_is_made_good_by_the_same_command(
+def test_the_same_command_recovers_from_a_killed_stage(
     draw: Draw,
     base: Project,
     tmp_path: Path,
@@ -103,8 +110,8 @@ def test_a_killed_stage_is_made_good_by_the_same_command(
     _, alive = psutil.wait_procs(orphans, timeout=60)
     assert not alive
     assert_same(project)
-    if draw.stage != "compose":  # which logs no run
-        # DVC runs a stage again whose end it could not note: that is a second run.
+    if draw.stage != "compose":  # compose logs no run
+        # DVC runs a stage again if it could not record the stage's end, which makes a second run.
         again = ended if draw.stage in result.stages_run else 0
         assert len(finished(project, draw.stage, runs, strictly=True)) == 1 + again, hit
 
@@ -138,7 +145,7 @@ def test_a_killed_sweep_is_resumed(
 
 @pytest.fixture(scope="module")
 def straight(base: Project, tmp_path_factory: pytest.TempPathFactory) -> list[FrozenTrial]:
-    """The trials of a search that nothing disturbs."""
+    """Return the trials of an undisturbed search."""
     project = base.copy(tmp_path_factory.mktemp("straight") / "clone")
     return study(resumed(project, SEARCH))
 
@@ -173,7 +180,7 @@ def test_a_killed_search_is_resumed(
 
 
 def resumed(project: Project, command: list[str]) -> Path:
-    """Resume the sweep, or start it again where it had not begun, as a user does; return its folder."""
+    """Resume the sweep, or run its command again if it had not begun, as a user does; return its folder."""
     begun = [path.parent for path in (project.root / "sweeps").glob("*/sweep.json")]
     if begun:
         project.succeed("python", "-m", "digits", "resume", str(begun[0]), PYTHONPATH="src")

@@ -1,4 +1,4 @@
-"""Two hundred trials, and what is left behind; a few trials outside the campaign."""
+"""A large sweep that leaves no processes and files: 200 trials in a campaign, else a few."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def test_a_sweep_leaves_nothing_behind(project: Project, is_campaign: bool, tmp_
                 memory.append(driver.memory_info().rss)
     assert process.returncode == 0
     assert len(handles) == trials
-    # The first trials open what stays open: the store, the workers' pipes.
+    # The first trials open files that stay open: the store and the workers' pipes.
     print(f"driver: {handles[3]} to {handles[-1]} handles, {memory[3] / 1e6:.0f} to {memory[-1] / 1e6:.0f} MB")
     assert max(handles[3:]) <= handles[3] + 2
     assert memory[-1] < memory[3] + 50e6
@@ -39,7 +39,7 @@ def test_a_sweep_leaves_nothing_behind(project: Project, is_campaign: bool, tmp_
     }
     assert sorted(path.name for path in project.repository.iterdir()) == [".git", "team"]
     assert list(temporary.iterdir()) == []
-    # Their names have the number of the process that made them; other tests may be sweeping beside this one.
+    # Names contain the id of the process that made the file; other tests may run sweeps in parallel.
     assert [path for path in Path("/dev/shm").iterdir() if re.search(rf"[-_]{process.pid}[-_]", path.name)] == []
     assert processes_of(project) == []
 

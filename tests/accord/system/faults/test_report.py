@@ -1,4 +1,4 @@
-"""The page says what the campaign measured."""
+"""The results of the campaign, and the page that has them."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ After.
 """
 
 
-def test_the_page_is_what_was_measured_and_nothing_was_lost() -> None:
+def test_the_page_has_the_measured_results_and_nothing_was_lost() -> None:
     results = json.loads((ROOT / report.JSON).read_text())
     page = (ROOT / report.PAGE).read_text()
 

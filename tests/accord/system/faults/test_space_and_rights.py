@@ -1,4 +1,4 @@
-"""A full disk and lost permissions are one line; with room or rights again the same command gives the same bytes."""
+"""A full disk and missing permissions give one line; once repaired, the same command gives the same bytes."""
 
 import os
 import random
@@ -16,10 +16,10 @@ from tests.skipping import skip
 pytestmark = pytest.mark.slow
 
 SEED = 20261
-ROOM_MIB = 64  # of the small disk
-LEFT = 12  # up to 2 ** 12 kibibytes are left of it
+ROOM_MIB = 64  # size of the small disk
+LEFT = 12  # up to 2 ** 12 KiB of it stay free
 
-# A folder without the right to write, the stage that would, and whether it is tried in every test run.
+# Read-only folder, stage that writes into it, and whether every test run has the case.
 READ_ONLY = [
     ("data", "prepare", True),
     (".", "prepare", True),
@@ -53,7 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own."""
+    """Yield a folder with its own small file system."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM_MIB}m", "tmpfs", str(folder)]
@@ -64,7 +64,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path, left: int) -> Path:
-    """A file that leaves so many kibibytes of its disk."""
+    """Write a file that leaves this many KiB of its disk free, and return its path."""
     ballast = folder / "ballast"
     free = os.statvfs(folder)
     size = free.f_bavail * free.f_frsize - 1024 * left
@@ -86,7 +86,7 @@ def test_a_full_disk_is_one_line(
     runs: Any,
 ) -> None:
     result = None
-    while result is None or result.code == 0:  # what is left may do
+    while result is None or result.code == 0:  # the space left may suffice
         project = base.copy(small_disk / f"clone {left}")
         forget(project, stage)
         ballast = fill(small_disk, left)
@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_line(
 
 @pytest.fixture(scope="session")
 def with_modes() -> Callable[..., Any]:
-    """Runs a command that file modes hold for: root's may do what they forbid unless it gives up that right."""
+    """Return a function that runs a command without root's right to ignore file modes."""
     rights = "-dac_override,-dac_read_search"
     prefix = ["setpriv", "--bounding-set", rights, "--inh-caps", rights] if os.geteuid() == 0 else []
     probe = subprocess.run([*prefix, "true"], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""What a shell or a user's files may hold has no effect on outputs, or is refused in a line."""
+"""Environment variables and user files, which have no effect on outputs or are refused in one line."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Surrounding:
-    """Something about the command's surroundings: variables of its shell, and how it redirects streams."""
+    """Surroundings of a command: variables of its shell, and redirections of its streams."""
 
     variables: dict[str, str] = field(default_factory=dict)
     streams: str = ""
-    refusal: str = ""  # words of the line that it gets, if it is refused
+    refusal: str = ""  # part of the refusal's line; empty if it is not refused
 
     def __str__(self) -> str:
         return " ".join([*(f"{name}={value}" for name, value in self.variables.items()), self.streams]).strip()
@@ -61,7 +61,7 @@ SURROUNDINGS = {
         address("mlruns", "can't be used"),
     ],
 }
-ALWAYS = 1  # of each kind, in every test run
+ALWAYS = 1  # surroundings of each kind in every test run
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -76,7 +76,7 @@ def parametrize(metafunc: pytest.Metafunc, every: Mapping[str, Sequence[Surround
 
 @pytest.fixture(scope="module")
 def training() -> tuple[str, Path]:
-    """A stage's module with its argument, and the folder of its model."""
+    """Return a stage's module with its argument, and the folder of its model."""
     return "digits.train sgd", Path("models/sgd")
 
 
@@ -108,6 +108,6 @@ def test_a_stage_gives_the_same_bytes_or_a_line(
 
 
 def run(project: Project, command: str, surrounding: Surrounding) -> Any:
-    """Run a module by a shell that redirects streams."""
+    """Run a module in a shell that redirects streams."""
     line = f"python -m {command} {surrounding.streams}"
     return project.run("sh", "-c", line, PYTHONPATH="src", **surrounding.variables)
