@@ -77,7 +77,7 @@ class Repository:
         for wheel in self.packages.iterdir():
             wheel.unlink()
         pins = make_wheel(self.packages, "shared", {"shared.pth": sysconfig.get_path("purelib")})
-        # Without files: the setuptools of this session's environment is imported, not that of a new environment.
+        # Without files: the setuptools of the environment that runs the tests is imported.
         entry_points = distribution("setuptools").read_text("entry_points.txt") or ""
         pins += make_wheel(self.packages, "setuptools", {"setuptools-1.0.dist-info/entry_points.txt": entry_points})
         pins += make_wheel(self.packages, "uv", {"uv-1.0.data/scripts/uv": f"#!/bin/sh\n{uv}\n"})
