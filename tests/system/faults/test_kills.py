@@ -6,7 +6,7 @@ from tests.accord.system.faults.killing import parametrize_draws
 from tests.accord.system.faults.report import KILLS_OF_CELLS
 from tests.accord.system.faults.test_kills import (  # noqa: F401  (of seqmnist's `base`)
     seconds,
-    test_a_killed_stage_is_made_good_by_the_same_command,
+    test_the_same_command_recovers_from_a_killed_stage,
 )
 
 pytestmark = pytest.mark.slow
