@@ -186,7 +186,7 @@ def refuse(data: Data, top: Path, target: Path) -> str:
     return line
 
 
-def test_what_was_found_is_kept_and_the_line_says_what_was_seen_instead(
+def test_found_files_are_kept_and_one_line_lists_what_was_there_instead_of_the_others(
     tiny_data: Data, raw_copy: Path, tmp_path: Path
 ) -> None:
     labels = tiny_data.files.train_labels

@@ -68,7 +68,7 @@ def test_x_is_a_column_and_y_a_row() -> None:
     assert image[bottom - 1, left + 2] == 0
 
 
-def test_a_drawing_is_drawn_twice_however_many_strokes_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drawing_of_many_strokes_is_drawn_only_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Mock(side_effect=strokes._drawn)
     monkeypatch.setattr(strokes, "_drawn", drawn)
     image_of([RING] * 50)

@@ -44,7 +44,7 @@ def test_the_json_has_the_names_that_readers_rely_on(make_measures: Any) -> None
     assert len(part["interval"]) == 2
 
 
-def test_a_cell_named_lstm_of_another_type_is_none(make_measures: Any) -> None:
+def test_a_cell_named_lstm_of_another_type_is_not_the_lstm(make_measures: Any) -> None:
     measured = {"rnn": [make_measures()], "lstm": [make_measures()]}
     assert claims(measured, {"rnn": "rnn", "lstm": "gru"}) == {}
 

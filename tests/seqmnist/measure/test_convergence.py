@@ -13,7 +13,7 @@ def test_the_area_is_larger_for_a_curve_that_rises_earlier() -> None:
     assert area([0.5, 0.9, 0.9]) > area([0.5, 0.6, 0.9])
 
 
-def test_what_is_reached_is_counted_in_epochs_and_in_examples() -> None:
+def test_epochs_and_examples_to_each_threshold_are_counted() -> None:
     assert reached([0.9, 0.955, 0.975, 0.96], 55_000) == {
         "epochs_to_95": 2,
         "epochs_to_97": 3,

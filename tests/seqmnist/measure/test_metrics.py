@@ -42,7 +42,7 @@ def test_figures_of_several_seeds_have_mean_and_sample_deviation_key_by_key() ->
     assert over_seeds(seeds[:1]) == (seeds[0], {})
 
 
-def test_what_one_seed_never_reached_has_no_mean() -> None:
+def test_a_threshold_that_one_seed_never_reached_has_no_mean() -> None:
     mean, std = over_seeds([{"a": 1, "epochs_to_98": 3}, {"a": 3}])
 
     assert mean == {"a": 2}

@@ -7,7 +7,7 @@ from seqmnist.measure.scores import ClassScore, class_scores, confusion
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=50)
 
-# Of the four threes two are found, one is taken for a 5 and one for a 7; no image is taken for a 1.
+# Of the four threes two are found, one is predicted as 5 and one as 7. No image is predicted as 1.
 LABELS = np.array([3, 3, 3, 3, 5, 5, 7, 1], np.uint8)
 PREDICTED = np.array([3, 3, 5, 7, 5, 5, 3, 7], np.uint8)
 

@@ -41,7 +41,7 @@ def recipe() -> Train:
 
 @pytest.fixture(scope="session")
 def dense_model() -> "Callable[[], keras.Model]":
-    """Makes a model without recurrence, always with the same weights: its graphs are traced in no time."""
+    """Return a function that makes a model without recurrence, always with the same weights; its graphs trace fast."""
     import keras
 
     def make() -> keras.Model:

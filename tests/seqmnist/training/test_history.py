@@ -107,7 +107,7 @@ def test_test_figures_do_not_select() -> None:
     assert history.selected(rows).epoch == 0
 
 
-def test_the_summary_tells_of_the_selected_and_of_the_last_epoch() -> None:
+def test_the_summary_has_the_selected_and_the_last_epoch() -> None:
     rows = [row(0, 0.7, test=0.71, loss=3.0), row(1, 0.9, test=0.91, loss=2.0), row(2, 0.8, test=0.81, loss=1.0)]
 
     assert history.summary(rows) == {
