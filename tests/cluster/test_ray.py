@@ -68,7 +68,7 @@ class Cluster:
         }
 
     def seen_by_node(self, path: Path) -> Path:
-        """Return a path as this process sees the second node's."""
+        """Return the path by which this process reaches a path of the second node."""
         return Path(f"/proc/{self.node.pid}/root{path}")
 
     def sweep(self, project: Any, name: str, *overrides: str) -> Any:

@@ -20,14 +20,8 @@ from tests.projects import Project
 pytestmark = pytest.mark.slow
 
 FEW = ("compose", "prepare", "train@mlp", "sweep", "search")  # commands that are killed once in every test run
-USUAL_SECONDS = {
-    "compose": 2,
-    "prepare": 4,
-    "train@mlp": 6,
-    "sweep": 12,
-    "search": 25,
-    "train@rnn": 12,
-}  # on an idle machine
+# On an idle machine.
+USUAL_SECONDS = {"compose": 2, "prepare": 4, "train@mlp": 6, "sweep": 12, "search": 25, "train@rnn": 12}
 PARENT = "mlflow.parentRunId"
 SWEEP = ["python", "-m", "digits.sweep", "-m", "model=sgd,mlp"]
 TRIALS = 6
