@@ -222,7 +222,7 @@ def test_a_search_needs_the_number_of_parallel_jobs(project: Any, slurm: dict[st
 
     assert refused.code == 1
     (line,) = refused.output.splitlines()
-    assert line.startswith("error: hydra.sweeper.workers = auto: with Slurm give the number of jobs at a time")
+    assert line.startswith("error: hydra.sweeper.workers = auto: with Slurm, give the number of jobs to run at a time")
     assert not (project.root / "sweeps").exists()
 
 
