@@ -24,7 +24,7 @@ def test_the_page_on_a_new_cell_works_as_written(project: Any) -> None:
         (project.root / name).write_text(text.replace("units: 150", "units: 8"))
     (commands,) = [text.splitlines() for kind, text in blocks if kind == "console"]
     for command in commands:
-        result = project.succeed("sh", "-c", command)
+        result = project.succeed("sh", "-c", command, PYTHONPATH="src")
 
     assert "train@mgu" in result.stages_run
     assert list(project.metrics()) == ["rnn", "lstm", "mgu", "claims"]
