@@ -64,7 +64,7 @@ def test_dvcs_plots_are_drawn_without_a_network(
     page.on("request", lambda one: requests.append(one.url))
     page.goto((tmp_path / "plots" / "index.html").as_uri())
     charts = len(page.query_selector_all("body > div"))
-    page.wait_for_function("charts => document.querySelectorAll('.vega-embed canvas').length === charts", arg=charts)
+    page.wait_for_function("charts => document.querySelectorAll('.vega-embed svg.marks').length === charts", arg=charts)
     screenshot(page, "dvc-plots")
     assert charts == 4  # validation accuracy, training loss, and each cell's confusion matrix
     assert [one for one in requests if not one.startswith(("data:", "file:"))] == []
