@@ -56,10 +56,8 @@ def write(
         summary: Sizes and digests of the splits.
         pictures: Figures to show, in this order.
     """
-    import vl_convert
     from jinja2 import Environment, StrictUndefined
 
-    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # Vega, Vega-Lite and vega-embed as one script
     template = resources.files("seqmnist.report").joinpath("page.html.j2").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = environment.from_string(template).render(
@@ -74,9 +72,17 @@ def write(
         pictures=pictures,
         splits=summary,
         parameters=flatten(configuration.model_dump(exclude={"data", "tracking"})),
-        library=library.replace("</script", "<\\/script"),
+        library=vega_library(),
     )
     write_text(path, text)
+
+
+def vega_library() -> str:
+    """Return Vega, Vega-Lite and vega-embed as one script, safe within a script element."""
+    import vl_convert
+
+    library: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its types lack a default
+    return library.replace("</script", "<\\/script")
 
 
 def verdict(name: str, test: Test, seeds: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from accord.files import write_text
+from seqmnist.report.page import vega_library
 
 _PAGE = """\
 <!DOCTYPE html>
@@ -24,7 +25,4 @@ _PAGE = """\
 
 def write(path: Path) -> None:
     """Write the page. DVC replaces `{plot_divs}` by its plots."""
-    import vl_convert
-
-    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # Vega, Vega-Lite and vega-embed as one script
-    write_text(path, _PAGE.replace("LIBRARY", library.replace("</script", "<\\/script")))
+    write_text(path, _PAGE.replace("LIBRARY", vega_library()))
